@@ -1,0 +1,70 @@
+"""The table of feature names, for messages of programs that do not know a feature."""
+
+from __future__ import annotations
+
+from qcow2inspect.format.extensions.base import SPEC, HeaderExtension
+from qcow2inspect.layout.node import Node
+from qcow2inspect.layout.openenum import OpenEnum
+from qcow2inspect.layout.structure import Structure, blob, printable, u8
+from qcow2inspect.units import HostRange
+
+__all__ = ["FeatureName", "FeatureNames", "FeatureType"]
+
+
+class FeatureType(OpenEnum):
+    """Which feature bitmap a name belongs to."""
+
+    INCOMPATIBLE = 0
+    COMPATIBLE = 1
+    AUTOCLEAR = 2
+
+
+class FeatureName(Structure):
+    """One entry of the feature name table."""
+
+    type: FeatureType = u8(0, "Which feature bitmap")
+    bit: int = u8(1, "Bit number in that bitmap")
+    name: bytes = blob(2, 46, "Feature name, padded with zeros")
+
+
+class FeatureNames(HeaderExtension):
+    """Feature name table. Spec: Header extensions, 0x6803f857; Feature name table."""
+
+    MAGIC = 0x6803F857
+    TITLE = "feature name table"
+    DOC = "Names of feature bits, for messages about features that a program does not know"
+
+    @property
+    def names(self) -> tuple[FeatureName, ...]:
+        """The whole entries."""
+        size = FeatureName.SIZE
+        return tuple(FeatureName.parse(self.data[at : at + size]) for at in range(0, len(self.data) - size + 1, size))
+
+    def name_of(self, kind: FeatureType, bit: int) -> str | None:
+        """The name that the image gives to a feature bit, safe to print; None if it gives none."""
+        for entry in self.names:
+            if entry.type == kind and entry.bit == bit:
+                return printable(entry.name.rstrip(b"\0"))
+        return None
+
+    @property
+    def shown(self) -> str:
+        """Number of names."""
+        return f"{len(self.names)} names"
+
+    def data_nodes(self, path: str) -> list[Node]:
+        """One node for each name."""
+        return [self._node(index, entry, f"{path}.name[{index}]") for index, entry in enumerate(self.names)]
+
+    def _node(self, index: int, entry: FeatureName, path: str) -> Node:
+        at = self.data_at + index * FeatureName.SIZE
+        return Node(
+            name=f"{entry.type.name.lower()} bit {entry.bit}",
+            path=path,
+            where=HostRange.at(at, FeatureName.SIZE),
+            shown=printable(entry.name.rstrip(b"\0")),
+            doc=self.DOC,
+            spec=SPEC,
+            kind="extension",
+            children=lambda: entry.nodes(at, path, "extension", SPEC),
+        )

@@ -1,0 +1,304 @@
+"""An open image: header, extensions and tables; tables are read when they are looked at."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from qcow2inspect.errors import Damaged, NotQcow2, Unsupported
+from qcow2inspect.format.bitmap import Bitmap, BitmapDirectoryEntry, read_bitmap
+from qcow2inspect.format.extensions import ExtensionArea, HeaderExtension, parse_extensions
+from qcow2inspect.format.extensions.backing_format import BackingFormat
+from qcow2inspect.format.extensions.bitmaps import Bitmaps
+from qcow2inspect.format.extensions.data_file import DataFile
+from qcow2inspect.format.extensions.encryption import EncryptionHeader
+from qcow2inspect.format.geometry import CLUSTER_BITS, MAX_BITMAPS, MAX_SNAPSHOT_EXTRA, MAX_SNAPSHOTS, Geometry
+from qcow2inspect.format.header import MAGIC, Header, HeaderV2, HeaderV3
+from qcow2inspect.format.luks import LUKS_MAGIC, LuksHeader, read_luks
+from qcow2inspect.format.mapping import L1Entry
+from qcow2inspect.format.refcount import RefcountTableEntry
+from qcow2inspect.format.snapshot import Snapshot, SnapshotEntry, read_snapshot
+from qcow2inspect.image.cache import Cache
+from qcow2inspect.image.guard import Obstacle, obstacles
+from qcow2inspect.image.table import L2Table, Table
+from qcow2inspect.image.view import HostFile
+from qcow2inspect.layout import packed
+from qcow2inspect.source.file import FileSource
+from qcow2inspect.source.protocol import Source, read_padded
+from qcow2inspect.units import HostOffset, HostRange
+
+if TYPE_CHECKING:
+    import os
+    from types import TracebackType
+    from typing import Self, TypeVar
+
+    from qcow2inspect.image.disk import ActiveDisk
+
+    X = TypeVar("X", bound=HeaderExtension)
+
+__all__ = ["Image", "require_magic"]
+
+_TABLE_MEMORY = 24 << 20
+_LARGEST_ENTRY = SnapshotEntry.SIZE + MAX_SNAPSHOT_EXTRA + 2 * 65_535
+_WINDOW = 4 * _LARGEST_ENTRY
+_MAX_BITMAP_DIRECTORY = 64 << 20
+
+
+def require_magic(source: Source) -> int:
+    """The version of a qcow image.
+
+    Raises:
+        NotQcow2: the source is empty, too short, or starts with other bytes.
+    """
+    start = source.read_at(0, 8)
+    if not start:
+        raise NotQcow2(f"{source.name} is empty", hint="check that the file was copied whole")
+    if start[:4] != MAGIC.to_bytes(4, "big")[: len(start)]:
+        raise NotQcow2(
+            f"{source.name} is not a qcow2 image: at offset 0 stands {start[:4].hex(' ')}, not 51 46 49 fb (QFI\\xfb)",
+            hint="a raw disk needs no conversion; if a qcow2 image is expected, its header was overwritten",
+        )
+    if len(start) < 8:
+        raise NotQcow2(
+            f"{source.name} is cut off inside the header: it has {len(start)} bytes, a header at least 72",
+            hint="check that the file was copied whole",
+        )
+    return int.from_bytes(start[4:], "big")
+
+
+class Image:
+    """An image of version 2 or 3.
+
+    Attributes:
+        source: where its bytes come from.
+        header: the header; fields that the version does not have hold the implied values.
+        geometry: sizes that follow from the header.
+        obstacles: what QEMU would refuse the image for, in QEMU's order; empty for a sound header.
+
+    Args:
+        source: the bytes of the image.
+
+    Raises:
+        CannotRead: the first cluster cannot be read.
+        NotQcow2: these are not the bytes of a qcow2 image, or the header is cut off.
+        Unsupported: version 1, or a version after 3.
+        Damaged: the cluster size is impossible, so that no table can be found.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        version = require_magic(source)
+        _require_version(source, version)
+        self.header = Header.read(source.read_at(0, Header.SIZE))
+        needed = max(HeaderV2.SIZE if version == 2 else HeaderV3.SIZE, self.header.stored_size)
+        if source.size < needed:
+            raise NotQcow2(
+                f"{source.name} is cut off inside the header: it has {source.size} bytes, this header {needed}",
+                hint="check that the file was copied whole",
+            )
+        if self.header.cluster_bits not in CLUSTER_BITS:
+            raise Damaged(
+                f"{source.name}: header field cluster_bits (offset 0x14) is {self.header.cluster_bits:,}, "
+                f"possible are {CLUSTER_BITS[0]} to {CLUSTER_BITS[-1]}",
+                why="without the cluster size no table can be found",
+                hint="“qcow2inspect header IMAGE” shows the fields; QEMU writes 16 unless told otherwise",
+            )
+        self.geometry = Geometry(
+            self.header.cluster_bits,
+            min(self.header.refcount_order, 6),
+            self.header.incompatible_features.extended_l2 and self.header.cluster_bits >= 14,
+        )
+        self.obstacles: tuple[Obstacle, ...] = tuple(obstacles(self.header))
+        self._tables: Cache[L2Table] = Cache(_TABLE_MEMORY // self.geometry.cluster_size, self._read_l2_table)
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> Self:
+        """Open the image file at ``path`` read-only; see :class:`Image` for what it raises."""
+        source = FileSource(path)
+        try:
+            return cls(source)
+        except BaseException:
+            source.close()
+            raise
+
+    def close(self) -> None:
+        """Give the image file back."""
+        if isinstance(self.source, FileSource):
+            self.source.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def name(self) -> str:
+        """What a person calls the image: its path."""
+        return self.source.name
+
+    @property
+    def end(self) -> HostOffset:
+        """Host offset of the end of the file."""
+        return HostOffset(self.source.size)
+
+    def read(self, offset: int, size: int) -> bytes:
+        """``size`` host bytes from ``offset`` on; bytes past the end of the file are zero."""
+        return read_padded(self.source, offset, size)
+
+    # -- header -----------------------------------------------------------------------------------------------
+
+    @cached_property
+    def extensions(self) -> ExtensionArea:
+        """The header extensions."""
+        header = self.header
+        cluster = self.source.read_at(0, self.geometry.cluster_size)
+        end = header.backing_file_offset or len(cluster)
+        return parse_extensions(cluster, max(header.header_length, HeaderV2.SIZE), min(end, len(cluster)))
+
+    def extension(self, kind: type[X]) -> X | None:
+        """The last header extension of a kind (the one that counts in QEMU); None if there is none."""
+        found = [extension for extension in self.extensions.extensions if isinstance(extension, kind)]
+        return found[-1] if found else None
+
+    @property
+    def has_data_file(self) -> bool:
+        """True if guest data lies in an external data file."""
+        return self.header.incompatible_features.data_file
+
+    @cached_property
+    def backing_name(self) -> bytes:
+        """The backing file name as stored; empty if there is none, cut at the end of the first cluster."""
+        header = self.header
+        if not header.backing_file_offset or header.backing_file_offset >= self.geometry.cluster_size:
+            return b""
+        room = self.geometry.cluster_size - header.backing_file_offset
+        return self.source.read_at(header.backing_file_offset, min(header.backing_file_size, room))
+
+    @property
+    def backing_format(self) -> bytes:
+        """The backing file's format name as stored; empty if the image does not say."""
+        extension = self.extension(BackingFormat)
+        return extension.data if extension else b""
+
+    @property
+    def data_file_name(self) -> bytes:
+        """The external data file's name as stored; empty if the image does not say."""
+        extension = self.extension(DataFile)
+        return extension.data if extension else b""
+
+    @cached_property
+    def luks(self) -> LuksHeader | None:
+        """The LUKS header; None if the image points to none, or it is none."""
+        extension = self.extension(EncryptionHeader)
+        pointer = extension.pointer if extension else None
+        if pointer is None or not pointer.offset or pointer.offset >= self.end:
+            return None
+        data = self.read(pointer.offset, LuksHeader.SIZE)
+        return read_luks(data, pointer.offset) if data.startswith(LUKS_MAGIC) else None
+
+    # -- tables -----------------------------------------------------------------------------------------------
+
+    @cached_property
+    def l1(self) -> Table[L1Entry[int]]:
+        """The active L1 table."""
+        return Table(self.header.l1_table_offset, self.header.l1_size, L1Entry, self.read)
+
+    def l2_table(self, at: HostOffset) -> L2Table:
+        """The L2 table at host offset ``at``, from a bounded memory of tables; bytes past the file are zero."""
+        return self._tables[at]
+
+    def _read_l2_table(self, at: int) -> L2Table:
+        return L2Table(HostOffset(at), self.geometry, self.read(at, self.geometry.cluster_size))
+
+    @cached_property
+    def refcount_table(self) -> Table[RefcountTableEntry[int]]:
+        """The refcount table."""
+        count = self.header.refcount_table_clusters * self.geometry.cluster_size // 8
+        return Table(self.header.refcount_table_offset, count, RefcountTableEntry, self.read)
+
+    def refcount_where(self, cluster: int) -> HostRange | None:
+        """Host bytes that hold the refcount of a host cluster; None if no refcount block covers it."""
+        index, slot = divmod(cluster, self.geometry.refcount_block_entries)
+        block = self.refcount_table[index].refcount_block_offset if index < len(self.refcount_table) else 0
+        bits = self.geometry.refcount_bits
+        return HostRange.at(block + slot * bits // 8, -(-bits // 8)) if block else None
+
+    def refcount(self, cluster: int) -> int:
+        """The stored refcount of a host cluster; 0 where no refcount block covers it."""
+        where = self.refcount_where(cluster)
+        if where is None:
+            return 0
+        bits = self.geometry.refcount_bits
+        per_byte = max(1, 8 // bits)
+        return packed.get(self.read(where.start, where.size), cluster % per_byte, bits)
+
+    @cached_property
+    def snapshots(self) -> tuple[Snapshot, ...]:
+        """The snapshot table entries that can be read; fewer than the header counts if the table is damaged."""
+        count = min(self.header.nb_snapshots, MAX_SNAPSHOTS)
+        found: list[Snapshot] = []
+        at, window_at, window = int(self.header.snapshots_offset), 0, b""
+        while len(found) < count and at < self.end:
+            if at + _LARGEST_ENTRY > window_at + len(window):
+                window_at, window = at, self.source.read_at(at, _WINDOW)
+            try:
+                snapshot = read_snapshot(window, at - window_at, HostOffset(at))
+            except ValueError:
+                break
+            if snapshot.extra_size > MAX_SNAPSHOT_EXTRA:
+                break
+            found.append(snapshot)
+            at += snapshot.size
+        return tuple(found)
+
+    @cached_property
+    def bitmaps(self) -> tuple[Bitmap, ...]:
+        """The bitmap directory entries that can be read; fewer than the extension counts if it is damaged."""
+        extension = self.extension(Bitmaps)
+        pointer = extension.pointer if extension else None
+        if pointer is None or pointer.bitmap_directory_offset >= self.end:
+            return ()
+        size = min(pointer.bitmap_directory_size, _MAX_BITMAP_DIRECTORY)
+        data = self.source.read_at(pointer.bitmap_directory_offset, size)
+        found: list[Bitmap] = []
+        at = 0
+        while len(found) < min(pointer.nb_bitmaps, MAX_BITMAPS) and at + BitmapDirectoryEntry.SIZE <= len(data):
+            try:
+                bitmap = read_bitmap(data, at, HostOffset(pointer.bitmap_directory_offset + at))
+            except ValueError:
+                break
+            found.append(bitmap)
+            at += bitmap.size
+        return tuple(found)
+
+    # -- views ------------------------------------------------------------------------------------------------
+
+    def active_disk(self) -> ActiveDisk:
+        """The guest disk of the active state.
+
+        Raises:
+            Damaged: the header makes it impossible to say where guest data is.
+        """
+        from qcow2inspect.image.disk import ActiveDisk
+
+        return ActiveDisk(self)
+
+    def host_file(self) -> HostFile:
+        """The image file, byte for byte."""
+        return HostFile(self.source)
+
+
+def _require_version(source: Source, version: int) -> None:
+    if version == 1:
+        raise Unsupported(
+            f"{source.name} is a qcow image of version 1 (header field version, offset 0x4); versions 2 and 3 are read",
+            hint="“qcow2inspect header IMAGE” shows its header; “qemu-img convert -O qcow2” makes a version 3 image",
+        )
+    if version not in (2, 3):
+        raise Unsupported(
+            f"{source.name}: header field version (offset 0x4) is {version:,}; the specification has 1, 2 and 3",
+            hint="the header is damaged, or the image was written by a newer program",
+        )

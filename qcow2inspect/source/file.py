@@ -1,0 +1,167 @@
+"""The image file: opened read-only, read with pread, never mapped, never written.
+
+A mapped file that another program truncates kills the process; a read does not. ``O_NOATIME`` keeps the access
+time as it was where the system allows it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from qcow2inspect.errors import CannotRead
+from qcow2inspect.units import HostOffset, HostRange
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+    from typing import Self
+
+__all__ = ["FileSource"]
+
+_LAST_OFFSET = (1 << 63) - 1
+_KINDS = {
+    stat.S_IFDIR: "a directory",
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a character device",
+}
+
+
+class FileSource:
+    """A :class:`~qcow2inspect.source.protocol.Source` over a regular file or a block device.
+
+    Attributes:
+        name: the path as it was given.
+        size: bytes when it was opened.
+        identity: device and inode, which tell whether two names mean one file.
+
+    Raises:
+        CannotRead: there is no such file, it may not be read, or it is neither file nor block device.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.name = os.fspath(path)
+        self._fd = -1
+        _check_kind(self.name)
+        self._fd = _open(self.name)
+        status = os.fstat(self._fd)
+        self._opened = status
+        self.identity = (status.st_dev, status.st_ino)
+        self.size = status.st_size if stat.S_ISREG(status.st_mode) else os.lseek(self._fd, 0, os.SEEK_END)
+
+    @property
+    def fd(self) -> int:
+        """The read-only file descriptor, for copies inside the kernel."""
+        return self._fd
+
+    @property
+    def allocated(self) -> int:
+        """Bytes that the file system stores for the file."""
+        return os.fstat(self._fd).st_blocks * 512
+
+    @property
+    def mtime(self) -> float:
+        """Time of last modification when it was opened, seconds since 1970."""
+        return self._opened.st_mtime
+
+    @property
+    def changed(self) -> bool:
+        """True if size or modification time differ from what they were when the file was opened."""
+        now = os.fstat(self._fd)
+        return (now.st_size, now.st_mtime_ns) != (self._opened.st_size, self._opened.st_mtime_ns)
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """``size`` bytes from ``offset`` on; fewer only at the end, none past it.
+
+        Raises:
+            CannotRead: the read failed.
+        """
+        if offset < 0 or size < 0:
+            raise ValueError(f"cannot read {size} bytes at {offset}")
+        size = min(size, max(0, self.size - offset))
+        if size == 0 or offset > _LAST_OFFSET:
+            return b""
+        try:
+            data = os.pread(self._fd, size, offset)
+            while len(data) < size:
+                more = os.pread(self._fd, size - len(data), offset + len(data))
+                if not more:
+                    break
+                data += more
+        except OSError as error:
+            raise CannotRead(
+                f"{self.name}: reading {size} bytes at {offset:#x} failed: {error.strerror}",
+                hint="image the failing medium first, for example with ddrescue",
+                exit_code=74,
+            ) from error
+        return data
+
+    def data_ranges(self, within: HostRange) -> Iterator[HostRange]:
+        """The parts of ``within`` that the file system stores; all of it where it cannot say."""
+        part = within.clip(0, self.size)
+        at = int(part.start)
+        while at < part.end:
+            try:
+                start = max(at, os.lseek(self._fd, at, os.SEEK_DATA))
+                end = os.lseek(self._fd, start, os.SEEK_HOLE)
+            except OSError as error:
+                if error.errno != errno.ENXIO:
+                    yield HostRange(HostOffset(at), part.end)
+                return
+            if start >= part.end:
+                return
+            yield HostRange(HostOffset(start), HostOffset(min(end, part.end)))
+            at = end
+
+    def close(self) -> None:
+        """Give the file descriptor back; further calls do nothing."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def _check_kind(path: str) -> None:
+    """Refuse what must not even be opened: a FIFO would hang, a device may act on it."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError as error:
+        raise _cannot_open(path, error) from error
+    except ValueError as error:
+        raise CannotRead(f"{path!r} is no file name: {error}", hint="give the path of an image file") from error
+    if not stat.S_ISREG(mode) and not stat.S_ISBLK(mode):
+        kind = _KINDS.get(stat.S_IFMT(mode), "not a file")
+        raise CannotRead(f"{path} is {kind}, not a disk image", hint="give the path of an image file")
+
+
+def _open(path: str) -> int:
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+    try:
+        try:
+            return os.open(path, flags | getattr(os, "O_NOATIME", 0))
+        except PermissionError:
+            return os.open(path, flags)
+    except OSError as error:
+        raise _cannot_open(path, error) from error
+
+
+def _cannot_open(path: str, error: OSError) -> CannotRead:
+    if isinstance(error, FileNotFoundError):
+        return CannotRead(f"{path}: there is no such file", hint="check the path")
+    if isinstance(error, PermissionError):
+        hint = "ask for read permission, or work on a copy"
+        return CannotRead(f"{path}: no permission to read it", hint=hint, exit_code=77)
+    return CannotRead(f"{path}: cannot be opened: {error.strerror}", hint="check the path")
