@@ -12,7 +12,15 @@ from qcow2inspect.format.extensions.backing_format import BackingFormat
 from qcow2inspect.format.extensions.bitmaps import Bitmaps
 from qcow2inspect.format.extensions.data_file import DataFile
 from qcow2inspect.format.extensions.encryption import EncryptionHeader
-from qcow2inspect.format.geometry import CLUSTER_BITS, MAX_BITMAPS, MAX_SNAPSHOT_EXTRA, MAX_SNAPSHOTS, Geometry
+from qcow2inspect.format.geometry import (
+    CLUSTER_BITS,
+    MAX_BITMAPS,
+    MAX_L1_ENTRIES,
+    MAX_REFCOUNT_TABLE,
+    MAX_SNAPSHOT_EXTRA,
+    MAX_SNAPSHOTS,
+    Geometry,
+)
 from qcow2inspect.format.header import MAGIC, Header, HeaderV2, HeaderV3
 from qcow2inspect.format.luks import LUKS_MAGIC, LuksHeader, read_luks
 from qcow2inspect.format.mapping import L1Entry
@@ -203,8 +211,8 @@ class Image:
 
     @cached_property
     def l1(self) -> Table[L1Entry[int]]:
-        """The active L1 table."""
-        return Table(self.header.l1_table_offset, self.header.l1_size, L1Entry, self.read)
+        """The active L1 table; no more entries than QEMU allows, whatever the header says."""
+        return Table(self.header.l1_table_offset, min(self.header.l1_size, MAX_L1_ENTRIES), L1Entry, self.read)
 
     def l2_table(self, at: HostOffset) -> L2Table:
         """The L2 table at host offset ``at``, from a bounded memory of tables; bytes past the file are zero."""
@@ -215,8 +223,9 @@ class Image:
 
     @cached_property
     def refcount_table(self) -> Table[RefcountTableEntry[int]]:
-        """The refcount table."""
-        count = self.header.refcount_table_clusters * self.geometry.cluster_size // 8
+        """The refcount table; no larger than QEMU allows, whatever the header says."""
+        size = min(self.header.refcount_table_clusters * self.geometry.cluster_size, MAX_REFCOUNT_TABLE)
+        count = size // 8
         return Table(self.header.refcount_table_offset, count, RefcountTableEntry, self.read)
 
     def refcount_where(self, cluster: int) -> HostRange | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, overload
 
 if TYPE_CHECKING:
-    from qcow2inspect.units import HostOffset, HostRange
+    from qcow2inspect.units import GuestRange, HostOffset, HostRange
 
 __all__ = ["LazyNodes", "Node", "no_children"]
 
@@ -29,6 +29,8 @@ class Node:
         doc: what it is, in one sentence.
         spec: section of the specification.
         kind: what it belongs to, for colour and glyph (``header``, ``l1``, ``l2``, ``refcount``, ``data``, ...).
+        state: what the range says in one word, for colour and glyph (``normal``, ``compressed``, ``invalid``).
+        guest: guest bytes that the range describes; None if it describes none.
         bits: ``(low, high)`` inclusive, counted in the big-endian number at ``where``; None for whole bytes.
         target: host offset this value points to; None if it is no pointer or a null pointer.
         target_path: address expression of what it points to; empty if unknown.
@@ -42,6 +44,8 @@ class Node:
     doc: str = ""
     spec: str = ""
     kind: str = ""
+    state: str = ""
+    guest: GuestRange | None = None
     bits: tuple[int, int] | None = None
     target: HostOffset | None = None
     target_path: str = ""
