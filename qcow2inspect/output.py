@@ -1,0 +1,213 @@
+"""Files that appear under their name only when they are complete, and never over evidence.
+
+Everything is written to ``NAME.part`` in the same folder. :meth:`Output.commit` flushes it to the disk and gives it
+its name; anything else removes it. A name that means an evidence file, by hard link or symbolic link too, is refused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from qcow2inspect.errors import CannotExport
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from types import TracebackType
+    from typing import Self
+
+__all__ = ["Identity", "Output", "check_target", "free_space"]
+
+Identity = tuple[int, int]
+"""Device and inode of a file."""
+
+
+def check_target(path: str, *, force: bool, evidence: Collection[Identity] = ()) -> None:
+    """See whether a file may be written at ``path``; nothing is touched.
+
+    Args:
+        path: where the file shall appear.
+        force: an existing regular file may be replaced.
+        evidence: files that must never be written, by device and inode.
+
+    Raises:
+        CannotExport: the path is evidence, a folder, no regular file, taken, or its folder cannot be written.
+    """
+    for name in (path, _part(path)):
+        _refuse_evidence(name, evidence)
+        _refuse_existing(name, path, force=force)
+    folder = os.path.dirname(path) or "."
+    if not os.path.isdir(folder):
+        raise CannotExport(f"{path}: the folder {folder} does not exist", hint="create it, or choose another place")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise CannotExport(f"{path}: no permission to write into {folder}", hint="choose another place")
+
+
+def free_space(path: str) -> int:
+    """Bytes that can still be written where ``path`` shall appear."""
+    status = os.statvfs(os.path.dirname(path) or ".")
+    return status.f_bavail * status.f_frsize
+
+
+class Output:
+    """A file in the making. Use it as a context manager: leaving it without :meth:`commit` removes it.
+
+    Attributes:
+        path: the name under which it shall appear.
+
+    Raises:
+        CannotExport: see :func:`check_target`; or the file cannot be created.
+    """
+
+    def __init__(self, path: str, *, force: bool = False, evidence: Collection[Identity] = ()) -> None:
+        self.path = path
+        self._force = force
+        self._fd = -1
+        check_target(path, force=force, evidence=evidence)
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+        try:
+            if force:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(_part(path))
+            self._fd = os.open(_part(path), flags, 0o666)
+        except OSError as error:
+            raise CannotExport(f"{_part(path)}: cannot be created: {error.strerror}", exit_code=74) from error
+
+    @property
+    def fd(self) -> int:
+        """File descriptor, for reading and writing."""
+        return self._fd
+
+    def write_at(self, offset: int, data: bytes | memoryview) -> None:
+        """Write all of ``data`` at ``offset``.
+
+        Raises:
+            CannotExport: the disk is full or fails.
+        """
+        view = memoryview(data)
+        try:
+            while view:
+                done = os.pwrite(self._fd, view, offset)
+                offset += done
+                view = view[done:]
+        except OSError as error:
+            raise self.failed(f"writing at {offset:#x}", error) from error
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Read back what was written; short only at the end."""
+        return os.pread(self._fd, size, offset)
+
+    def truncate(self, size: int) -> None:
+        """Set the size; what was not written reads as zeros.
+
+        Raises:
+            CannotExport: the file system does not allow the size.
+        """
+        try:
+            os.ftruncate(self._fd, size)
+        except OSError as error:
+            raise self.failed(f"a size of {size:,} bytes", error) from error
+
+    def failed(self, doing: str, error: OSError) -> CannotExport:
+        """The error that tells a person what went wrong with this file."""
+        return CannotExport(
+            f"{self.path}: {doing} failed: {error.strerror}",
+            why="the unfinished file is removed",
+            hint="free some space or choose another place" if error.errno in (28, 122) else "choose another place",
+            exit_code=74,
+        )
+
+    def commit(self) -> None:
+        """Flush everything to the disk, then give the file its name.
+
+        Raises:
+            CannotExport: the disk fails, or somebody else took the name meanwhile.
+        """
+        try:
+            os.fsync(self._fd)
+            os.close(self._fd)
+            self._fd = -1
+            _rename(_part(self.path), self.path, force=self._force)
+            _sync_folder(self.path)
+        except FileExistsError as error:
+            self.discard()
+            raise CannotExport(f"{self.path} appeared meanwhile and is kept", hint="choose another name") from error
+        except OSError as error:
+            self.discard()
+            raise self.failed("finishing", error) from error
+
+    def discard(self) -> None:
+        """Remove what was written so far; does nothing after :meth:`commit`."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(_part(self.path))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._fd >= 0:
+            self.discard()
+
+
+def _part(path: str) -> str:
+    return f"{path}.part"
+
+
+def _refuse_evidence(name: str, evidence: Collection[Identity]) -> None:
+    for look in (os.stat, os.lstat):
+        with contextlib.suppress(OSError):
+            status = look(name)
+            if (status.st_dev, status.st_ino) in evidence:
+                raise CannotExport(
+                    f"{name} is the image itself (same file under this name)",
+                    why="evidence is never written to",
+                    hint="choose another target",
+                )
+
+
+def _refuse_existing(name: str, path: str, *, force: bool) -> None:
+    try:
+        mode = os.lstat(name).st_mode
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError) as error:
+        raise CannotExport(f"{path}: cannot be a target: {error}", hint="choose another name") from error
+    if stat.S_ISDIR(mode):
+        raise CannotExport(f"{name} is a folder", hint="give the name of a file")
+    if not stat.S_ISREG(mode) and not stat.S_ISLNK(mode):
+        raise CannotExport(f"{name} is no regular file", hint="choose another target")
+    if not force:
+        left_over = " (left over from an unfinished run)" if name != path else ""
+        raise CannotExport(f"{name} exists{left_over}", hint="choose another name, or say --force to replace it")
+
+
+def _rename(part: str, path: str, *, force: bool) -> None:
+    """Give ``part`` the name ``path``; without ``force`` never over an existing file, not even in a race."""
+    if force:
+        os.rename(part, path)
+        return
+    try:
+        os.link(part, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links: the check right before is the best there is
+        if os.path.lexists(path):
+            raise FileExistsError(path) from None
+        os.rename(part, path)
+        return
+    os.unlink(part)
+
+
+def _sync_folder(path: str) -> None:
+    fd = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
