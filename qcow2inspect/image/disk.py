@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from qcow2inspect.image.image import Image
     from qcow2inspect.image.table import L2Table, Table
+    from qcow2inspect.source.protocol import Source
 
 __all__ = ["ActiveDisk"]
 
@@ -74,6 +75,11 @@ class ActiveDisk:
         self._needs_backing = _backing_error(image)
         self._needs_key = _key_error(image)
         self._needs_data_file = _data_file_error(image)
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """The image file."""
+        return (self.image.source,)
 
     # -- one place --------------------------------------------------------------------------------------------
 
@@ -335,6 +341,12 @@ class ActiveDisk:
         cluster = extent.guest.start - extent.guest.start % self._geometry.cluster_size
         start = extent.guest.start - cluster
         return self._inflated[cluster][start : start + extent.guest.size]
+
+    def plain(self, extent: Extent) -> tuple[Source, HostRange] | None:
+        """Where the bytes of a normal extent lie in the image file; None for every other one."""
+        if extent.error is not None or extent.kind is not ClusterType.NORMAL or extent.host is None:
+            return None
+        return self.image.source, extent.host
 
     def _inflate(self, guest: int) -> bytes:
         """The whole guest cluster at ``guest``, which is compressed."""

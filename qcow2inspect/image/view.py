@@ -69,6 +69,20 @@ class View(Protocol):
     def size(self) -> int:
         """Number of bytes."""
 
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """Everything the bytes may come from; none of it may ever be written."""
+
+    def read_extent(self, extent: Extent) -> bytes:
+        """The bytes of an extent that this view gave.
+
+        Raises:
+            CannotRead, Damaged, NeedsFile, NeedsKey: they cannot be read.
+        """
+
+    def plain(self, extent: Extent) -> tuple[Source, HostRange] | None:
+        """Where the bytes of an extent lie as they are, to be copied without a look; None if they do not."""
+
     def read_at(self, offset: int, size: int) -> bytes:
         """``size`` bytes from ``offset`` on; fewer only at the end, none past it.
 
@@ -91,6 +105,19 @@ class HostFile:
     def size(self) -> int:
         """Bytes of the file."""
         return self._source.size
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """The image file."""
+        return (self._source,)
+
+    def read_extent(self, extent: Extent) -> bytes:
+        """The bytes of an extent."""
+        return self._source.read_at(extent.guest.start, extent.guest.size)
+
+    def plain(self, extent: Extent) -> tuple[Source, HostRange] | None:
+        """Every byte lies where it is."""
+        return (self._source, extent.host) if extent.host else None
 
     def read_at(self, offset: int, size: int) -> bytes:
         """``size`` bytes from ``offset`` on; fewer only at the end."""

@@ -20,6 +20,7 @@ class MemorySource:
         self.name = name
         self.size = len(data)
         self.allocated = len(data)
+        self.identity = None
 
     def read_at(self, offset: int, size: int) -> bytes:
         """``size`` bytes from ``offset`` on; fewer only at the end."""

@@ -27,6 +27,10 @@ class Source(Protocol):
     def allocated(self) -> int:
         """Bytes that the file system really stores; smaller than :attr:`size` if the file has holes."""
 
+    @property
+    def identity(self) -> tuple[int, int] | None:
+        """Device and inode, which tell whether two names mean one file; None for bytes without a file."""
+
     def read_at(self, offset: int, size: int) -> bytes:
         """``size`` bytes from ``offset`` on; fewer only at the end, none past it.
 

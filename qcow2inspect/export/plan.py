@@ -1,0 +1,106 @@
+"""What an export will do, known before a byte is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from qcow2inspect.errors import Damaged, Qcow2InspectError
+from qcow2inspect.format.mapping import ClusterType
+from qcow2inspect.progress import Silent
+from qcow2inspect.units import exact_size, human_size
+
+if TYPE_CHECKING:
+    from qcow2inspect.image.view import Extent, View
+    from qcow2inspect.progress import Progress
+
+__all__ = ["Plan", "make_plan"]
+
+_STEP = 1024
+
+
+@dataclass
+class Plan:
+    """Sums over the extents of a view.
+
+    Attributes:
+        size: bytes of the view.
+        plain: bytes that are copied as they are.
+        compressed: bytes that are inflated.
+        past_end: bytes that read as zeros only because the image file ends too early.
+        unreadable: bytes that cannot be read.
+        first_past_end: the first extent of ``past_end``.
+        first_unreadable: the first extent that cannot be read.
+    """
+
+    size: int
+    plain: int = 0
+    compressed: int = 0
+    past_end: int = 0
+    unreadable: int = 0
+    first_past_end: Extent | None = None
+    first_unreadable: Extent | None = None
+
+    @property
+    def to_write(self) -> int:
+        """Bytes that will be written; the rest stays a hole."""
+        return self.plain + self.compressed
+
+    @property
+    def problem(self) -> Qcow2InspectError | None:
+        """Why the view cannot be exported; None if it can."""
+        if self.first_unreadable is None:
+            return None
+        error = self.first_unreadable.error
+        if not isinstance(error, Damaged):
+            return self._missing(error)
+        amount = f"{exact_size(self.unreadable)} of {human_size(self.size)} cannot be read, first: "
+        return Damaged(amount + error.what, why=error.why, hint="nothing was written", exit_code=error.exit_code)
+
+    def _missing(self, error: Qcow2InspectError | None) -> Qcow2InspectError | None:
+        """The error for data that lies elsewhere or needs a key, with the amount."""
+        if error is None or self.first_unreadable is None:
+            return error
+        what = f"{error.what} ({exact_size(self.unreadable)} of {human_size(self.size)}, from guest offset "
+        what += f"{self.first_unreadable.guest.start} on)"
+        return type(error)(what, why=error.why, hint=error.hint, exit_code=error.exit_code)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a person must know about the bytes that come out."""
+        if self.first_past_end is None:
+            return []
+        what = f"{exact_size(self.past_end)} of guest data or of its L2 tables"
+        where = f"from guest offset {self.first_past_end.guest.start} on"
+        return [f"the image file ends too early: {what}, {where}, are missing and read as zeros"]
+
+    def add(self, extent: Extent) -> None:
+        """Count one more extent."""
+        size = extent.guest.size
+        if extent.error is not None:
+            self.unreadable += size
+            self.first_unreadable = self.first_unreadable or extent
+        elif extent.past_end:
+            self.past_end += size
+            self.first_past_end = self.first_past_end or extent
+        elif extent.kind is ClusterType.NORMAL:
+            self.plain += size
+        elif extent.kind is ClusterType.COMPRESSED:
+            self.compressed += size
+
+
+def make_plan(view: View, progress: Progress | None = None) -> Plan:
+    """Go through the extents of a view without reading its data.
+
+    Raises:
+        CannotRead: the image file cannot be read.
+        Cancelled: the user asked to stop.
+    """
+    progress = progress or Silent()
+    plan = Plan(view.size)
+    progress.begin("Planning", None)
+    for number, extent in enumerate(view.extents()):
+        plan.add(extent)
+        if number % _STEP == 0:
+            progress.advance(0)
+    return plan

@@ -1,0 +1,50 @@
+"""The rules: one file each, a pure function from a survey to findings.
+
+The docstring of a rule's file is its documentation: a title, then what is found, why it matters, what else could
+explain it, and what QEMU does. A new rule is a new file here that makes one :class:`~qcow2inspect.rules.base.Rule`
+named ``RULE``, and a recipe in the tests that triggers it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from functools import cache
+from typing import TYPE_CHECKING
+
+from qcow2inspect.survey.survey import Survey
+
+if TYPE_CHECKING:
+    from qcow2inspect.findings import Finding
+    from qcow2inspect.image.image import Image
+    from qcow2inspect.rules.base import Rule
+
+__all__ = ["all_rules", "examine", "examine_header"]
+
+
+@cache
+def all_rules() -> tuple[Rule, ...]:
+    """Every rule, ordered by code."""
+    modules = (importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__))
+    return tuple(sorted((m.RULE for m in modules if hasattr(m, "RULE")), key=lambda rule: rule.code))
+
+
+def examine(survey: Survey) -> list[Finding]:
+    """What the rules say about an image, heaviest first, then in order of place.
+
+    Rules that need the tables stay silent on a survey that has seen only the header.
+    """
+    found = [
+        finding for rule in all_rules() if survey.complete or not rule.needs_tables for finding in rule.check(survey)
+    ]
+    return sorted(found, key=_weight)
+
+
+def examine_header(image: Image) -> list[Finding]:
+    """What can be said without a look at the tables, heaviest first."""
+    return examine(Survey.of_header(image))
+
+
+def _weight(finding: Finding) -> tuple[int, int, str]:
+    place = int(finding.evidence[0].where.start) if finding.evidence else 0
+    return finding.severity.rank, place, finding.code
