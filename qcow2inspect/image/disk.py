@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from qcow2inspect.image.guard import Obstacle
     from qcow2inspect.image.image import Image
     from qcow2inspect.image.table import L2Table, Table
     from qcow2inspect.source.protocol import Source
@@ -53,18 +54,18 @@ class ActiveDisk:
     A view (:class:`~qcow2inspect.image.view.View`) of ``size`` guest bytes: the header's size, rounded down to
     whole sectors as QEMU does it.
 
+    Args:
+        image: the image.
+        lenient: read on although QEMU refuses the image, if guest data does not depend on what is wrong.
+
     Raises:
-        Damaged: the header makes it impossible to say where guest data is.
+        Damaged: QEMU refuses the image for its header.
     """
 
-    def __init__(self, image: Image) -> None:
+    def __init__(self, image: Image, *, lenient: bool = False) -> None:
         for obstacle in image.obstacles:
-            if obstacle.blocks_reading:
-                raise Damaged(
-                    f"{image.name}: header field {obstacle.field}: {obstacle.what}",
-                    why="where guest data lies cannot be told",
-                    hint="“qcow2inspect header IMAGE” shows the fields; a copy with the right value can be read",
-                )
+            if obstacle.blocks_reading or not lenient:
+                raise _refused(image, obstacle)
         self.image = image
         self.name = f"{image.name} (active disk)"
         self.size = image.header.size // SECTOR * SECTOR
@@ -401,6 +402,19 @@ def _continues(last: Extent, new: Extent) -> bool:
 def _joined(last: Extent, new: Extent) -> Extent:
     host = HostRange(last.host.start, new.host.end) if last.host and new.host else None
     return Extent(GuestRange(last.guest.start, new.guest.end), last.kind, host, last.layer, last.error, last.past_end)
+
+
+def _refused(image: Image, obstacle: Obstacle) -> Damaged:
+    row = image.header.row(obstacle.field)
+    if obstacle.blocks_reading:
+        why = "where guest data lies cannot be told"
+        hint = "“qcow2inspect header IMAGE” shows the fields; a copy with the right value can be read"
+    else:
+        why = "QEMU refuses the whole image for this"
+        hint = "guest data does not depend on it: “--lenient” reads on"
+    return Damaged(
+        f"{image.name}: header field {obstacle.field} (offset {row.at:#x}): {obstacle.what}", why=why, hint=hint
+    )
 
 
 def _backing_error(image: Image) -> NeedsFile | None:

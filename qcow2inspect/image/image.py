@@ -285,15 +285,15 @@ class Image:
 
     # -- views ------------------------------------------------------------------------------------------------
 
-    def active_disk(self) -> ActiveDisk:
-        """The guest disk of the active state.
+    def active_disk(self, *, lenient: bool = False) -> ActiveDisk:
+        """The guest disk of the active state; see :class:`~qcow2inspect.image.disk.ActiveDisk`.
 
         Raises:
-            Damaged: the header makes it impossible to say where guest data is.
+            Damaged: QEMU refuses the image for its header.
         """
         from qcow2inspect.image.disk import ActiveDisk
 
-        return ActiveDisk(self)
+        return ActiveDisk(self, lenient=lenient)
 
     def host_file(self) -> HostFile:
         """The image file, byte for byte."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Self
 
-__all__ = ["Row", "Structure", "blob", "printable", "u8", "u16", "u32", "u64"]
+__all__ = ["Row", "Structure", "blob", "printable", "u8", "u16", "u32", "u64", "visible"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -183,21 +183,24 @@ def _converters(kind: type[Structure]) -> Mapping[str, Callable[[int], Any]]:
 
 
 def printable(text: bytes) -> str:
-    """Text from an image, safe on every terminal: anything but plain printable characters is escaped.
-
-    Decodes UTF-8; control characters, bidirectional marks, undecodable bytes and backslashes appear as escapes.
+    """Text from an image, safe on every terminal and unambiguous: backslashes are doubled, the rest as in
+    :func:`visible`.
     """
-    out = []
-    for char in text.decode("utf-8", "surrogateescape"):
-        if 0xDC80 <= ord(char) <= 0xDCFF:
-            out.append(f"\\x{ord(char) - 0xDC00:02x}")
-        elif char == "\\":
-            out.append("\\\\")
-        elif char.isprintable():
-            out.append(char)
-        else:
-            out.append(char.encode("unicode_escape").decode("ascii"))
-    return "".join(out)
+    return visible(text.decode("utf-8", "surrogateescape").replace("\\", "\\\\"))
+
+
+def visible(text: str) -> str:
+    """``text`` with everything escaped that is not plainly printable.
+
+    Control characters, bidirectional marks and bytes that were no UTF-8 appear as ``\\x1b`` or ``\\u202e``.
+    """
+    return "".join(char if char.isprintable() else _escaped(char) for char in text)
+
+
+def _escaped(char: str) -> str:
+    if 0xDC80 <= ord(char) <= 0xDCFF:
+        return f"\\x{ord(char) - 0xDC00:02x}"
+    return char.encode("unicode_escape").decode("ascii")
 
 
 def shown(value: object) -> str:

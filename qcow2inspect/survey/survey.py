@@ -334,7 +334,7 @@ class _Surveyor:
         if self._image.has_data_file:
             yield Odd.DATA_FILE, compressed
         else:
-            yield Odd.L2_EOF, normal & (at >= end)
+            yield Odd.L2_EOF, normal & ((at & low) == 0) & (at >= end)
             descriptor = compressed_descriptor(self._geometry.cluster_bits)
             start = raw & np.uint64(descriptor.host_offset.mask)
             yield Odd.CMP_EOF, compressed & (start - start % np.uint64(SECTOR) >= end)

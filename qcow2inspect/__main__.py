@@ -1,0 +1,18 @@
+"""``python -m qcow2inspect`` and the ``qcow2inspect`` command."""
+
+from __future__ import annotations
+
+import sys
+
+__all__ = ["main"]
+
+
+def main() -> int:
+    """Run the command line; the return value is the exit code."""
+    from qcow2inspect.cli.main import run
+
+    return run(sys.argv[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,181 @@
+"""From a raw disk to an image: holes and zeros are not stored, and what equals the backing file is not either."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from qcow2inspect.build.writer import ImageWriter, Layout
+from qcow2inspect.codec import codec_for
+from qcow2inspect.errors import CannotExport, NotQcow2
+from qcow2inspect.format.geometry import MAX_BACKING_NAME, SECTOR
+from qcow2inspect.format.header import MAGIC, CompressionType
+from qcow2inspect.image.image import Image
+from qcow2inspect.output import Output
+from qcow2inspect.progress import Silent
+from qcow2inspect.source.file import FileSource
+from qcow2inspect.source.protocol import read_padded
+from qcow2inspect.units import HostRange
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from qcow2inspect.codec import Codec
+    from qcow2inspect.image.view import View
+    from qcow2inspect.progress import Progress
+
+__all__ = ["Created", "create_image"]
+
+_BATCH = 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """What was made.
+
+    Attributes:
+        size: guest bytes.
+        stored: bytes of the image file.
+        padded: zero bytes that were added to fill the last sector.
+    """
+
+    size: int
+    stored: int
+    padded: int
+
+
+def create_image(
+    raw_path: str,
+    image_path: str,
+    *,
+    cluster_bits: int = 16,
+    compression: CompressionType | None = None,
+    backing: str | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> Created:
+    """Write the disk in the file ``raw_path`` as an image of version 3.
+
+    Args:
+        raw_path: the raw disk; only read.
+        image_path: where the image shall appear.
+        cluster_bits: log2 of the cluster size.
+        compression: store clusters compressed where that is smaller; None for never.
+        backing: a raw or qcow2 file; the image then holds only what differs from it.
+        force: replace an existing file.
+        progress: told about every batch, in bytes; may ask to stop.
+
+    Raises:
+        CannotRead: a file cannot be read.
+        CannotExport: the image must not or cannot be written, or its clusters are too small for the disk.
+        Cancelled: the user asked to stop; nothing is left behind.
+    """
+    progress = progress or Silent()
+    with FileSource(raw_path) as raw:
+        base = _Backing(backing, image_path) if backing is not None else None
+        size = -(-raw.size // SECTOR) * SECTOR
+        try:
+            layout = Layout(
+                size=size,
+                cluster_bits=cluster_bits,
+                compression=compression or CompressionType.ZLIB,
+                backing_name=base.name if base else b"",
+                backing_format=base.format if base else b"",
+            )
+        except ValueError as error:
+            raise CannotExport(f"{image_path}: {error}", hint="choose a larger --cluster-size") from error
+        evidence = [raw.identity, *(base.identities if base else ())]
+        with Output(image_path, force=force, evidence=evidence) as output:
+            writer = ImageWriter(output, layout)
+            progress.begin(f"Writing {image_path}", raw.size)
+            _Filler(raw, base, writer, compression).fill(progress)
+            writer.finish()
+            stored = os.fstat(output.fd).st_size
+            output.commit()
+    return Created(size, stored, size - raw.size)
+
+
+class _Backing:
+    """A backing file: its bytes, and how the image names it.
+
+    Attributes:
+        name: relative to the image's folder unless an absolute path was given.
+        format: ``raw`` or ``qcow2``.
+        identities: files that must not be written.
+    """
+
+    def __init__(self, path: str, image_path: str) -> None:
+        source = FileSource(path)
+        self.identities = [source.identity]
+        is_qcow2 = source.read_at(0, 4) == MAGIC.to_bytes(4, "big")
+        self.format = b"qcow2" if is_qcow2 else b"raw"
+        image = Image(source) if is_qcow2 else None
+        self._view: View | None = image.active_disk() if image else None
+        self._source = source
+        self.size = self._view.size if self._view else source.size
+        name = path if os.path.isabs(path) else os.path.relpath(path, os.path.dirname(image_path) or ".")
+        self.name = os.fsencode(name)
+        if len(self.name) > MAX_BACKING_NAME:
+            raise NotQcow2(f"{path}: the name is longer than {MAX_BACKING_NAME} bytes and cannot be stored")
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Guest bytes of the backing file, zeros past its end."""
+        if self._view is not None:
+            return self._view.read_at(offset, size).ljust(size, b"\0")
+        return read_padded(self._source, offset, size)
+
+
+class _Filler:
+    """Puts the clusters of a raw disk into a writer."""
+
+    def __init__(
+        self, raw: FileSource, base: _Backing | None, writer: ImageWriter, compression: CompressionType | None
+    ) -> None:
+        self._raw = raw
+        self._base = base
+        self._writer = writer
+        self._size = writer.geometry.cluster_size
+        self._codec: Codec | None = codec_for(compression) if compression is not None else None
+        self._zeros = bytes(self._size)
+
+    def fill(self, progress: Progress) -> None:
+        """Go through the disk from its start to its end."""
+        done = 0
+        for start, stop in self._batches():
+            data = read_padded(self._raw, start, stop - start)
+            for at in range(start, stop, self._size):
+                self._cluster(at, data[at - start : at - start + self._size])
+            progress.advance(min(stop, self._raw.size) - done)
+            done = min(stop, self._raw.size)
+        progress.advance(self._raw.size - done)
+
+    def _batches(self) -> Iterator[tuple[int, int]]:
+        """Cluster-aligned parts of the disk that must be looked at, a few MiB each.
+
+        Holes are passed over, unless there is a backing file whose bytes they would let through.
+        """
+        whole = HostRange.at(0, self._raw.size)
+        step = max(self._size, _BATCH)
+        last = 0
+        for part in [whole] if self._base else self._raw.data_ranges(whole):
+            at = max(last, part.start // self._size * self._size)
+            last = -(-part.end // self._size) * self._size
+            for start in range(at, last, step):
+                yield start, min(start + step, last)
+
+    def _cluster(self, at: int, data: bytes) -> None:
+        index = at // self._size
+        if self._base is not None:
+            if data == self._base.read_at(at, self._size):
+                return
+            if data == self._zeros:
+                self._writer.put_zero(index)
+                return
+        elif data == self._zeros:
+            return
+        stream = self._codec.compress(data) if self._codec else data
+        if len(stream) < len(data):
+            self._writer.put_compressed(index, stream)
+        else:
+            self._writer.put(index, data)

@@ -1,0 +1,156 @@
+"""From arguments to a verb, and from errors to one line and an exit code.
+
+Nothing heavy is imported here: the verb that runs imports what it needs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+from qcow2inspect._version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import FrameType
+
+__all__ = ["EXIT_CODES", "USAGE", "VERBS", "build_parser", "run"]
+
+VERBS = {
+    "info": "facts and flags of an image",
+    "map": "which guest range lies where",
+    "header": "the header and its extensions, field by field",
+    "l1": "the L1 table, entry by entry",
+    "l2": "an L2 table, entry by entry",
+    "refcount": "the refcounts of host clusters",
+    "hexdump": "bytes with the names of the fields they belong to",
+    "export": "write the raw disk",
+    "report": "write the report",
+    "create": "make an image from a raw disk",
+    "demo": "make example images and run the main job on one",
+    "open": "open the terminal interface (the same as a bare IMAGE)",
+}
+"""Verb -> what it does."""
+
+EXIT_CODES = """\
+exit codes:
+  0    done
+  64   the command line is wrong
+  65   the file is no qcow2 image, or its damage makes what was asked impossible
+  66   an input file is missing: the image, its backing file or its data file
+  74   reading or writing failed
+  77   refused: no permission, a key is needed, or the target must not be written
+  130  interrupted; nothing unfinished is left behind
+"""
+"""Every exit code, for people."""
+
+USAGE = 64
+_INTERRUPTED = 130
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaints are one line and exit code 64."""
+
+    def error(self, message: str) -> NoReturn:
+        from qcow2inspect.layout.structure import visible
+
+        self.exit(USAGE, visible(f"{self.prog}: {message}; see {self.prog} --help") + "\n")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all verbs."""
+    parser = _base_parser()
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for name in VERBS:
+        _add_verb(verbs, name)
+    return parser
+
+
+def _base_parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="qcow2inspect",
+        usage="qcow2inspect IMAGE | qcow2inspect VERB ... | qcow2inspect VERB --help",
+        description="Look into QEMU's qcow2 disk images. A bare IMAGE opens the terminal interface, "
+        "or prints its info where the output is no terminal. Images are only ever read.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"qcow2inspect {__version__}")
+    return parser
+
+
+def _add_verb(verbs: argparse._SubParsersAction[argparse.ArgumentParser], name: str) -> None:
+    module = importlib.import_module(f"qcow2inspect.cli.verb_{name}")
+    parser = verbs.add_parser(
+        name,
+        help=VERBS[name],
+        description=module.__doc__,
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    module.add_arguments(parser)
+    parser.set_defaults(run=module.run)
+
+
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Parse with the one verb that is asked for: the others need not be loaded."""
+    words = list(arguments)
+    if words and not words[0].startswith("-") and words[0] not in VERBS:
+        words.insert(0, "open")
+    if not words or words[0] not in VERBS:
+        return build_parser().parse_args(words)
+    parser = _base_parser()
+    _add_verb(parser.add_subparsers(dest="verb", metavar="VERB", required=True), words[0])
+    return parser.parse_args(words)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command.
+
+    Args:
+        arguments: the words after the program's name.
+
+    Returns:
+        The exit code, one of :data:`EXIT_CODES`.
+    """
+    from qcow2inspect.errors import BadAddress, Qcow2InspectError
+    from qcow2inspect.progress import Cancelled
+
+    options = _parse(arguments)
+    previous = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        code: int = options.run(options)
+        sys.stdout.flush()
+    except Qcow2InspectError as error:
+        _complain(str(error))
+        return error.exit_code
+    except BadAddress as error:
+        _complain(str(error))
+        return USAGE
+    except (KeyboardInterrupt, Cancelled):
+        _complain("interrupted; nothing unfinished is left behind")
+        return _INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        _complain(f"{error.strerror or error}: {error.filename or 'the system'}")
+        return 74
+    else:
+        return code
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _complain(message: str) -> None:
+    from qcow2inspect.layout.structure import visible
+
+    print(visible(f"qcow2inspect: {message}"), file=sys.stderr)

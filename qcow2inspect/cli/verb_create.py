@@ -1,0 +1,62 @@
+"""Make a qcow2 image from a raw disk.
+
+Holes and zeros are not stored. With a backing file, only what differs from it is.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from qcow2inspect.build.create import create_image
+from qcow2inspect.cli.common import progress_bar
+from qcow2inspect.errors import BadAddress
+from qcow2inspect.format.header import CompressionType
+from qcow2inspect.layout.structure import visible
+from qcow2inspect.units import exact_size, human_size, parse_size
+
+if TYPE_CHECKING:
+    import argparse
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What the verb takes."""
+    parser.add_argument("raw", metavar="RAW", help="the raw disk; it is only ever read")
+    parser.add_argument("image", metavar="IMAGE", help="the image to write")
+    parser.add_argument("--compress", choices=["zlib", "zstd"], help="store clusters compressed where that is smaller")
+    parser.add_argument("--cluster-size", default="64K", metavar="N", help="512 to 2M, a power of two (64K)")
+    parser.add_argument("--backing", metavar="FILE", help="make an overlay of this raw or qcow2 file")
+    parser.add_argument("--force", action="store_true", help="replace IMAGE if it exists")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Create."""
+    compression = CompressionType[options.compress.upper()] if options.compress else None
+    with progress_bar() as progress:
+        result = create_image(
+            options.raw,
+            options.image,
+            cluster_bits=_cluster_bits(options.cluster_size),
+            compression=compression,
+            backing=options.backing,
+            force=options.force,
+            progress=progress,
+        )
+    if result.padded:
+        print(f"the disk was filled up with {result.padded} zero bytes to a whole sector", file=sys.stderr)
+    print(
+        visible(f"{options.image}: disk of {exact_size(result.size)} in {human_size(result.stored)}"), file=sys.stderr
+    )
+    return 0
+
+
+def _cluster_bits(text: str) -> int:
+    try:
+        size = parse_size(text)
+    except ValueError as error:
+        raise BadAddress(f"--cluster-size: {error}") from None
+    if size not in [1 << bits for bits in range(9, 22)]:
+        raise BadAddress(f"--cluster-size: {text} is no power of two from 512 to 2M")
+    return size.bit_length() - 1

@@ -1,0 +1,139 @@
+"""Print facts and flags of an image.
+
+The facts of the header come first and at once; then the tables are read for what only they can tell.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from qcow2inspect.cli.common import add_image, add_json, dump_json, progress_bar, say
+from qcow2inspect.dossier import compile_dossier, header_facts
+from qcow2inspect.errors import Damaged
+from qcow2inspect.image.image import Image
+from qcow2inspect.layout.structure import visible
+
+if TYPE_CHECKING:
+    import argparse
+
+    from qcow2inspect.dossier import Dossier
+    from qcow2inspect.findings import Finding
+
+__all__ = ["add_arguments", "print_info", "run", "take_dossier"]
+
+_LABEL = 18
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What the verb takes."""
+    add_image(parser)
+    add_json(parser, compat=True)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the info."""
+    if options.json_compat:
+        from qcow2inspect.reports.qemu import info_document
+
+        with Image.open(options.image) as image:
+            dump_json(info_document(image))
+        return 0
+    return _print_json(options.image) if options.json else print_info(options.image)
+
+
+def print_info(path: str) -> int:
+    """Print facts, flags and findings of the image at ``path`` for people."""
+    with Image.open(path) as image:
+        say(f"{'image':<{_LABEL}}{visible(image.name)}")
+        facts = header_facts(image)
+        for label, value in facts:
+            say(f"{label:<{_LABEL}}{value}")
+        sys.stdout.flush()
+        dossier = take_dossier(image)
+        for label, value in dossier.facts[len(facts) :]:
+            say(f"{label:<{_LABEL}}{value}")
+        _print_states(dossier)
+        _require_sound(image)
+    return 0
+
+
+def _print_states(dossier: Dossier) -> None:
+    say()
+    for state in dossier.states:
+        mark = "not checked" if state.on is None else "YES" if state.on else "no"
+        words = state.shown if state.shown not in ("no", "none", "not checked yet") else ""
+        say(f"{state.name:<{_LABEL}}{mark:<4} {words}".rstrip())
+    say()
+    say(f"{'verdict':<{_LABEL}}{dossier.verdict}")
+    for finding in dossier.findings:
+        say(f"  {finding.severity:<8}{finding.code:<24} {finding.message}")
+    say(f"not checked: {'; '.join(dossier.not_checked)}")
+
+
+def take_dossier(image: Image) -> Dossier:
+    """Read the tables, apply the rules, gather what is known."""
+    from qcow2inspect.rules import examine
+    from qcow2inspect.survey.survey import take_survey
+
+    with progress_bar() as progress:
+        survey = take_survey(image, progress)
+    return compile_dossier(image, survey, examine(survey))
+
+
+def _require_sound(image: Image) -> None:
+    """QEMU refuses the image: say so in the exit code too."""
+    if image.obstacles:
+        first = image.obstacles[0]
+        at = image.header.row(first.field).at
+        raise Damaged(
+            f"{image.name}: header field {first.field} (offset {at:#x}): {first.what}",
+            why="QEMU refuses the image",
+            hint="“qcow2inspect header IMAGE” shows the fields",
+        )
+
+
+def _print_json(path: str) -> int:
+    with Image.open(path) as image:
+        dossier = take_dossier(image)
+        fields = {row.name: _plain(getattr(image.header, row.name)) for row in image.header.stored_rows()}
+        dump_json(
+            {
+                "schema": "qcow2inspect/info",
+                "schema_version": "1.0",
+                "image": dossier.name,
+                "verdict": dossier.verdict,
+                "header": fields,
+                "facts": dict(dossier.facts),
+                "states": {state.name: {"on": state.on, "shown": state.shown} for state in dossier.states},
+                "guest_clusters": dossier.counts,
+                "findings": [_finding(finding) for finding in dossier.findings],
+                "not_checked": list(dossier.not_checked),
+            }
+        )
+        _require_sound(image)
+    return 0
+
+
+def _plain(value: Any) -> int | str:
+    return value.hex() if isinstance(value, bytes) else int(value)
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    return {
+        "code": finding.code,
+        "severity": str(finding.severity),
+        "category": str(finding.category),
+        "message": finding.message,
+        "count": finding.count,
+        "evidence": [
+            {
+                "path": evidence.path,
+                "offset": int(evidence.where.start),
+                "size": evidence.where.size,
+                "raw": f"{evidence.raw:#x}",
+            }
+            for evidence in finding.evidence
+        ],
+        "guest": [{"start": int(part.start), "end": int(part.end)} for part in finding.guest],
+    }

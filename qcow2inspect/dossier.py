@@ -1,0 +1,234 @@
+"""Everything that may be said about an image, as data; screens, reports and the command line only arrange it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from qcow2inspect.findings import Severity
+from qcow2inspect.format.geometry import SECTOR
+from qcow2inspect.format.header import CryptMethod
+from qcow2inspect.format.mapping import ClusterType
+from qcow2inspect.layout.structure import printable, visible
+from qcow2inspect.units import exact_size, human_size
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from qcow2inspect.findings import Finding
+    from qcow2inspect.image.image import Image
+    from qcow2inspect.survey.survey import Survey
+
+__all__ = ["Dossier", "State", "compile_dossier", "header_facts"]
+
+NOT_CHECKED = (
+    "refcounts against the use of clusters (leaks, double use)",
+    "content of compressed clusters",
+    "backing file, external data file and persistent bitmaps",
+)
+"""What no rule looks at yet; every report says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """One of the states that every view of an image flags.
+
+    Attributes:
+        name: ``compressed``, ``encrypted``, ``corrupt``, ``overlay``, ``data file``, ``snapshots``, ``dirty``.
+        on: True, False, or None where it is not known yet.
+        shown: the state in words.
+    """
+
+    name: str
+    on: bool | None
+    shown: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dossier:
+    """What is known about one image.
+
+    Attributes:
+        name: the image's path as given, safe to print.
+        verdict: two or three words in capitals.
+        summary: sentences in plain words.
+        facts: label and value.
+        states: the flags.
+        findings: heaviest first.
+        counts: guest clusters of the active state by the word for their type; None before the tables were read.
+        complete: True if the tables were read.
+        not_checked: what nobody looked at.
+    """
+
+    name: str
+    verdict: str
+    summary: Sequence[str]
+    facts: Sequence[tuple[str, str]]
+    states: Sequence[State]
+    findings: Sequence[Finding]
+    counts: dict[str, int] | None = None
+    complete: bool = False
+    not_checked: Sequence[str] = field(default=NOT_CHECKED)
+
+
+def compile_dossier(image: Image, survey: Survey | None, findings: Sequence[Finding]) -> Dossier:
+    """Gather what is known.
+
+    Args:
+        image: the image.
+        survey: the facts from its tables; None if only the header was read.
+        findings: what the rules say.
+    """
+    complete = survey is not None and survey.complete
+    counts = {kind.word: n for kind, n in survey.clusters.items() if n} if survey and complete else None
+    return Dossier(
+        name=visible(image.name),
+        verdict=_verdict(image, findings, complete),
+        summary=_summary(image, findings, survey if complete else None),
+        facts=[*header_facts(image), *(_table_facts(image, survey) if survey and complete else ())],
+        states=_states(image, findings, survey if complete else None),
+        findings=tuple(findings),
+        counts=counts,
+        complete=complete,
+        not_checked=NOT_CHECKED if complete else ("L1, L2 and refcount tables", *NOT_CHECKED),
+    )
+
+
+def header_facts(image: Image) -> list[tuple[str, str]]:
+    """Label and value of what the header alone says."""
+    header, geometry = image.header, image.geometry
+    compat = "compat 0.10" if header.version == 2 else "compat 1.1"
+    return [
+        ("format", f"qcow2 version {header.version} ({compat})"),
+        ("virtual size", exact_size(header.size // SECTOR * SECTOR)),
+        ("file size", f"{exact_size(image.source.size)}, {human_size(image.source.allocated)} stored"),
+        ("cluster size", exact_size(geometry.cluster_size)),
+        ("L1 table", f"{header.l1_size:,} entries at {header.l1_table_offset}"),
+        ("refcounts", f"{geometry.refcount_bits}-bit, table at {header.refcount_table_offset}"),
+        ("features", _features(image)),
+        ("compression type", header.compression_type.name.lower()),
+        ("encryption", _encryption(image)),
+        ("backing file", _backing(image)),
+        ("data file", _data_file(image)),
+        ("snapshots", _count(header.nb_snapshots)),
+        ("bitmaps", _count(len(image.bitmaps))),
+    ]
+
+
+def _table_facts(image: Image, survey: Survey) -> list[tuple[str, str]]:
+    total = sum(survey.clusters.values())
+    stored = sum(survey.clusters[kind] for kind in (ClusterType.NORMAL, ClusterType.COMPRESSED))
+    share = f" ({stored / total:.1%})" if total else ""
+    return [
+        ("L2 tables", f"{survey.l2_tables:,}"),
+        ("guest clusters", f"{total:,}, {stored:,} with data{share}"),
+    ]
+
+
+def _count(number: int) -> str:
+    return f"{number:,}" if number else "none"
+
+
+def _features(image: Image) -> str:
+    header = image.header
+    names = [
+        bits.name.replace("_", " ")
+        for word in (header.incompatible_features, header.compatible_features, header.autoclear_features)
+        for bits in word.FIELDS
+        if word.raw & bits.mask
+    ]
+    return ", ".join(names) or "none set"
+
+
+def _encryption(image: Image) -> str:
+    method = image.header.crypt_method
+    if method is CryptMethod.LUKS and image.luks is not None:
+        fields = image.luks.fields
+        cipher = printable(fields.cipher_name.rstrip(b"\0") + b"-" + fields.cipher_mode.rstrip(b"\0"))
+        return f"LUKS, {cipher}, {fields.key_bytes * 8}-bit key"
+    return {CryptMethod.NONE: "none", CryptMethod.AES: "AES (legacy)", CryptMethod.LUKS: "LUKS"}.get(
+        method, f"unknown method {int(method)}"
+    )
+
+
+def _backing(image: Image) -> str:
+    if not image.header.backing_file_offset:
+        return "none"
+    kind = printable(image.backing_format) or "format not stated"
+    return f"“{printable(image.backing_name)}” ({kind}), not opened"
+
+
+def _data_file(image: Image) -> str:
+    if not image.has_data_file:
+        return "none"
+    return f"“{printable(image.data_file_name)}”, not opened" if image.data_file_name else "not named, not opened"
+
+
+def _corrupting(findings: Sequence[Finding]) -> list[Finding]:
+    """Findings that say that something in the image is wrong."""
+    return [f for f in findings if f.severity in (Severity.FATAL, Severity.ERROR)]
+
+
+def _verdict(image: Image, findings: Sequence[Finding], complete: bool) -> str:
+    if any(obstacle.blocks_reading for obstacle in image.obstacles):
+        return "CANNOT BE READ"
+    if _corrupting(findings):
+        return "DAMAGED"
+    if any(f.severity.is_bad for f in findings):
+        return "READ THE WARNINGS"
+    return "NO DAMAGE SEEN" if complete else "CHECKING"
+
+
+def _summary(image: Image, findings: Sequence[Finding], survey: Survey | None) -> list[str]:
+    header = image.header
+    size = human_size(header.size // SECTOR * SECTOR)
+    stored = f"a disk of {size} stored in {human_size(image.source.size)}"
+    sentences = [f"qcow2 version {header.version}, {stored}, clusters of {human_size(image.geometry.cluster_size)}."]
+    bad = _corrupting(findings)
+    if bad:
+        kinds = f"{len(bad)} kind{'s' if len(bad) > 1 else ''} of damage"
+        sentences.append(f"{kinds}, first: {bad[0].message}.")
+    if header.crypt_method is not CryptMethod.NONE:
+        sentences.append("Guest data is encrypted: it cannot be read without a key, the structure can.")
+    if header.backing_file_offset:
+        sentences.append("It is an overlay: what it does not hold lies in its backing file.")
+    if image.has_data_file:
+        sentences.append("Guest data lies in an external data file.")
+    if survey is not None:
+        data = sum(survey.clusters[kind] for kind in (ClusterType.NORMAL, ClusterType.COMPRESSED))
+        amount = human_size(data * image.geometry.cluster_size)
+        sentences.append(f"{amount} of guest data in {data:,} clusters.")
+    return sentences
+
+
+def _states(image: Image, findings: Sequence[Finding], survey: Survey | None) -> list[State]:
+    header = image.header
+    features = header.incompatible_features
+    compressed = survey.clusters[ClusterType.COMPRESSED] if survey else None
+    bad = _corrupting(findings)
+    method = header.crypt_method
+    return [
+        State(
+            "compressed",
+            bool(compressed) if compressed is not None else None,
+            "not checked yet" if compressed is None else f"{compressed:,} clusters" if compressed else "no clusters",
+        ),
+        State(
+            "encrypted",
+            method is not CryptMethod.NONE,
+            "no" if method is CryptMethod.NONE else f"{_encryption(image)}, key needed",
+        ),
+        State("corrupt", True if bad else False if survey else None, _corrupt_words(bad, survey, features.corrupt)),
+        State("dirty", features.dirty, "not closed cleanly" if features.dirty else "no"),
+        State("overlay", bool(header.backing_file_offset), _backing(image)),
+        State("data file", image.has_data_file, _data_file(image)),
+        State("snapshots", bool(header.nb_snapshots), _count(header.nb_snapshots)),
+    ]
+
+
+def _corrupt_words(bad: Sequence[Finding], survey: Survey | None, corrupt_bit: bool) -> str:
+    if not bad:
+        return "no damage seen" if survey else "not checked yet"
+    bit = "corrupt bit set, " if corrupt_bit else ""
+    others = len(bad) - corrupt_bit
+    return (bit + f"{others} other finding{'s' if others != 1 else ''}") if bit else f"{others} kinds of damage"

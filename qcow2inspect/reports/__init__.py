@@ -1,0 +1,1 @@
+"""A dossier in one format a file. A report appears under its name when it is complete."""

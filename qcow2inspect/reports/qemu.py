@@ -1,0 +1,260 @@
+"""The JSON that ``qemu-img info`` and ``qemu-img map`` of QEMU 7.2 print, field by field.
+
+Scripts that read qemu-img's output can read this one; the names, the omissions and the small oddities are QEMU's.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+from qcow2inspect.format.geometry import SECTOR
+from qcow2inspect.format.header import CryptMethod
+from qcow2inspect.format.luks import SlotState
+from qcow2inspect.format.mapping import ClusterType
+from qcow2inspect.layout import packed
+from qcow2inspect.units import HostOffset, HostRange
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from qcow2inspect.format.bitmap import Bitmap
+    from qcow2inspect.format.luks import LuksHeader
+    from qcow2inspect.format.snapshot import Snapshot
+    from qcow2inspect.image.disk import ActiveDisk
+    from qcow2inspect.image.image import Image
+    from qcow2inspect.image.view import Extent
+
+__all__ = ["info_document", "map_entries", "map_lines"]
+
+
+def info_document(image: Image) -> dict[str, Any]:
+    """What ``qemu-img info --output=json`` prints for an image."""
+    header = image.header
+    document: dict[str, Any] = {
+        "virtual-size": header.size // SECTOR * SECTOR,
+        "filename": image.name,
+        "cluster-size": image.geometry.cluster_size,
+        "format": "qcow2",
+        "actual-size": image.source.allocated,
+        "format-specific": {"type": "qcow2", "data": _specific(image)},
+        "dirty-flag": header.incompatible_features.dirty,
+    }
+    if header.nb_snapshots:
+        document["snapshots"] = [_snapshot(snapshot) for snapshot in image.snapshots]
+    if header.crypt_method is not CryptMethod.NONE:
+        document["encrypted"] = True
+    name = _c_string(image.backing_name)
+    if name:
+        document["backing-filename"] = name
+        document["full-backing-filename"] = _beside(image.name, name)
+        if image.backing_format:
+            document["backing-filename-format"] = _c_string(image.backing_format)
+    return document
+
+
+def _c_string(data: bytes) -> str:
+    """Text as QEMU sees it: up to the first NUL."""
+    return os.fsdecode(data.split(b"\0")[0])
+
+
+def _beside(image: str, name: str) -> str:
+    """A file name as QEMU resolves it: relative to the folder of the image unless it is absolute or a URL."""
+    scheme = name.partition(":")[0]
+    if os.path.isabs(name) or (scheme != name and "/" not in scheme):
+        return name
+    return os.path.join(os.path.dirname(image), name)
+
+
+def _specific(image: Image) -> dict[str, Any]:
+    header = image.header
+    data: dict[str, Any] = {
+        "compat": "0.10" if header.version == 2 else "1.1",
+        "compression-type": header.compression_type.name.lower(),
+        "refcount-bits": image.geometry.refcount_bits,
+    }
+    if header.version >= 3:
+        features = header.incompatible_features
+        data["lazy-refcounts"] = header.compatible_features.lazy_refcounts
+        data["corrupt"] = features.corrupt
+        data["extended-l2"] = features.extended_l2
+        if features.data_file:
+            if image.data_file_name:
+                data["data-file"] = os.fsdecode(image.data_file_name)
+            data["data-file-raw"] = header.autoclear_features.raw_data_file
+        if image.bitmaps and header.autoclear_features.bitmaps:
+            data["bitmaps"] = [_bitmap(bitmap) for bitmap in image.bitmaps]
+    if header.crypt_method is CryptMethod.AES:
+        data["encrypt"] = {"format": "aes"}
+    elif image.luks is not None and header.crypt_method is CryptMethod.LUKS:
+        data["encrypt"] = _luks(image.luks)
+    return data
+
+
+def _snapshot(snapshot: Snapshot) -> dict[str, Any]:
+    entry = snapshot.entry
+    document = {
+        "id": os.fsdecode(snapshot.id),
+        "name": os.fsdecode(snapshot.name),
+        "vm-state-size": snapshot.vm_state_size,
+        "date-sec": entry.date_sec,
+        "date-nsec": entry.date_nsec,
+        "vm-clock-sec": entry.vm_clock_nsec // 1_000_000_000,
+        "vm-clock-nsec": entry.vm_clock_nsec % 1_000_000_000,
+    }
+    if snapshot.icount is not None:
+        document["icount"] = snapshot.icount
+    return document
+
+
+def _bitmap(bitmap: Bitmap) -> dict[str, Any]:
+    flags = bitmap.entry.flags
+    return {
+        "name": os.fsdecode(bitmap.name),
+        "granularity": 1 << bitmap.entry.granularity_bits,
+        "flags": [name for name, on in (("in-use", flags.in_use), ("auto", flags.auto)) if on],
+    }
+
+
+def _luks(luks: LuksHeader) -> dict[str, Any]:
+    fields = luks.fields
+    cipher = _c_string(fields.cipher_name)
+    mode, _, generator = _c_string(fields.cipher_mode).partition("-")
+    generator, _, generator_hash = generator.partition(":")
+    key_bits = fields.key_bytes * 8 // (2 if mode == "xts" else 1)
+    document = {
+        "format": "luks",
+        "cipher-alg": f"{cipher}-{key_bits}",
+        "cipher-mode": mode,
+        "ivgen-alg": generator,
+        "hash-alg": _c_string(fields.hash_spec),
+        "payload-offset": fields.payload_offset * SECTOR,
+        "master-key-iters": fields.mk_digest_iterations,
+        "uuid": _c_string(fields.uuid),
+        "slots": [_slot(slot) for slot in luks.slots],
+    }
+    if generator_hash:
+        document["ivgen-hash-alg"] = generator_hash
+    return document
+
+
+def _slot(slot: Any) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "active": slot.active is SlotState.ENABLED,
+        "key-offset": slot.key_material_offset * SECTOR,
+    }
+    if document["active"]:
+        document |= {"iters": slot.iterations, "stripes": slot.stripes}
+    return document
+
+
+def map_entries(disk: ActiveDisk) -> Iterator[dict[str, Any]]:
+    """What ``qemu-img map --output=json`` prints for an image without a backing file, entry by entry.
+
+    Raises:
+        CannotRead, Damaged, NeedsFile: QEMU would fail here; the error says why.
+    """
+    image = disk.image
+    look_through = _is_preallocated(image)
+    last: dict[str, Any] | None = None
+    for extent in disk.extents():
+        for entry in _split_by_holes(image, extent) if look_through else (_entry(image, extent),):
+            if last is not None and _goes_on(last, entry):
+                last["length"] += entry["length"]
+                continue
+            if last is not None:
+                yield last
+            last = entry
+    if last is not None:
+        yield last
+
+
+def map_lines(entries: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """The text of a map: a JSON array with one entry a line, ready to be written out as it is made."""
+    lead = "["
+    for entry in entries:
+        yield lead + json.dumps(entry)
+        lead = ",\n"
+    yield "[]\n" if lead == "[" else "]\n"
+
+
+def _entry(image: Image, extent: Extent) -> dict[str, Any]:
+    if extent.error is not None and not _visible_without_data(image, extent):
+        raise extent.error
+    kind = extent.kind
+    has_data = kind in (ClusterType.NORMAL, ClusterType.COMPRESSED)
+    is_zero = not has_data
+    absent = kind in (ClusterType.UNALLOCATED, ClusterType.UNALLOCATED_ALLOC)
+    entry = {
+        "start": int(extent.guest.start),
+        "length": extent.guest.size,
+        "depth": 0,
+        "present": not absent,
+        "zero": is_zero,
+        "data": has_data,
+    }
+    encrypted = image.header.crypt_method is not CryptMethod.NONE
+    if extent.host is not None and kind is not ClusterType.COMPRESSED and not encrypted:
+        entry["offset"] = int(extent.host.start)
+    return entry
+
+
+def _visible_without_data(image: Image, extent: Extent) -> bool:
+    """True if QEMU's map needs no key to say what the extent is."""
+    return extent.kind is ClusterType.NORMAL and extent.error is not None and extent.error.exit_code == 77
+
+
+def _goes_on(last: dict[str, Any], entry: dict[str, Any]) -> bool:
+    if any(last[name] != entry[name] for name in ("depth", "present", "zero", "data")):
+        return False
+    if ("offset" in last) != ("offset" in entry):
+        return False
+    return "offset" not in entry or last["offset"] + last["length"] == entry["offset"]
+
+
+def _split_by_holes(image: Image, extent: Extent) -> Iterator[dict[str, Any]]:
+    """Where QEMU suspects preallocation it looks through to the holes of the host file."""
+    entry = _entry(image, extent)
+    if not entry["data"] or "offset" not in entry or extent.host is None:
+        yield entry
+        return
+    at = extent.host.start
+    for part in _stored_and_holes(image, extent.host):
+        host, is_hole = part
+        yield entry | {
+            "start": entry["start"] + (host.start - at),
+            "length": host.size,
+            "offset": int(host.start),
+            "zero": is_hole,
+        }
+
+
+def _stored_and_holes(image: Image, within: HostRange) -> Iterator[tuple[HostRange, bool]]:
+    at = within.start
+    for part in image.source.data_ranges(within):
+        if part.start > at:
+            yield HostRange(at, part.start), True
+        yield part, False
+        at = part.end
+    if at < within.end:
+        yield HostRange(HostOffset(at), within.end), True
+
+
+def _is_preallocated(image: Image) -> bool:
+    """QEMU's guess: clearly more clusters have a refcount than the file system stores."""
+    geometry = image.geometry
+    stored = image.source.allocated // geometry.cluster_size
+    threshold = max(stored * 10 // 9, stored + 2)
+    clusters = geometry.host_clusters(image.source.size)
+    used = 0
+    for index in range(min(len(image.refcount_table), -(-clusters // geometry.refcount_block_entries))):
+        at = image.refcount_table[index].refcount_block_offset
+        if not at:
+            continue
+        counts = packed.unpack(image.read(at, geometry.cluster_size), geometry.refcount_bits)
+        left = clusters - index * geometry.refcount_block_entries
+        used += int((counts[:left] != 0).sum())
+        if used >= threshold:
+            return True
+    return False
