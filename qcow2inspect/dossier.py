@@ -9,8 +9,9 @@ from qcow2inspect.findings import Severity
 from qcow2inspect.format.geometry import SECTOR
 from qcow2inspect.format.header import CryptMethod
 from qcow2inspect.format.mapping import ClusterType
-from qcow2inspect.layout.structure import printable, visible
-from qcow2inspect.units import exact_size, human_size
+from qcow2inspect.image.facts import backing_words, data_file_words, encryption_words, header_facts, number_words
+from qcow2inspect.layout.structure import visible
+from qcow2inspect.units import human_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from qcow2inspect.image.image import Image
     from qcow2inspect.survey.survey import Survey
 
-__all__ = ["Dossier", "State", "compile_dossier", "header_facts"]
+__all__ = ["Dossier", "State", "compile_dossier"]
 
 NOT_CHECKED = (
     "refcounts against the use of clusters (leaks, double use)",
@@ -94,27 +95,6 @@ def compile_dossier(image: Image, survey: Survey | None, findings: Sequence[Find
     )
 
 
-def header_facts(image: Image) -> list[tuple[str, str]]:
-    """Label and value of what the header alone says."""
-    header, geometry = image.header, image.geometry
-    compat = "compat 0.10" if header.version == 2 else "compat 1.1"
-    return [
-        ("format", f"qcow2 version {header.version} ({compat})"),
-        ("virtual size", exact_size(header.size // SECTOR * SECTOR)),
-        ("file size", f"{exact_size(image.source.size)}, {human_size(image.source.allocated)} stored"),
-        ("cluster size", exact_size(geometry.cluster_size)),
-        ("L1 table", f"{header.l1_size:,} entries at {header.l1_table_offset}"),
-        ("refcounts", f"{geometry.refcount_bits}-bit, table at {header.refcount_table_offset}"),
-        ("features", _features(image)),
-        ("compression type", header.compression_type.name.lower()),
-        ("encryption", _encryption(image)),
-        ("backing file", _backing(image)),
-        ("data file", _data_file(image)),
-        ("snapshots", _count(header.nb_snapshots)),
-        ("bitmaps", _count(len(image.bitmaps))),
-    ]
-
-
 def _table_facts(image: Image, survey: Survey) -> list[tuple[str, str]]:
     total = sum(survey.clusters.values())
     stored = sum(survey.clusters[kind] for kind in (ClusterType.NORMAL, ClusterType.COMPRESSED))
@@ -123,45 +103,6 @@ def _table_facts(image: Image, survey: Survey) -> list[tuple[str, str]]:
         ("L2 tables", f"{survey.l2_tables:,}"),
         ("guest clusters", f"{total:,}, {stored:,} with data{share}"),
     ]
-
-
-def _count(number: int) -> str:
-    return f"{number:,}" if number else "none"
-
-
-def _features(image: Image) -> str:
-    header = image.header
-    names = [
-        bits.name.replace("_", " ")
-        for word in (header.incompatible_features, header.compatible_features, header.autoclear_features)
-        for bits in word.FIELDS
-        if word.raw & bits.mask
-    ]
-    return ", ".join(names) or "none set"
-
-
-def _encryption(image: Image) -> str:
-    method = image.header.crypt_method
-    if method is CryptMethod.LUKS and image.luks is not None:
-        fields = image.luks.fields
-        cipher = printable(fields.cipher_name.rstrip(b"\0") + b"-" + fields.cipher_mode.rstrip(b"\0"))
-        return f"LUKS, {cipher}, {fields.key_bytes * 8}-bit key"
-    return {CryptMethod.NONE: "none", CryptMethod.AES: "AES (legacy)", CryptMethod.LUKS: "LUKS"}.get(
-        method, f"unknown method {int(method)}"
-    )
-
-
-def _backing(image: Image) -> str:
-    if not image.header.backing_file_offset:
-        return "none"
-    kind = printable(image.backing_format) or "format not stated"
-    return f"“{printable(image.backing_name)}” ({kind}), not opened"
-
-
-def _data_file(image: Image) -> str:
-    if not image.has_data_file:
-        return "none"
-    return f"“{printable(image.data_file_name)}”, not opened" if image.data_file_name else "not named, not opened"
 
 
 def _corrupting(findings: Sequence[Finding]) -> list[Finding]:
@@ -216,13 +157,13 @@ def _states(image: Image, findings: Sequence[Finding], survey: Survey | None) ->
         State(
             "encrypted",
             method is not CryptMethod.NONE,
-            "no" if method is CryptMethod.NONE else f"{_encryption(image)}, key needed",
+            "no" if method is CryptMethod.NONE else f"{encryption_words(image)}, key needed",
         ),
         State("corrupt", True if bad else False if survey else None, _corrupt_words(bad, survey, features.corrupt)),
         State("dirty", features.dirty, "not closed cleanly" if features.dirty else "no"),
-        State("overlay", bool(header.backing_file_offset), _backing(image)),
-        State("data file", image.has_data_file, _data_file(image)),
-        State("snapshots", bool(header.nb_snapshots), _count(header.nb_snapshots)),
+        State("overlay", bool(header.backing_file_offset), backing_words(image)),
+        State("data file", image.has_data_file, data_file_words(image)),
+        State("snapshots", bool(header.nb_snapshots), number_words(header.nb_snapshots)),
     ]
 
 

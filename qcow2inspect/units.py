@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Self
 
-__all__ = ["GuestOffset", "GuestRange", "HostOffset", "HostRange", "exact_size", "human_size", "parse_size"]
+__all__ = ["GuestOffset", "GuestRange", "HostOffset", "HostRange", "counted", "exact_size", "human_size", "parse_size"]
 
 
 class _Offset(int):
@@ -127,6 +127,11 @@ def human_size(size: int) -> str:
     if value == int(value):
         return f"{int(value)} {unit}"
     return f"{value:.2f} {unit}" if value < 100 else f"{value:.1f} {unit}"
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """A number and its noun: ``1 entry``, ``8,192 entries``; the plural adds an s unless ``many`` says otherwise."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def exact_size(size: int) -> str:

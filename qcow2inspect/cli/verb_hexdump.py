@@ -19,12 +19,14 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
+    from qcow2inspect.image.address import Place
     from qcow2inspect.layout.node import Node
 
 __all__ = ["add_arguments", "run"]
 
 _LINE = 16
 _DEFAULT = 256
+_PIECE = 1 << 16
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
         tree = Tree(image)
         place = resolve(tree, options.address)
         size = _length(options.length, place.node.where.end - place.offset)
-        pieces = _pieces(tree, int(place.offset), min(place.offset + size, int(image.end)))
+        pieces = _pieces(tree, place, min(place.offset + size, int(image.end)))
         if options.json:
             dump_json([_document(node, start, data) for node, start, data in pieces])
         else:
@@ -62,14 +64,17 @@ def _length(text: str | None, rest: int) -> int:
         raise BadAddress(f"-n: {error}") from None
 
 
-def _pieces(tree: Tree, start: int, stop: int) -> Iterator[tuple[Node, int, bytes]]:
-    """Named pieces of ``[start, stop)``: the node, where the piece starts, its bytes."""
-    at = start
+def _pieces(tree: Tree, place: Place, stop: int) -> Iterator[tuple[Node, int, bytes]]:
+    """Named pieces of ``[place, stop)``: the node, where the piece starts, its bytes.
+
+    Bytes that no structure owns have the name under which the address found them, if it found them as data.
+    """
+    at = int(place.offset)
     while at < stop:
         node = tree.locate(HostOffset(at))
-        end = min(max(int(node.where.end), at + 1), stop)
-        if not node.is_leaf or node.kind in ("data", "free"):
-            end = min(end, at + (1 << 16))
+        if node.kind in ("data", "free") and HostOffset(at) in place.node.where and place.node.is_leaf:
+            node = place.node
+        end = min(max(int(node.where.end), at + 1), stop, at + _PIECE)
         yield node, at, tree.image.source.read_at(at, end - at)
         at = end
 

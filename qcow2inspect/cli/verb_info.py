@@ -9,8 +9,8 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from qcow2inspect.cli.common import add_image, add_json, dump_json, progress_bar, say
-from qcow2inspect.dossier import compile_dossier, header_facts
 from qcow2inspect.errors import Damaged
+from qcow2inspect.image.facts import header_facts
 from qcow2inspect.image.image import Image
 from qcow2inspect.layout.structure import visible
 
@@ -73,6 +73,7 @@ def _print_states(dossier: Dossier) -> None:
 
 def take_dossier(image: Image) -> Dossier:
     """Read the tables, apply the rules, gather what is known."""
+    from qcow2inspect.dossier import compile_dossier
     from qcow2inspect.rules import examine
     from qcow2inspect.survey.survey import take_survey
 

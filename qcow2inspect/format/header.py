@@ -13,7 +13,6 @@ Spec: Header; Additional fields.
 
 from __future__ import annotations
 
-import datetime
 from typing import TYPE_CHECKING
 
 from qcow2inspect.layout.openenum import OpenEnum
@@ -91,6 +90,8 @@ def magic_shown(magic: int) -> str:
 
 def utc(seconds: int) -> str:
     """Seconds since 1970 as UTC in ISO 8601, for any 32-bit number."""
+    import datetime
+
     moment = datetime.datetime.fromtimestamp(seconds, tz=datetime.UTC)
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 

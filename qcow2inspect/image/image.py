@@ -6,7 +6,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from qcow2inspect.errors import Damaged, NotQcow2, Unsupported
-from qcow2inspect.format.bitmap import Bitmap, BitmapDirectoryEntry, read_bitmap
 from qcow2inspect.format.extensions import ExtensionArea, HeaderExtension, parse_extensions
 from qcow2inspect.format.extensions.backing_format import BackingFormat
 from qcow2inspect.format.extensions.bitmaps import Bitmaps
@@ -22,10 +21,8 @@ from qcow2inspect.format.geometry import (
     Geometry,
 )
 from qcow2inspect.format.header import MAGIC, Header, HeaderV2, HeaderV3
-from qcow2inspect.format.luks import LUKS_MAGIC, LuksHeader, read_luks
 from qcow2inspect.format.mapping import L1Entry
 from qcow2inspect.format.refcount import RefcountTableEntry
-from qcow2inspect.format.snapshot import Snapshot, SnapshotEntry, read_snapshot
 from qcow2inspect.image.cache import Cache
 from qcow2inspect.image.guard import Obstacle, obstacles
 from qcow2inspect.image.table import L2Table, Table
@@ -40,6 +37,9 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self, TypeVar
 
+    from qcow2inspect.format.bitmap import Bitmap
+    from qcow2inspect.format.luks import LuksHeader
+    from qcow2inspect.format.snapshot import Snapshot
     from qcow2inspect.image.disk import ActiveDisk
 
     X = TypeVar("X", bound=HeaderExtension)
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 __all__ = ["Image", "require_magic"]
 
 _TABLE_MEMORY = 24 << 20
-_LARGEST_ENTRY = SnapshotEntry.SIZE + MAX_SNAPSHOT_EXTRA + 2 * 65_535
+_LARGEST_ENTRY = 40 + MAX_SNAPSHOT_EXTRA + 2 * 65_535
 _WINDOW = 4 * _LARGEST_ENTRY
 _MAX_BITMAP_DIRECTORY = 64 << 20
 
@@ -204,6 +204,8 @@ class Image:
         pointer = extension.pointer if extension else None
         if pointer is None or not pointer.offset or pointer.offset >= self.end:
             return None
+        from qcow2inspect.format.luks import LUKS_MAGIC, LuksHeader, read_luks
+
         data = self.read(pointer.offset, LuksHeader.SIZE)
         return read_luks(data, pointer.offset) if data.startswith(LUKS_MAGIC) else None
 
@@ -248,6 +250,10 @@ class Image:
     def snapshots(self) -> tuple[Snapshot, ...]:
         """The snapshot table entries that can be read; fewer than the header counts if the table is damaged."""
         count = min(self.header.nb_snapshots, MAX_SNAPSHOTS)
+        if not count:
+            return ()
+        from qcow2inspect.format.snapshot import read_snapshot
+
         found: list[Snapshot] = []
         at, window_at, window = int(self.header.snapshots_offset), 0, b""
         while len(found) < count and at < self.end:
@@ -270,6 +276,8 @@ class Image:
         pointer = extension.pointer if extension else None
         if pointer is None or pointer.bitmap_directory_offset >= self.end:
             return ()
+        from qcow2inspect.format.bitmap import BitmapDirectoryEntry, read_bitmap
+
         size = min(pointer.bitmap_directory_size, _MAX_BITMAP_DIRECTORY)
         data = self.source.read_at(pointer.bitmap_directory_offset, size)
         found: list[Bitmap] = []

@@ -27,7 +27,7 @@ from qcow2inspect.format.refcount import RefcountTableEntry
 from qcow2inspect.image.table import L2Table, Table
 from qcow2inspect.layout.node import LazyNodes, Node
 from qcow2inspect.layout.structure import printable
-from qcow2inspect.units import GuestRange, HostOffset, HostRange, human_size
+from qcow2inspect.units import GuestRange, HostOffset, HostRange, counted, human_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -221,7 +221,7 @@ class Tree:
             name="L1 table",
             path=f"{mapping.prefix}L1",
             where=table.range,
-            shown=f"{len(table):,} entries",
+            shown=counted(len(table), "entry", "entries"),
             doc=f"The L1 table of the {mapping.title}: where the L2 tables lie",
             spec="L1 table",
             kind="l1",
@@ -593,7 +593,7 @@ class Tree:
             name="bitmap table",
             path=path,
             where=table.range,
-            shown=f"{len(table):,} entries",
+            shown=counted(len(table), "entry", "entries"),
             doc="Where the data of the bitmap lies",
             spec="Bitmaps",
             kind="bitmap",

@@ -91,7 +91,7 @@ class Structure:
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        made: Any = dataclasses.dataclass(frozen=True)(cls)
+        made: Any = dataclasses.dataclass(init=False, eq=False, repr=False)(cls)
         cls.ROWS = tuple(Row(field.name, *field.metadata["row"]) for field in dataclasses.fields(made))
         end = 0
         for row in cls.ROWS:
@@ -99,6 +99,27 @@ class Structure:
                 raise TypeError(f"{cls.__name__}.{row.name} starts at byte {row.at}, the row before ends at {end}")
             end = row.at + row.size
         cls.SIZE = end
+
+    # One general method each instead of one generated for every structure: that would cost a millisecond of
+    # start-up per structure.
+
+    def __init__(self, *values: Any, **named: Any) -> None:
+        named |= zip((row.name for row in self.ROWS), values, strict=False)
+        if len(values) > len(self.ROWS) or named.keys() != {row.name for row in self.ROWS}:
+            raise TypeError(f"{type(self).__name__} takes {', '.join(row.name for row in self.ROWS)}")
+        self.__dict__.update(named)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise dataclasses.FrozenInstanceError(f"{type(self).__name__}.{name} cannot be assigned")
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and self.__dict__ == other.__dict__
+
+    def __hash__(self) -> int:
+        return hash((type(self), *self.__dict__.values()))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.__dict__.items())})"
 
     @classmethod
     def row(cls, name: str) -> Row:

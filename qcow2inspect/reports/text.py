@@ -12,7 +12,7 @@ from qcow2inspect.output import Output
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from qcow2inspect.dossier import Dossier
+    from qcow2inspect.dossier import Dossier, State
     from qcow2inspect.findings import Finding
     from qcow2inspect.output import Identity
 
@@ -53,7 +53,7 @@ def _lines(dossier: Dossier) -> Iterator[str]:
     for sentence in dossier.summary:
         yield from _wrapped(sentence)
     yield from _section("States")
-    yield from _rows([(state.name, f"{_mark(state.on)} {state.shown}") for state in dossier.states])
+    yield from _rows([(state.name, _state(state)) for state in dossier.states])
     yield from _section("Facts")
     yield from _rows(list(dossier.facts))
     yield from _section("Guest clusters of the active state")
@@ -80,8 +80,9 @@ def _rows(rows: list[tuple[str, str]]) -> Iterator[str]:
         yield from _wrapped(value, first=f"{label:<{_LABEL}}", rest=" " * _LABEL)
 
 
-def _mark(on: bool | None) -> str:
-    return "?" if on is None else "YES" if on else "no "
+def _state(state: State) -> str:
+    mark = "not checked" if state.on is None else "YES" if state.on else "no"
+    return mark if state.shown in ("no", "none", "not checked yet") else f"{mark:<4}{state.shown}"
 
 
 def _finding(finding: Finding) -> Iterator[str]:

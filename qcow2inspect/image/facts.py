@@ -1,0 +1,79 @@
+"""What the header alone says about an image, in words. Nothing here reads a table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qcow2inspect.format.geometry import SECTOR
+from qcow2inspect.format.header import CryptMethod
+from qcow2inspect.layout.structure import printable
+from qcow2inspect.units import counted, exact_size, human_size
+
+if TYPE_CHECKING:
+    from qcow2inspect.image.image import Image
+
+__all__ = ["backing_words", "data_file_words", "encryption_words", "header_facts", "number_words"]
+
+
+def header_facts(image: Image) -> list[tuple[str, str]]:
+    """Label and value of what the header alone says."""
+    header, geometry = image.header, image.geometry
+    compat = "compat 0.10" if header.version == 2 else "compat 1.1"
+    return [
+        ("format", f"qcow2 version {header.version} ({compat})"),
+        ("virtual size", exact_size(header.size // SECTOR * SECTOR)),
+        ("file size", f"{exact_size(image.source.size)}, {human_size(image.source.allocated)} stored"),
+        ("cluster size", exact_size(geometry.cluster_size)),
+        ("L1 table", f"{counted(header.l1_size, 'entry', 'entries')} at {header.l1_table_offset}"),
+        ("refcounts", f"{geometry.refcount_bits}-bit, table at {header.refcount_table_offset}"),
+        ("features", _features(image)),
+        ("compression type", header.compression_type.name.lower()),
+        ("encryption", encryption_words(image)),
+        ("backing file", backing_words(image)),
+        ("data file", data_file_words(image)),
+        ("snapshots", number_words(header.nb_snapshots)),
+        ("bitmaps", number_words(len(image.bitmaps))),
+    ]
+
+
+def number_words(number: int) -> str:
+    """A number, or the word for zero."""
+    return f"{number:,}" if number else "none"
+
+
+def _features(image: Image) -> str:
+    header = image.header
+    names = [
+        bits.name.replace("_", " ")
+        for word in (header.incompatible_features, header.compatible_features, header.autoclear_features)
+        for bits in word.FIELDS
+        if word.raw & bits.mask
+    ]
+    return ", ".join(names) or "none set"
+
+
+def encryption_words(image: Image) -> str:
+    """How guest data is encrypted."""
+    method = image.header.crypt_method
+    if method is CryptMethod.LUKS and image.luks is not None:
+        fields = image.luks.fields
+        cipher = printable(fields.cipher_name.rstrip(b"\0") + b"-" + fields.cipher_mode.rstrip(b"\0"))
+        return f"LUKS, {cipher}, {fields.key_bytes * 8}-bit key"
+    return {CryptMethod.NONE: "none", CryptMethod.AES: "AES (legacy)", CryptMethod.LUKS: "LUKS"}.get(
+        method, f"unknown method {int(method)}"
+    )
+
+
+def backing_words(image: Image) -> str:
+    """The backing file, if any."""
+    if not image.header.backing_file_offset:
+        return "none"
+    kind = printable(image.backing_format) or "format not stated"
+    return f"“{printable(image.backing_name)}” ({kind}), not opened"
+
+
+def data_file_words(image: Image) -> str:
+    """The external data file, if any."""
+    if not image.has_data_file:
+        return "none"
+    return f"“{printable(image.data_file_name)}”, not opened" if image.data_file_name else "not named, not opened"
