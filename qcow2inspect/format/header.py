@@ -157,7 +157,7 @@ class Header(HeaderV3):
     @property
     def stored_size(self) -> int:
         """Bytes of the header that are fields of this specification: 72, 104 up to 112."""
-        return min(max(self.header_length, HeaderV2.SIZE), self.SIZE) if self.version >= 3 else HeaderV2.SIZE
+        return min(max(self.header_length, HeaderV3.SIZE), self.SIZE) if self.version >= 3 else HeaderV2.SIZE
 
     def stored_rows(self) -> tuple[Row, ...]:
         """The rows that exist in this image: a field exists if the header length reaches past its offset."""

@@ -1,7 +1,8 @@
 """One pass over all mapping tables: what the guest clusters are, and which entries are odd.
 
 Every L2 table is read once, however many L1 entries lead to it, so that an image whose entries all name one table
-costs no more than an honest one. Odd entries are kept as columns, at most :data:`KEPT` of each kind, with their true
+costs no more than an honest one. A table that the header puts at an impossible place or makes impossibly large is not
+looked at: what stands there is no table. Odd entries are kept as columns, at most :data:`KEPT` of each kind, with their true
 number beside them.
 """
 
@@ -165,11 +166,16 @@ class _Surveyor:
 
     def run(self) -> Survey:
         survey = self._survey
-        self._refcount_table()
-        mappings = survey.tree.mappings
+        survey.clusters = dict.fromkeys(ClusterType, 0)
+        refused = {obstacle.code for obstacle in self._image.obstacles}
+        if not refused & {"QCOW-HDR-RT-LARGE", "QCOW-HDR-RT-OFFSET"}:
+            self._refcount_table()
         self._progress.begin("Reading tables", None)
-        for mapping in mappings:
-            self._mapping(mapping)
+        if not refused & {"QCOW-HDR-L1-LARGE", "QCOW-HDR-L1-OFFSET"}:
+            self._mapping(survey.tree.active)
+        if not refused & {"QCOW-HDR-SNAP-COUNT", "QCOW-HDR-SNAP-OFFSET"}:
+            for mapping in survey.tree.mappings[1:]:
+                self._mapping(mapping)
         survey.l2_tables = len(self._seen)
         survey.complete = True
         return survey
@@ -244,7 +250,6 @@ class _Surveyor:
         """Guest clusters without an L2 table are unallocated; what lies past the end of the disk does not count."""
         entries, clusters = self._geometry.l2_entries, -(-mapping.size // self._geometry.cluster_size)
         needed = self._geometry.l1_entries(mapping.size)
-        self._survey.clusters = dict.fromkeys(ClusterType, 0)
         self._survey.clusters[ClusterType.UNALLOCATED] = (needed - len(usable)) * entries
         if not clusters % entries:
             return

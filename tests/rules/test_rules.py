@@ -1,0 +1,83 @@
+"""Every rule finds its damage, exactly that, and stays silent on sound images."""
+
+from __future__ import annotations
+
+import pytest
+
+from qcow2inspect.findings import Finding, Severity
+from qcow2inspect.image.address import resolve
+from qcow2inspect.image.image import Image
+from qcow2inspect.image.tree import Tree
+from qcow2inspect.rules import all_rules, examine, examine_header
+from qcow2inspect.source.memory import MemorySource
+from qcow2inspect.survey.survey import take_survey
+from tests.rules import recipes
+
+RULES = {rule.code: rule for rule in all_rules()}
+
+
+def findings(data: bytes) -> list[Finding]:
+    return examine(take_survey(Image(MemorySource(data, "test.qcow2"))))
+
+
+def test_every_rule_has_an_image_that_triggers_it() -> None:
+    assert set(recipes.BAD) == set(RULES)
+    assert len(RULES) > 45
+
+
+@pytest.mark.parametrize("code", sorted(RULES))
+def test_the_rule_finds_exactly_its_damage(code: str) -> None:
+    found = {finding.code: finding for finding in findings(recipes.BAD[code]())}
+    assert code in found
+    others = {other for other in found if other != code and found[other].severity.is_bad or other == code}
+    assert others <= {code} | recipes.COMPANIONS.get(code, set())
+
+
+@pytest.mark.parametrize("data", recipes.sound(), ids=["plain", "extended", "v2", "snapshot", "overlay", "data file"])
+def test_sound_images_have_no_bad_findings(data: bytes) -> None:
+    assert [finding for finding in findings(data) if finding.severity.is_bad] == []
+
+
+@pytest.mark.parametrize("code", sorted(RULES))
+def test_evidence_is_where_the_finding_says(code: str) -> None:
+    data = recipes.BAD[code]()
+    image = Image(MemorySource(data, "test.qcow2"))
+    tree = Tree(image)
+    for finding in findings(data):
+        for evidence in finding.evidence:
+            assert int.from_bytes(image.read(evidence.where.start, min(8, evidence.where.size)), "big") == evidence.raw
+            if not evidence.path.endswith("broken"):
+                assert resolve(tree, evidence.path).node.where == evidence.where
+
+
+@pytest.mark.parametrize("code", sorted(RULES))
+def test_the_explanation_is_complete(code: str) -> None:
+    text = RULES[code].explanation
+    assert text.splitlines()[0].endswith(".")
+    assert len(text) > 250
+    assert "What else could explain it:" in text
+    assert "QEMU" in text
+    assert RULES[code].spec
+
+
+@pytest.mark.parametrize("code", sorted(code for code, rule in RULES.items() if not rule.needs_tables))
+def test_header_rules_need_no_tables(code: str) -> None:
+    image = Image(MemorySource(recipes.BAD[code](), "test.qcow2"))
+    assert code in {finding.code for finding in examine_header(image)}
+
+
+def test_findings_come_heaviest_first() -> None:
+    ranks = [finding.severity.rank for finding in findings(recipes.broken(hdr__incompatible_features=0xFF))]
+    assert ranks == sorted(ranks)
+    assert ranks[0] == Severity.FATAL.rank
+
+
+def test_many_equal_entries_are_one_finding() -> None:
+    recipe = recipes.SOUND
+    data = recipes.build(
+        recipes.replace(recipe, damage={f"L1[0].L2[{index}]": 0x8000_0000_0000_5200 for index in range(100, 200)})
+    )
+    found = [finding for finding in findings(data) if finding.code == "QCOW-L2-UNALIGNED"]
+    assert [(finding.count, len(finding.evidence), finding.more) for finding in found] == [(100, 32, 68)]
+    assert [(int(part.start), int(part.end)) for part in found[0].guest] == [(100 * 4096, 200 * 4096)]
+    assert "100 L2 entries" in found[0].message
