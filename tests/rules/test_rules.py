@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from qcow2inspect.build.recipe import build
 from qcow2inspect.findings import Finding, Severity
 from qcow2inspect.image.address import resolve
 from qcow2inspect.image.image import Image
@@ -29,7 +32,7 @@ def test_every_rule_has_an_image_that_triggers_it() -> None:
 def test_the_rule_finds_exactly_its_damage(code: str) -> None:
     found = {finding.code: finding for finding in findings(recipes.BAD[code]())}
     assert code in found
-    others = {other for other in found if other != code and found[other].severity.is_bad or other == code}
+    others = {other for other in found if (other != code and found[other].severity.is_bad) or other == code}
     assert others <= {code} | recipes.COMPANIONS.get(code, set())
 
 
@@ -74,9 +77,7 @@ def test_findings_come_heaviest_first() -> None:
 
 def test_many_equal_entries_are_one_finding() -> None:
     recipe = recipes.SOUND
-    data = recipes.build(
-        recipes.replace(recipe, damage={f"L1[0].L2[{index}]": 0x8000_0000_0000_5200 for index in range(100, 200)})
-    )
+    data = build(replace(recipe, damage={f"L1[0].L2[{index}]": 0x8000_0000_0000_5200 for index in range(100, 200)}))
     found = [finding for finding in findings(data) if finding.code == "QCOW-L2-UNALIGNED"]
     assert [(finding.count, len(finding.evidence), finding.more) for finding in found] == [(100, 32, 68)]
     assert [(int(part.start), int(part.end)) for part in found[0].guest] == [(100 * 4096, 200 * 4096)]
