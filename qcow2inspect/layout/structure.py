@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Self
 
-__all__ = ["Row", "Structure", "blob", "printable", "u8", "u16", "u32", "u64", "visible"]
+__all__ = ["Row", "Structure", "blob", "printable", "shown", "u8", "u16", "u32", "u64", "visible"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

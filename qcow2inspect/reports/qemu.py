@@ -166,8 +166,11 @@ def map_entries(disk: ActiveDisk) -> Iterator[dict[str, Any]]:
             if last is not None:
                 yield last
             last = entry
-    if last is not None:
-        yield last
+    yield last if last is not None else _NO_DISK
+
+
+_NO_DISK = {"start": 0, "length": 0, "depth": 0, "present": False, "zero": False, "data": False}
+"""What QEMU prints for a disk without bytes."""
 
 
 def map_lines(entries: Iterable[dict[str, Any]]) -> Iterator[str]:
@@ -176,7 +179,7 @@ def map_lines(entries: Iterable[dict[str, Any]]) -> Iterator[str]:
     for entry in entries:
         yield lead + json.dumps(entry)
         lead = ",\n"
-    yield "[]\n" if lead == "[" else "]\n"
+    yield "]\n"
 
 
 def _entry(image: Image, extent: Extent) -> dict[str, Any]:
