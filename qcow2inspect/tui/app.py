@@ -1,0 +1,217 @@
+"""The application: one image, two screens, and the tasks behind them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+from textual import work
+from textual.message import Message
+from textual.signal import Signal
+
+from qcow2inspect.errors import Qcow2InspectError
+from qcow2inspect.image.image import Image
+from qcow2inspect.source.file import FileSource
+from qcow2inspect.tui import tasks
+from qcow2inspect.tui.base import BaseApp
+from qcow2inspect.tui.commands import bindings
+from qcow2inspect.tui.location import Location
+from qcow2inspect.tui.screens.base import BaseScreen
+from qcow2inspect.tui.screens.overview import OverviewScreen
+from qcow2inspect.tui.session import Session
+
+if TYPE_CHECKING:
+    from textual.screen import Screen
+
+    from qcow2inspect.tui.messages import JumpAsked, KnowledgeGrew, PathAsked, Progressed, TaskFailed
+    from qcow2inspect.tui.theme import Look
+
+__all__ = ["InspectApp", "run", "summary"]
+
+_LOOK_AGAIN = 2.0
+
+
+class InspectApp(BaseApp):
+    """The inspector.
+
+    Attributes:
+        session: the image and where the user is.
+        news: told about everything that happens in the background.
+
+    Args:
+        session: an open image.
+        look: colours and glyphs; those of the terminal by default.
+    """
+
+    DEFAULT_MODE = "overview"
+    BINDINGS = bindings("app")
+
+    def __init__(self, session: Session, look: Look | None = None) -> None:
+        super().__init__(look)
+        self.session = session
+        self.news: Signal[Message] = Signal(self, "news")
+        self.add_mode("overview", lambda: OverviewScreen(session, self.look))
+        self.add_mode("explore", self._explore)
+        self._survey = tasks.TaskProgress("survey", self.post_message)
+
+    def on_mount(self) -> None:
+        """First paint, then work."""
+        self.call_after_refresh(self._begin)
+
+    def _begin(self) -> None:
+        self._take_survey()
+        self.set_interval(_LOOK_AGAIN, self._look_again)
+
+    # -- tasks ------------------------------------------------------------------------------------------------
+
+    @work(thread=True, exclusive=True, group="survey", exit_on_error=False)
+    def _take_survey(self) -> None:
+        tasks.look_at_header(self.session.image, self.post_message)
+        tasks.index(self.session.tree, self.post_message)
+        tasks.survey(self.session.image, self._survey, self.post_message)
+
+    def on_knowledge_grew(self, message: KnowledgeGrew) -> None:
+        """Remember it, and tell the screens."""
+        if message.knowledge is not None:
+            self.session.knowledge = message.knowledge
+        self.session.indexed |= message.knowledge is None
+        self.news.publish(message)
+
+    def on_progressed(self, message: Progressed) -> None:
+        """Tell the screens."""
+        self.news.publish(message)
+
+    def on_task_failed(self, message: TaskFailed) -> None:
+        """Tell the screens."""
+        self.session.indexed |= message.task == "index"
+        self.news.publish(message)
+
+    def _look_again(self) -> None:
+        """Notice that somebody changes the image under our eyes."""
+        source = self.session.image.source
+        if not self.session.changed and isinstance(source, FileSource) and source.changed:
+            self.session.changed = True
+            self.news.publish(Message())
+
+    # -- travel -----------------------------------------------------------------------------------------------
+
+    def _explore(self) -> Screen[None]:
+        """Made when it is first wanted: the first paint does not pay for it."""
+        from qcow2inspect.tui.screens.explore import ExploreScreen
+
+        return ExploreScreen(self.session, self.look)
+
+    @property
+    def here(self) -> Location:
+        """Where the user is."""
+        base = self.screen_stack[0]
+        return base.here if isinstance(base, BaseScreen) else self.session.here
+
+    def jump(self, there: Location) -> None:
+        """Go somewhere, and remember the way back."""
+        self.session.history.leave(self.here)
+        self._open(there)
+
+    def _open(self, there: Location) -> None:
+        self.session.here = there
+        self.switch_mode(there.mode)
+        screen = self.screen_stack[0]
+        if isinstance(screen, BaseScreen) and screen.is_mounted:
+            screen.arrive(there)
+
+    def on_jump_asked(self, message: JumpAsked) -> None:
+        """A pane wants to go somewhere."""
+        self.jump(message.location)
+
+    def on_path_asked(self, message: PathAsked) -> None:
+        """A crumb was clicked."""
+        place = self.session.place(message.path)
+        if place is not None:
+            self.jump(Location(place.offset, place.node.path))
+
+    def action_go_back(self) -> None:
+        """To the place before."""
+        self._travel(self.session.history.back(self.here), "this is where you began")
+
+    def action_go_forward(self) -> None:
+        """Forward again."""
+        self._travel(self.session.history.forward(self.here), "there is nothing ahead")
+
+    def _travel(self, there: Location | None, nowhere: str) -> None:
+        if there is None:
+            self._say(nowhere, "dim")
+        else:
+            self._open(replace(there, title=""))
+
+    def _say(self, text: str, role: str) -> None:
+        base = self.screen_stack[0]
+        if isinstance(base, BaseScreen):
+            base.status.say(text, role)
+
+    # -- actions ----------------------------------------------------------------------------------------------
+
+    def action_mode(self, mode: str) -> None:
+        """Another screen; it is where it was left."""
+        if mode != self.current_mode:
+            self.session.history.leave(self.here)
+            self.session.here = Location(mode=mode)
+            self.switch_mode(mode)
+
+    def action_goto(self) -> None:
+        """Ask where to go."""
+        from qcow2inspect.tui.dialogs.goto import GotoDialog
+
+        self.push_screen(GotoDialog(self.session, self.look), lambda there: self.jump(there) if there else None)
+
+    def action_export(self) -> None:
+        """Write the raw disk."""
+        from qcow2inspect.tui.dialogs.export import ExportDialog
+
+        self.push_screen(ExportDialog(self.session, self.look), self._written)
+
+    def action_report(self) -> None:
+        """Write the report."""
+        from qcow2inspect.tui.dialogs.report import ReportDialog
+
+        self.push_screen(ReportDialog(self.session, self.look), self._written)
+
+    def _written(self, what: str | None) -> None:
+        if what:
+            self.session.done.append(what)
+            self._say(what, "good")
+
+    async def action_quit(self) -> None:
+        """Leave, whatever lies over the screen."""
+        self.action_leave()
+
+    def action_leave(self) -> None:
+        """Leave; a summary stays in the terminal."""
+        self._survey.stop()
+        self.exit(message=summary(self.session))
+
+
+def summary(session: Session) -> Text:
+    """What stays in the terminal after leaving."""
+    dossier = session.knowledge.dossier
+    name = session.tree.root.name
+    lines = [f"{name}: {dossier.verdict}", *dossier.summary, *session.done]
+    return Text("\n".join(session_line for session_line in lines))
+
+
+def run(path: str) -> int:
+    """Inspect the image at ``path`` on the terminal.
+
+    Returns:
+        0, or the exit code of the error if the file cannot be inspected.
+    """
+    try:
+        image = Image.open(path)
+    except Qcow2InspectError as error:
+        from qcow2inspect.tui.failure import FailureApp
+
+        FailureApp(path, error).run()
+        return error.exit_code
+    with image:
+        InspectApp(Session.of(image)).run()
+    return 0

@@ -1,0 +1,242 @@
+"""The one table of commands: keys, footer, palette and help are all made from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from textual.binding import Binding
+
+if TYPE_CHECKING:
+    from collections.abc import Container
+
+    from textual.binding import BindingType
+
+__all__ = ["COMMANDS", "Command", "bindings", "key_shown", "of_scopes"]
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One thing the user can do.
+
+    Attributes:
+        id: stable name, also of the key binding.
+        keys: Textual key names; the first is shown.
+        title: two or three words for footer and palette.
+        help: one sentence.
+        group: heading in the help.
+        scope: where the keys work: ``app``, ``overview``, ``explore``, ``hex``, ``list``, ``tree``, ``task``.
+        action: Textual action of the widget that owns the scope.
+        weight: place in the footer, heaviest first; 0 keeps it out.
+        shown: how the keys are written; made from ``keys`` if empty.
+        in_palette: False for movements that make no sense by name.
+    """
+
+    id: str
+    keys: tuple[str, ...]
+    title: str
+    help: str
+    group: str
+    scope: str
+    action: str
+    weight: int = 0
+    shown: str = ""
+    in_palette: bool = True
+
+
+def _move(name: str, keys: tuple[str, ...], text: str, scope: str, action: str, shown: str = "") -> Command:
+    return Command(f"{scope}.{name}", keys, text, text, "Move", scope, action, shown=shown, in_palette=False)
+
+
+COMMANDS: tuple[Command, ...] = (
+    Command(
+        "evidence",
+        ("enter",),
+        "look at the bytes",
+        "Go to the bytes that prove the finding, or to the header if there is none",
+        "Travel",
+        "findings",
+        "choose",
+        96,
+    ),
+    Command(
+        "follow",
+        ("enter",),
+        "follow",
+        "Go where the pointer under the cursor leads",
+        "Travel",
+        "explore",
+        "follow",
+        95,
+    ),
+    Command(
+        "back",
+        ("less_than_sign", "backspace", "alt+left"),
+        "back",
+        "Go back to the place before the last jump",
+        "Travel",
+        "app",
+        "go_back",
+        90,
+        "<",
+    ),
+    Command(
+        "forward",
+        ("greater_than_sign", "alt+right"),
+        "forward",
+        "Go forward again",
+        "Travel",
+        "app",
+        "go_forward",
+        55,
+        ">",
+    ),
+    Command(
+        "goto",
+        ("g",),
+        "goto",
+        "Go to an offset or a structure: 0x8a0000, c138, G0x10000, L1[2].L2[0].data, ref[168]",
+        "Travel",
+        "app",
+        "goto",
+        88,
+    ),
+    Command(
+        "overview",
+        ("1",),
+        "Overview",
+        "The verdict, the facts and the findings",
+        "Screens",
+        "app",
+        "mode('overview')",
+        70,
+    ),
+    Command(
+        "explore",
+        ("2",),
+        "Explore",
+        "The structure, the bytes, and what they mean",
+        "Screens",
+        "app",
+        "mode('explore')",
+        71,
+    ),
+    Command("pane", ("tab",), "pane", "Go to the next pane", "Screens", "explore", "next_pane", 60),
+    Command(
+        "pane.previous",
+        ("shift+tab",),
+        "previous pane",
+        "Go to the previous pane",
+        "Screens",
+        "explore",
+        "previous_pane",
+    ),
+    Command(
+        "tree",
+        ("t",),
+        "structure",
+        "Go to the structure tree, and back to the bytes",
+        "Screens",
+        "explore",
+        "toggle_tree",
+        58,
+    ),
+    Command(
+        "export",
+        ("e",),
+        "export",
+        "Write the raw disk to a file: checks first, then progress",
+        "Act",
+        "app",
+        "export",
+        80,
+    ),
+    Command("report", ("r",), "report", "Write the report to a text file", "Act", "app", "report", 50),
+    Command(
+        "palette",
+        ("colon",),
+        "commands",
+        "Find a command by its name",
+        "Learn",
+        "app",
+        "command_palette",
+        40,
+        ":",
+        in_palette=False,
+    ),
+    Command("help", ("question_mark", "f1"), "help", "All keys and what they do", "Learn", "app", "help", 99, "?"),
+    Command("quit", ("q",), "quit", "Leave; a summary stays in the terminal", "Learn", "app", "leave", 98),
+    # movement
+    _move("up", ("up", "k"), "one row up", "list", "up"),
+    _move("down", ("down", "j"), "one row down", "list", "down"),
+    _move("page_up", ("pageup", "ctrl+u"), "one page up", "list", "page_up"),
+    _move("page_down", ("pagedown", "ctrl+d"), "one page down", "list", "page_down"),
+    _move("home", ("home", "ctrl+home"), "first row", "list", "home"),
+    _move("end", ("end", "ctrl+end", "G"), "last row", "list", "end"),
+    _move("left", ("left", "h"), "one byte back", "hex", "left"),
+    _move("right", ("right", "l"), "one byte on", "hex", "right"),
+    _move("row_start", ("home", "0"), "start of the row", "hex", "row_start"),
+    _move("row_end", ("end", "dollar_sign"), "end of the row", "hex", "row_end", "End $"),
+    _move("first", ("ctrl+home",), "first byte of the file", "hex", "home"),
+    _move("last", ("ctrl+end", "G"), "last byte of the file", "hex", "end"),
+    _move("next", ("right_square_bracket",), "next entry or field", "hex", "next_field", "]"),
+    _move("previous", ("left_square_bracket",), "previous entry or field", "hex", "previous_field", "["),
+    _move("open", ("right", "l"), "open, or go to the first part", "tree", "open"),
+    _move("close", ("left", "h"), "close, or go to what it is part of", "tree", "close"),
+    _move("toggle", ("space",), "open or close", "tree", "switch"),
+    _move("unfold", ("right", "l", "space"), "show all evidence", "findings", "unfold"),
+    _move("fold", ("left", "h"), "hide the evidence", "findings", "fold"),
+)
+
+
+def of_scopes(*scopes: str) -> list[Command]:
+    """The commands whose keys work in any of these scopes, in the order of the table."""
+    return [command for command in COMMANDS if command.scope in scopes]
+
+
+def bindings(scope: str, *, only: Container[str] | None = None) -> list[BindingType]:
+    """The key bindings of one scope.
+
+    Args:
+        scope: see :class:`Command`.
+        only: ids of the wanted commands; None for all.
+    """
+    return [
+        Binding(",".join(command.keys), command.action, command.title, id=command.id, show=False, tooltip=command.help)
+        for command in of_scopes(scope)
+        if only is None or command.id in only
+    ]
+
+
+_NAMES = {
+    "enter": "↵",
+    "less_than_sign": "<",
+    "greater_than_sign": ">",
+    "question_mark": "?",
+    "colon": ":",
+    "dollar_sign": "$",
+    "left_square_bracket": "[",
+    "right_square_bracket": "]",
+    "pageup": "PgUp",
+    "pagedown": "PgDn",
+    "up": "↑",
+    "down": "↓",
+    "left": "←",
+    "right": "→",
+    "tab": "Tab",
+    "shift+tab": "Shift+Tab",
+    "backspace": "Backspace",
+    "space": "Space",
+    "home": "Home",
+    "end": "End",
+    "f1": "F1",
+    "escape": "Esc",
+}
+
+
+def key_shown(key: str) -> str:
+    """A Textual key name as people write it: ``less_than_sign`` is ``<``."""
+    if key in _NAMES:
+        return _NAMES[key]
+    prefix, plus, last = key.rpartition("+")
+    return f"{prefix}{plus}{_NAMES.get(last, last)}" if plus else key

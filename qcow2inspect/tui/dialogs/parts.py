@@ -1,0 +1,172 @@
+"""What the dialogs are made of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.cells import cell_len
+from textual.binding import Binding
+from textual.message import Message
+from textual.widget import Widget
+
+from qcow2inspect.tui.theme import Ground
+from qcow2inspect.tui.widgets.paint import strip, wrapped
+from qcow2inspect.units import human_size
+
+if TYPE_CHECKING:
+    from textual import events
+    from textual.geometry import Size
+    from textual.strip import Strip
+
+    from qcow2inspect.tui.theme import Look
+    from qcow2inspect.tui.widgets.paint import Line
+
+__all__ = ["Gauge", "Notes", "Toggle", "duration"]
+
+
+class Toggle(Widget, can_focus=True):
+    """A choice on one line: ``[x] leave holes where the disk has zeros``.
+
+    Attributes:
+        value: True if chosen.
+
+    Args:
+        look: colours and glyphs.
+        label: what is chosen.
+        value: at first.
+        id: Textual id.
+    """
+
+    ALLOW_SELECT = False
+    BINDINGS = [Binding("space", "switch", "change", show=False)]
+
+    class Changed(Message):
+        """The user changed their mind."""
+
+        def __init__(self, toggle: Toggle) -> None:
+            super().__init__()
+            self.toggle = toggle
+
+    def __init__(self, look: Look, label: str, *, value: bool, id: str) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self.look = look
+        self.label = label
+        self.value = value
+
+    def action_switch(self) -> None:
+        """The other way round."""
+        self.value = not self.value
+        self.refresh()
+        self.post_message(self.Changed(self))
+
+    def render_line(self, y: int) -> Strip:
+        """The line."""
+        ground = Ground.ROW if self.has_focus else Ground.PLAIN
+        style = self.look.style("text", ground)
+        mark = "x" if self.value else " "
+        line = [(f"[{mark}] ", self.look.style("key", ground)), (self.label, style)] if y == 0 else []
+        return strip(line, self.size.width, style)
+
+    def on_click(self, event: events.Click) -> None:
+        """A click changes it."""
+        event.stop()
+        self.action_switch()
+
+    def on_focus(self) -> None:
+        """It looks different with focus."""
+        self.refresh()
+
+    def on_blur(self) -> None:
+        """It looks different without focus."""
+        self.refresh()
+
+
+class Notes(Widget):
+    """A few lines of text, as high as it needs.
+
+    Args:
+        look: colours and glyphs.
+        id: Textual id.
+    """
+
+    ALLOW_SELECT = False
+
+    def __init__(self, look: Look, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self.look = look
+        self._notes: list[tuple[str, str, str]] = []
+
+    @property
+    def text(self) -> str:
+        """All that is shown, for whoever cannot see it."""
+        return "\n".join(text for _, text, _ in self._notes)
+
+    def show(self, *notes: tuple[str, str, str]) -> None:
+        """Show lines: glyph name (empty for none), text, role."""
+        self._notes = list(notes)
+        self.refresh(layout=True)
+
+    def _lines(self, width: int) -> list[Line]:
+        lines: list[Line] = []
+        for sign, text, role in self._notes:
+            style = self.look.style(role)
+            lead = f"{self.look.glyphs[sign]} " if sign else ""
+            for number, part in enumerate(wrapped(self.look.glyphs.text(text), max(8, width - cell_len(lead)))):
+                lines.append([(lead if number == 0 else " " * cell_len(lead), style), (part, style)])
+        return lines
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        """As many rows as the text needs."""
+        del container, viewport
+        return len(self._lines(width))
+
+    def render_line(self, y: int) -> Strip:
+        """One line."""
+        lines = self._lines(self.size.width)
+        return strip(lines[y] if y < len(lines) else [], self.size.width, self.look.style("text"))
+
+
+class Gauge(Widget):
+    """How far a task is: bar, percent, rate, time left.
+
+    Args:
+        look: colours and glyphs.
+        id: Textual id.
+    """
+
+    ALLOW_SELECT = False
+
+    def __init__(self, look: Look, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self.look = look
+        self._done, self._total, self._seconds = 0, 0, 0.0
+
+    def show(self, done: int, total: int, seconds: float) -> None:
+        """``done`` of ``total`` bytes after ``seconds``."""
+        self._done, self._total, self._seconds = done, total, seconds
+        self.refresh()
+
+    @property
+    def words(self) -> str:
+        """Percent, bytes, rate and time left."""
+        part = self._done / self._total if self._total else 1.0
+        rate = self._done / self._seconds if self._seconds > 0 else 0.0
+        left = f"{duration((self._total - self._done) / rate)} left" if rate > 0 else ""
+        speed = f"{human_size(int(rate))}/s" if rate > 0 else ""
+        return f"{part:6.1%}   {human_size(self._done)} of {human_size(self._total)}   {speed}   {left}".rstrip()
+
+    def render_line(self, y: int) -> Strip:
+        """The bar, and the numbers below it."""
+        width, style, glyphs = self.size.width, self.look.style, self.look.glyphs
+        full = width * self._done // self._total if self._total else width
+        if y == 0:
+            bar = [(glyphs["full"] * full, style("good")), (glyphs["empty"] * (width - full), style("faint"))]
+            return strip(bar, width, style("text"))
+        return strip([(self.words, style("text"))] if y == 1 else [], width, style("text"))
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people write them: ``0:04``, ``1:02:03``."""
+    whole = int(seconds + 0.5)
+    hours, rest = divmod(whole, 3600)
+    return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"

@@ -1,0 +1,196 @@
+"""What panes and tasks tell the screens. Tasks run in threads: they post these and touch no widget."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from textual.message import Message
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from qcow2inspect.dossier import Dossier
+    from qcow2inspect.export.raw import ExportResult, Preflight
+    from qcow2inspect.findings import Finding
+    from qcow2inspect.image.address import Place
+    from qcow2inspect.layout.node import Node
+    from qcow2inspect.tui.location import Location
+    from qcow2inspect.units import HostOffset
+
+__all__ = [
+    "ByteChosen",
+    "EdgeReached",
+    "Exported",
+    "FollowAsked",
+    "JumpAsked",
+    "Knowledge",
+    "KnowledgeGrew",
+    "NodeChosen",
+    "PathAsked",
+    "Preflighted",
+    "Progressed",
+    "ReportWritten",
+    "Resolved",
+    "TaskFailed",
+]
+
+
+class ByteChosen(Message):
+    """The cursor of the hex pane moved to another byte."""
+
+    def __init__(self, offset: HostOffset) -> None:
+        super().__init__()
+        self.offset = offset
+
+
+class NodeChosen(Message):
+    """The cursor of the structure tree moved to another node."""
+
+    def __init__(self, node: Node) -> None:
+        super().__init__()
+        self.node = node
+
+    def can_replace(self, message: Message) -> bool:
+        """The newest choice counts."""
+        return isinstance(message, NodeChosen)
+
+
+class FollowAsked(Message):
+    """The user wants to go where the thing under the cursor points to."""
+
+
+class JumpAsked(Message):
+    """The user wants to see a place."""
+
+    def __init__(self, location: Location) -> None:
+        super().__init__()
+        self.location = location
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """What is known about the image so far; replaced as a whole, never changed.
+
+    Attributes:
+        dossier: all that may be said about the image.
+        findings: heaviest first.
+        surveyed: True once the whole image was looked at.
+        seconds: how long that took.
+    """
+
+    dossier: Dossier
+    findings: Sequence[Finding]
+    surveyed: bool = False
+    seconds: float = 0.0
+
+
+class KnowledgeGrew(Message):
+    """A step of the first look is done: the tables are indexed, or the survey is complete.
+
+    Args:
+        knowledge: the new state; None if only the index is ready.
+    """
+
+    def __init__(self, knowledge: Knowledge | None) -> None:
+        super().__init__()
+        self.knowledge = knowledge
+
+
+class PathAsked(Message):
+    """The user wants to see what has this address."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self.path = path
+
+
+class EdgeReached(Message):
+    """A list that cannot scroll further wants the page around it to scroll.
+
+    Attributes:
+        rows: how far; negative is up.
+    """
+
+    def __init__(self, rows: int) -> None:
+        super().__init__()
+        self.rows = rows
+
+
+class Progressed(Message):
+    """A task advanced.
+
+    Attributes:
+        task: ``survey``, ``export`` or ``report``.
+        what: what is being done.
+        done: units (bytes in most cases) that are done.
+        total: units in all; None if unknown.
+        seconds: time since the step began.
+    """
+
+    def __init__(self, task: str, what: str, done: int, total: int | None, seconds: float) -> None:
+        super().__init__()
+        self.task = task
+        self.what = what
+        self.done = done
+        self.total = total
+        self.seconds = seconds
+
+    def can_replace(self, message: Message) -> bool:
+        """The newest progress of a task makes the older one worthless."""
+        return isinstance(message, Progressed) and message.task == self.task
+
+
+class TaskFailed(Message):
+    """A task ended without a result.
+
+    Attributes:
+        task: its name.
+        error: why; None if the user stopped it.
+    """
+
+    def __init__(self, task: str, error: Exception | None) -> None:
+        super().__init__()
+        self.task = task
+        self.error = error
+
+
+class Preflighted(Message):
+    """The checks before an export are done."""
+
+    def __init__(self, target: str, result: Preflight) -> None:
+        super().__init__()
+        self.target = target
+        self.result = result
+
+
+class Exported(Message):
+    """The export is complete."""
+
+    def __init__(self, result: ExportResult) -> None:
+        super().__init__()
+        self.result = result
+
+
+class ReportWritten(Message):
+    """The report is on disk."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self.path = path
+
+
+class Resolved(Message):
+    """An address was looked up.
+
+    Attributes:
+        text: the address as typed.
+        place: where it leads; None if it leads nowhere.
+        problem: why not; empty if it does.
+    """
+
+    def __init__(self, text: str, place: Place | None, problem: str) -> None:
+        super().__init__()
+        self.text = text
+        self.place = place
+        self.problem = problem

@@ -1,0 +1,1 @@
+"""The screens: Overview, Explore, and the one for what is no image."""

@@ -1,0 +1,111 @@
+"""What Overview and Explore have in common: breadcrumb, banner, status, keys."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from textual.screen import Screen
+
+from qcow2inspect.tui.commands import of_scopes
+from qcow2inspect.tui.messages import KnowledgeGrew, Progressed, TaskFailed
+from qcow2inspect.tui.widgets.crumbs import Crumbs
+from qcow2inspect.tui.widgets.status import Banner, KeyBar, StatusBar
+
+if TYPE_CHECKING:
+    from textual.app import ComposeResult
+    from textual.message import Message
+
+    from qcow2inspect.tui.app import InspectApp
+    from qcow2inspect.tui.location import Location
+    from qcow2inspect.tui.session import Session
+    from qcow2inspect.tui.theme import Look
+
+__all__ = ["BaseScreen"]
+
+_CHANGED = "the image file was changed by somebody since it was opened: what is shown may mix old and new bytes"
+
+
+class BaseScreen(Screen[None]):
+    """A screen of the inspector.
+
+    Attributes:
+        SCOPE: scope of its commands.
+
+    Args:
+        session: the image.
+        look: colours and glyphs.
+    """
+
+    SCOPE: ClassVar[str] = ""
+    FOCUS_SCOPES: ClassVar[dict[str, tuple[str, ...]]] = {"findings": ("findings",)}
+    """Id of the focused pane -> scopes of its commands that belong in the key bar."""
+
+    def __init__(self, session: Session, look: Look) -> None:
+        super().__init__()
+        self.session = session
+        self.look = look
+        self.crumbs = Crumbs(look)
+        self.banner = Banner(look)
+        self.status = StatusBar(look)
+        self.keys = KeyBar(look)
+
+    def compose(self) -> ComposeResult:
+        """Breadcrumb, banner, body, status, keys."""
+        yield self.crumbs
+        yield self.banner
+        yield from self.compose_body()
+        yield self.status
+        yield self.keys
+
+    def compose_body(self) -> ComposeResult:
+        """What lies between breadcrumb and status."""
+        yield from ()
+
+    @property
+    def here(self) -> Location:
+        """Where the user is on this screen."""
+        return self.session.here
+
+    def arrive(self, there: Location) -> None:
+        """Show a place; a screen that is one place has nothing to do."""
+
+    def on_mount(self) -> None:
+        """Listen to the news."""
+        app = cast("InspectApp", self.app)
+        app.news.subscribe(self, self.news)
+        self._show_changed()
+        self._show_survey()
+        self.renew_keys()
+
+    def on_descendant_focus(self) -> None:
+        """Other panes, other keys."""
+        self.renew_keys()
+
+    def renew_keys(self) -> None:
+        """Offer the keys that work where the focus is."""
+        focused = self.focused.id if self.focused else ""
+        scopes = self.FOCUS_SCOPES.get(focused or "", ())
+        self.keys.show([command for command in of_scopes("app", self.SCOPE, *scopes) if not self._is_here(command.id)])
+
+    def _is_here(self, command: str) -> bool:
+        return command == self.SCOPE
+
+    def news(self, message: Message) -> None:
+        """Something happened in the background."""
+        if isinstance(message, Progressed) and message.task == "survey":
+            part = f" {100 * message.done // message.total} %" if message.total else ""
+            self.status.show_work(f"{self.look.glyphs['more']} reading the tables{part}", "dim")
+        elif isinstance(message, TaskFailed) and message.task == "survey":
+            words = str(message.error) if message.error else "stopped"
+            self.status.show_work(f"{self.look.glyphs['no']} survey: {words}", "warn")
+        elif isinstance(message, KnowledgeGrew):
+            self._show_survey()
+        self._show_changed()
+
+    def _show_survey(self) -> None:
+        knowledge = self.session.knowledge
+        if knowledge.surveyed:
+            self.status.show_work(f"{self.look.glyphs['yes']} all tables read in {knowledge.seconds:.1f} s", "good")
+
+    def _show_changed(self) -> None:
+        self.banner.show(f"{self.look.glyphs['warning']} {_CHANGED}" if self.session.changed else "")

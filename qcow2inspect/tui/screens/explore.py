@@ -1,0 +1,212 @@
+"""The structure, the bytes, and what they mean: three views of one place."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual.containers import Container
+
+from qcow2inspect.tui import describe
+from qcow2inspect.tui.commands import bindings
+from qcow2inspect.tui.location import Location
+from qcow2inspect.tui.messages import ByteChosen, FollowAsked, JumpAsked, KnowledgeGrew, NodeChosen
+from qcow2inspect.tui.screens.base import BaseScreen
+from qcow2inspect.tui.widgets.hexpane import HexPane
+from qcow2inspect.tui.widgets.inspector import Inspector, Translation
+from qcow2inspect.tui.widgets.vtree import VTree
+from qcow2inspect.units import HostOffset, HostRange, human_size
+
+if TYPE_CHECKING:
+    from textual.app import ComposeResult
+    from textual.message import Message
+    from textual.widget import Widget
+
+    from qcow2inspect.layout.node import Node
+    from qcow2inspect.tui.session import Session
+    from qcow2inspect.tui.theme import Look
+
+__all__ = ["ExploreScreen"]
+
+_TINTED = 1024
+_FRAMED = 116
+
+
+class ExploreScreen(BaseScreen):
+    """One location, seen as tree, bytes and words. What moves in one moves in all."""
+
+    BINDINGS = bindings("explore")
+    SCOPE = "explore"
+    AUTO_FOCUS = "#hex"
+    FOCUS_SCOPES = {"hex": ("hex",), "tree": ("tree",)}
+
+    def __init__(self, session: Session, look: Look) -> None:
+        super().__init__(session, look)
+        geometry = session.image.geometry
+        self.tree_pane = VTree(session.tree.root, geometry.refcount_block_entries, look, id="tree")
+        self.hex = HexPane(session.image.host_file(), session.locate, look, id="hex")
+        self.inspector = Inspector(session, look, id="inspector")
+        self.translation = Translation(session, look, id="translation")
+        self.node: Node | None = None
+        self._anchor: Node | None = None
+
+    def compose_body(self) -> ComposeResult:
+        """Four panes; the style sheet arranges them by size."""
+        with Container(id="panes"):
+            yield self.tree_pane
+            yield self.hex
+            yield self.inspector
+            yield self.translation
+
+    def on_mount(self) -> None:
+        """Show where the session is."""
+        super().on_mount()
+        self._name_panes()
+        self.add_class("-on-hex")
+        self.arrive(self.session.here)
+
+    def _name_panes(self) -> None:
+        """Where a frame is a line only, the name needs its own blanks."""
+        dot = self.look.glyphs["dot"]
+        names = {"hex": f"Hex {dot} host file", "tree": "Structure", "inspector": "Inspector"}
+        blank = "" if self.size.width >= _FRAMED else " "
+        for pane in (self.hex, self.tree_pane, self.inspector, self.translation):
+            pane.border_title = f"{blank}{names.get(pane.id or '', 'Translation')}{blank}"
+
+    # -- the one place ----------------------------------------------------------------------------------------
+
+    @property
+    def here(self) -> Location:
+        """Where the cursor is."""
+        return Location(self.hex.at, self.node.path if self.node else "")
+
+    def arrive(self, there: Location) -> None:
+        """Show a place and say what it is."""
+        place = self.session.place(there.path) if there.path else None
+        self._anchor = place.node if place else None
+        marked = HostRange.at(there.offset, there.size) if there.size else HostRange.at(0, 0)
+        self._show(there.offset, self.session.node_at(there.offset, self._anchor), marked=marked)
+        self.status.say(there.title, "note")
+
+    def _show(
+        self, offset: HostOffset, node: Node | None, *, source: Widget | None = None, marked: HostRange | None = None
+    ) -> None:
+        """Bring all views to one place.
+
+        Args:
+            offset: host offset of the cursor.
+            node: what is there.
+            source: the view that moved; it knows already.
+            marked: bytes that a finding names; None leaves them as they are.
+        """
+        self.node = node
+        selected = node.where if node and node.where.size <= _TINTED else None
+        self.hex.show(offset, selected=selected, marked=marked)
+        offset = self.hex.at
+        if source is not self.tree_pane and node is not None:
+            self.tree_pane.reveal(node)
+        self._describe(offset, node)
+
+    def _describe(self, offset: HostOffset, node: Node | None) -> None:
+        self.inspector.show(node, offset, with_steps=not self.translation.display)
+        if self.translation.display:
+            self.translation.show(node, offset)
+        self.crumbs.show(describe.crumbs(self.session, node, offset), self.session.knowledge.findings)
+        image = self.session.image
+        cluster, inside = divmod(offset, image.geometry.cluster_size)
+        place = f"{offset}  cluster {cluster:,} + {inside:#x}"
+        facts = [place, f"{human_size(image.source.size)} file", f"{human_size(image.header.size)} disk"]
+        self.status.show_facts([*facts, f"{human_size(image.geometry.cluster_size)} clusters"])
+        if self.hex.trouble:
+            self.status.say(self.hex.trouble, "bad")
+
+    # -- what the panes say -----------------------------------------------------------------------------------
+
+    def on_byte_chosen(self, message: ByteChosen) -> None:
+        """The hex cursor moved."""
+        message.stop()
+        self.status.say("")
+        node = self.session.node_at(message.offset, self._anchor)
+        if self._anchor is not None and message.offset not in self._anchor.where:
+            self._anchor = None
+        self._show(message.offset, node, source=self.hex)
+
+    def on_node_chosen(self, message: NodeChosen) -> None:
+        """The tree cursor moved."""
+        message.stop()
+        self.status.say("")
+        self._anchor = message.node
+        self._show(message.node.where.start, message.node, source=self.tree_pane, marked=HostRange.at(0, 0))
+
+    def on_follow_asked(self, message: FollowAsked) -> None:
+        """A double click."""
+        message.stop()
+        self.action_follow()
+
+    def news(self, message: Message) -> None:
+        """More is known: names may be new."""
+        super().news(message)
+        if isinstance(message, KnowledgeGrew):
+            self.hex.reload()
+            self._show(self.hex.at, self.session.node_at(self.hex.at, self._anchor))
+
+    # -- actions ----------------------------------------------------------------------------------------------
+
+    def action_follow(self) -> None:
+        """Go where the pointer leads; on a table without pointer open it; else say that there is none."""
+        node = self.node
+        if node is None:
+            self.status.say("the tables are still being read")
+        elif node.target is not None or node.target_path:
+            self._follow(node)
+        elif self.focused is self.tree_pane and not node.is_leaf:
+            self.tree_pane.action_switch()
+        else:
+            self.status.say(f"{describe.title(node)} points nowhere{_why_not(node)}")
+
+    def _follow(self, node: Node) -> None:
+        place = self.session.place(node.target_path) if node.target_path else None
+        offset = place.offset if place else node.target
+        if offset is None or offset >= self.session.image.end:
+            at = f"{offset}" if offset is not None else node.target_path
+            self.status.say(f"{describe.title(node)} points to {at}, which is past the end of the file", "bad")
+            return
+        self.post_message(JumpAsked(Location(offset, place.node.path if place else "")))
+
+    def action_toggle_tree(self) -> None:
+        """To the tree and back."""
+        self._go_to(self.hex if self.focused is self.tree_pane else self.tree_pane)
+
+    def action_next_pane(self) -> None:
+        """To the next pane."""
+        self._step(1)
+
+    def action_previous_pane(self) -> None:
+        """To the previous pane."""
+        self._step(-1)
+
+    def _step(self, by: int) -> None:
+        panes: list[Widget] = [self.hex, self.tree_pane, self.inspector]
+        if self.translation.display:
+            panes.append(self.translation)
+        at = panes.index(self.focused) if self.focused in panes else 0
+        self._go_to(panes[(at + by) % len(panes)])
+
+    def _go_to(self, pane: Widget) -> None:
+        """Focus a pane; on a small screen it takes the place of another."""
+        for other in ("hex", "tree", "inspector", "translation"):
+            self.set_class(pane.id == other, f"-on-{other}")
+        self.set_class(pane.id == "tree" or (pane.id == "hex" and self.has_class("-with-tree")), "-with-tree")
+        self.call_after_refresh(pane.focus)
+
+    def on_resize(self) -> None:
+        """The translation box comes and goes with the width."""
+        self._name_panes()
+        self.call_after_refresh(lambda: self._describe(self.hex.at, self.node))
+
+
+def _why_not(node: Node) -> str:
+    if node.state in ("unallocated", "zero-plain"):
+        return f": it is {node.state}"
+    if node.kind in ("data", "compressed", "free"):
+        return ": these are data"
+    return ""

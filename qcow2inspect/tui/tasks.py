@@ -1,0 +1,186 @@
+"""Work that takes its time. Each function runs in a thread, posts messages, and stops when it is told to."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from qcow2inspect.errors import Qcow2InspectError
+from qcow2inspect.progress import Cancelled
+from qcow2inspect.tui.messages import (
+    Exported,
+    Knowledge,
+    KnowledgeGrew,
+    Preflighted,
+    Progressed,
+    ReportWritten,
+    Resolved,
+    TaskFailed,
+)
+from qcow2inspect.units import HostOffset
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from textual.message import Message
+
+    from qcow2inspect.image.image import Image
+    from qcow2inspect.image.tree import Tree
+
+__all__ = ["TaskProgress", "export", "index", "look_at_header", "look_up", "preflight", "report", "survey"]
+
+_INTERVAL = 0.1
+
+
+class TaskProgress:
+    """A :class:`~qcow2inspect.progress.Progress` that posts at most ten messages a second.
+
+    Args:
+        task: name of the task.
+        post: takes a message from any thread.
+    """
+
+    def __init__(self, task: str, post: Callable[[Message], object]) -> None:
+        self._task = task
+        self._post = post
+        self._stop = threading.Event()
+        self._what, self._done, self._total = "", 0, None
+        self._began = self._told = 0.0
+
+    _total: int | None
+
+    @property
+    def stopped(self) -> bool:
+        """True once the user asked to stop."""
+        return self._stop.is_set()
+
+    def stop(self) -> None:
+        """Ask the task to stop; it does at its next step."""
+        self._stop.set()
+
+    def begin(self, what: str, total: int | None) -> None:
+        """A step of ``total`` units starts."""
+        self._what, self._done, self._total = what, 0, total
+        self._began = time.monotonic()
+        self._tell(self._began)
+        self.advance(0)
+
+    def advance(self, amount: int) -> None:
+        """``amount`` more units are done.
+
+        Raises:
+            Cancelled: the user asked to stop.
+        """
+        if self._stop.is_set():
+            raise Cancelled
+        self._done += amount
+        now = time.monotonic()
+        if now - self._told >= _INTERVAL:
+            self._tell(now)
+
+    def _tell(self, now: float) -> None:
+        self._told = now
+        self._post(Progressed(self._task, self._what, self._done, self._total, now - self._began))
+
+
+def _guarded(task: str, post: Callable[[Message], object], work: Callable[[], Message]) -> None:
+    """Post what ``work`` gives, or that it failed."""
+    try:
+        post(work())
+    except Cancelled:
+        post(TaskFailed(task, None))
+    except (Qcow2InspectError, OSError, ValueError) as error:
+        post(TaskFailed(task, error))
+
+
+def index(tree: Tree, post: Callable[[Message], object]) -> None:
+    """Prepare what names any byte of the file, so that the first look at a table does not wait for it."""
+
+    def work() -> Message:
+        _ = tree.top
+        tree.locate(HostOffset(tree.image.geometry.cluster_size))
+        return KnowledgeGrew(None)
+
+    _guarded("index", post, work)
+
+
+def look_at_header(image: Image, post: Callable[[Message], object]) -> None:
+    """Say what the header alone tells."""
+
+    def work() -> Message:
+        from qcow2inspect.dossier import compile_dossier
+        from qcow2inspect.rules import examine_header
+
+        findings = examine_header(image)
+        return KnowledgeGrew(Knowledge(compile_dossier(image, None, findings), findings))
+
+    _guarded("header", post, work)
+
+
+def survey(image: Image, progress: TaskProgress, post: Callable[[Message], object]) -> None:
+    """Look at the whole image and say what is found."""
+
+    def work() -> Message:
+        from qcow2inspect.dossier import compile_dossier
+        from qcow2inspect.rules import examine
+        from qcow2inspect.survey.survey import take_survey
+
+        started = time.monotonic()
+        taken = take_survey(image, progress)
+        findings = examine(taken)
+        dossier = compile_dossier(image, taken, findings)
+        return KnowledgeGrew(Knowledge(dossier, findings, surveyed=True, seconds=time.monotonic() - started))
+
+    _guarded("survey", post, work)
+
+
+def look_up(tree: Tree, text: str, post: Callable[[Message], object]) -> None:
+    """Find out where an address leads."""
+    from qcow2inspect.image.address import resolve
+
+    try:
+        post(Resolved(text, resolve(tree, text), ""))
+    except (ValueError, Qcow2InspectError) as error:
+        post(Resolved(text, None, str(error)))
+
+
+def preflight(
+    image: Image, target: str, *, force: bool, sparse: bool, progress: TaskProgress, post: Callable[[Message], object]
+) -> None:
+    """Check whether the raw disk could be written to ``target``."""
+
+    def work() -> Message:
+        from qcow2inspect.export import raw
+
+        disk = image.active_disk()
+        return Preflighted(target, raw.preflight(disk, target, force=force, sparse=sparse, progress=progress))
+
+    _guarded("preflight", post, work)
+
+
+def export(
+    image: Image, target: str, *, force: bool, sparse: bool, progress: TaskProgress, post: Callable[[Message], object]
+) -> None:
+    """Write the raw disk to ``target``."""
+
+    def work() -> Message:
+        from qcow2inspect.export import raw
+
+        disk = image.active_disk()
+        return Exported(raw.export_raw(disk, target, force=force, sparse=sparse, progress=progress))
+
+    _guarded("export", post, work)
+
+
+def report(image: Image, knowledge: Knowledge, path: str, *, force: bool, post: Callable[[Message], object]) -> None:
+    """Write the report to ``path``."""
+
+    def work() -> Message:
+        from qcow2inspect.reports.text import write_report
+
+        identity = image.source.identity
+        write_report(knowledge.dossier, path, force=force, evidence=(identity,) if identity else ())
+        return ReportWritten(path)
+
+    _guarded("report", post, work)

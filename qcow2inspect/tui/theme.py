@@ -1,0 +1,244 @@
+"""Colours: a role for each meaning, and a style for each role on each kind of terminal.
+
+The eight classes keep their distance under every common colour vision deficiency. Without colour a role is an
+attribute (bold, underline, reverse), and the glyph says the rest.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from enum import Enum
+from functools import cache
+
+from rich.style import Style
+from textual.theme import BUILTIN_THEMES, Theme
+
+from qcow2inspect.tui.glyphs import Glyphs, wants_ascii
+
+__all__ = ["Colors", "Ground", "Look", "themes"]
+
+_BACKGROUND = "#0f1115"
+_TEXT = "#d3d7de"
+
+_ROLES = {
+    "text": (_TEXT, "default", ""),
+    "strong": ("#ffffff", "bright_white", "bold"),
+    "dim": ("#8a929d", "bright_black", "dim"),
+    "faint": ("#4a515c", "bright_black", "dim"),
+    "title": ("#9fc1ff", "bright_blue", "bold"),
+    "key": ("#9fc1ff", "bright_cyan", "bold"),
+    "good": ("#3fc58f", "green", "bold"),
+    "warn": ("#e69a08", "yellow", "bold"),
+    "bad": ("#ff6b57", "bright_red", "bold"),
+    "conflict": ("#ff6b57", "bright_red", "bold reverse"),
+    "note": ("#9fc1ff", "bright_blue", ""),
+    "file": (_TEXT, "default", "bold"),
+    "header": ("#fefc22", "bright_yellow", "bold"),
+    "extension": ("#d8c930", "yellow", "bold"),
+    "snapshot": ("#fefc22", "bright_yellow", "bold"),
+    "l1": ("#4f97ff", "bright_blue", "underline"),
+    "l2": ("#4f97ff", "bright_blue", "underline"),
+    "refcount": ("#b57acb", "magenta", "italic"),
+    "bitmap": ("#e69a08", "yellow", ""),
+    "luks": ("#e69a08", "yellow", "bold"),
+    "data": ("#01b271", "green", ""),
+    "normal": ("#01b271", "green", ""),
+    "compressed": ("#abece5", "bright_cyan", "bold"),
+    "encrypted": ("#e69a08", "yellow", "bold"),
+    "shared": ("#e69a08", "yellow", "underline"),
+    "subclusters": ("#01b271", "green", "italic"),
+    "zero-plain": ("#8a929d", "bright_black", "dim"),
+    "zero-alloc": ("#8a929d", "bright_black", "dim"),
+    "unallocated": ("#6e757f", "bright_black", "dim"),
+    "free": ("#6e757f", "bright_black", "dim"),
+    "invalid": ("#ff6b57", "bright_red", "bold reverse"),
+}
+_SAME = {
+    "yes": "good",
+    "no": "bad",
+    "fatal": "bad",
+    "error": "bad",
+    "warning": "warn",
+    "info": "dim",
+    "unknown": "dim",
+    "leak": "bad",
+}
+
+# How far each shade goes from the base colour: to white for stored bytes, to the background for zero bytes.
+_SHADES = (0.15, 0.55, -0.40, -0.22)
+
+
+class Colors(Enum):
+    """What a terminal can show."""
+
+    TRUE = "true"
+    ANSI = "ansi"
+    NONE = "none"
+
+    @classmethod
+    def of_terminal(cls) -> Colors:
+        """What the environment says: ``NO_COLOR``, ``COLORTERM``, ``TERM``."""
+        if os.environ.get("NO_COLOR"):
+            return cls.NONE
+        term = os.environ.get("TERM", "")
+        rich_terminal = "256" in term or "direct" in term or bool(os.environ.get("COLORTERM"))
+        return cls.TRUE if rich_terminal or term in ("", "xterm-kitty", "alacritty", "foot") else cls.ANSI
+
+
+class Ground(Enum):
+    """What lies behind a text."""
+
+    PLAIN = "plain"
+    SELECTED = "selected"
+    """The range of the node under the cursor, the current row of a list without focus."""
+    MARKED = "marked"
+    """Bytes that a finding names."""
+    ROW = "row"
+    """The row that keys act on."""
+    CURSOR = "cursor"
+    """The byte that keys act on."""
+
+
+_GROUND_TRUE = {
+    Ground.PLAIN: _BACKGROUND,
+    Ground.SELECTED: "#1f2c42",
+    Ground.MARKED: "#4a2030",
+    Ground.ROW: "#24406b",
+    Ground.CURSOR: "#3a6fc4",
+}
+_GROUND_ANSI = {
+    Ground.PLAIN: "",
+    Ground.SELECTED: "underline",
+    Ground.MARKED: "reverse",
+    Ground.ROW: "reverse",
+    Ground.CURSOR: "reverse",
+}
+
+
+@cache
+def _mixed(color: str, other: str, part: float) -> str:
+    pairs = zip(bytes.fromhex(color[1:]), bytes.fromhex(other[1:]), strict=True)
+    return "#" + bytes(round(a + (b - a) * part) for a, b in pairs).hex()
+
+
+@cache
+def _shaded(color: str, shade: int | None) -> str:
+    if shade is None:
+        return color
+    part = _SHADES[shade]
+    return _mixed(color, "#ffffff" if part > 0 else _BACKGROUND, abs(part))
+
+
+def _lit(color: str, ground: Ground) -> str:
+    """``color`` as bright as the ground asks for."""
+    return _mixed(color, "#ffffff", {Ground.ROW: 0.5, Ground.CURSOR: 0.8}.get(ground, 0.0))
+
+
+@cache
+def _style(colors: Colors, role: str, ground: Ground, shade: int | None) -> Style:
+    color, ansi, attributes = _ROLES[_SAME.get(role, role)] if _SAME.get(role, role) in _ROLES else _ROLES["text"]
+    if colors is Colors.TRUE:
+        color = _lit(color, ground)
+        bold = "bold " if "bold" in attributes and shade is None else ""
+        return Style.parse(f"{bold}{_shaded(color, shade)} on {_GROUND_TRUE[ground]}")
+    zero = shade is not None and shade >= 2
+    attributes = f"{'dim' if zero else attributes} {_GROUND_ANSI[ground]}".strip()
+    if colors is Colors.ANSI:
+        return Style.parse(f"{attributes} {ansi} on default")
+    return Style.parse(f"{attributes} default on default")
+
+
+@dataclass(frozen=True)
+class Look:
+    """How this terminal shows things.
+
+    Attributes:
+        colors: what the terminal can show.
+        glyphs: its signs.
+    """
+
+    colors: Colors
+    glyphs: Glyphs
+
+    @classmethod
+    def of_terminal(cls) -> Look:
+        """The look that the environment asks for."""
+        return cls(Colors.of_terminal(), Glyphs(ascii_only=wants_ascii()))
+
+    def style(self, role: str, ground: Ground = Ground.PLAIN, shade: int | None = None) -> Style:
+        """The style of a role: always with a background, never empty.
+
+        Args:
+            role: kind, state or meaning; an unknown one looks like text.
+            ground: what lies behind.
+            shade: 0 and 1 for neighbouring fields, 2 and 3 for their zero bytes; None for plain text.
+        """
+        return _style(self.colors, role, ground, shade)
+
+    def on(self, style: Style, ground: Ground) -> Style:
+        """``style`` with another ground behind it."""
+        return _grounded(self.colors, style, ground)
+
+
+@cache
+def _grounded(colors: Colors, style: Style, ground: Ground) -> Style:
+    if colors is Colors.TRUE:
+        color = style.color.triplet.hex if style.color and style.color.triplet else _TEXT
+        return style + Style(color=_lit(color, ground), bgcolor=_GROUND_TRUE[ground])
+    return style + Style.parse(_GROUND_ANSI[ground])
+
+
+def themes() -> dict[Colors, Theme]:
+    """The Textual theme for each kind of terminal: what borders, inputs and dialogs are drawn in."""
+    dark = Theme(
+        name="qcow2inspect",
+        primary="#5b9dff",
+        secondary="#9e57b6",
+        accent="#5b9dff",
+        warning="#e69a08",
+        error="#ff6b57",
+        success="#3fc58f",
+        foreground=_TEXT,
+        background=_BACKGROUND,
+        surface="#151922",
+        panel="#151922",
+        boost="#1f2c42",
+        variables={
+            "edge": "#343b47",
+            "edge-focus": "#5b9dff",
+            "edge-bad": "#ff6b57",
+            "input-cursor-background": "#d3d7de",
+            "input-cursor-foreground": "#0f1115",
+            "input-selection-background": "#2f5eaa",
+        },
+    )
+    return {Colors.TRUE: dark, Colors.ANSI: _ansi_theme("bright_black", "bright_blue"), Colors.NONE: _ansi_theme()}
+
+
+def _ansi_theme(edge: str = "default", focus: str = "default") -> Theme:
+    plain = edge == "default"
+    return Theme(
+        name="qcow2inspect-mono" if plain else "qcow2inspect-ansi",
+        ansi=True,
+        primary="ansi_blue",
+        secondary="ansi_magenta",
+        accent="ansi_cyan",
+        warning="ansi_yellow",
+        error="ansi_bright_red",
+        success="ansi_green",
+        foreground="ansi_default",
+        background="ansi_default",
+        surface="ansi_default",
+        panel="ansi_default",
+        boost="ansi_default",
+        variables={
+            **BUILTIN_THEMES["ansi-dark"].variables,
+            "edge": f"ansi_{edge}",
+            "edge-focus": f"ansi_{focus}",
+            "edge-bad": "ansi_default" if plain else "ansi_bright_red",
+            "input-cursor-background": "ansi_black",
+            "input-cursor-foreground": "ansi_bright_white",
+            "input-cursor-text-style": "reverse",
+        },
+    )

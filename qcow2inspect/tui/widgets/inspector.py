@@ -1,0 +1,315 @@
+"""The inspector: what the bytes under the cursor are, bit by bit, and what they mean."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.cells import cell_len
+
+from qcow2inspect.tui import describe
+from qcow2inspect.tui.widgets.paint import columns, wrapped
+from qcow2inspect.tui.widgets.vscroll import VScroll, thumb
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from qcow2inspect.layout.node import Node
+    from qcow2inspect.tui.session import Session
+    from qcow2inspect.tui.theme import Look
+    from qcow2inspect.tui.widgets.paint import Line
+    from qcow2inspect.units import HostOffset
+
+__all__ = ["Inspector", "TextPane", "Translation"]
+
+_LABEL = 8
+_RAW_SHOWN = 16
+_WIDE = 70
+_READABLE = 1 << 50
+
+
+class TextPane(VScroll):
+    """A pane of composed lines, which keys scroll."""
+
+    SHOWS_CURSOR = False
+
+    def __init__(self, look: Look, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(look, id=id)
+        self._lines: list[Line] | None = None
+        self._lines_width = 0
+
+    def compose_lines(self, width: int) -> Iterator[Line]:
+        """The lines for a width."""
+        del width
+        return iter(())
+
+    @property
+    def lines(self) -> list[Line]:
+        """The lines, composed when the text or the width has changed."""
+        if self._lines is None or self._lines_width != self.width:
+            self._lines_width = self.width
+            self._lines = list(self.compose_lines(max(10, self.width)))
+        return self._lines
+
+    @property
+    def row_count(self) -> int:
+        """Number of lines."""
+        return len(self.lines)
+
+    def paint(self, row: int, width: int) -> Line:
+        """One line."""
+        del width
+        return self.lines[row]
+
+    def recompose_lines(self) -> None:
+        """What is shown has changed."""
+        before, top = self._lines, self.top
+        self._lines, self.top = None, 0
+        if (
+            before is None
+            or top
+            or not self.is_mounted
+            or self._thumb_of(len(before)) != self._thumb_of(self.row_count)
+        ):
+            self.refresh()
+            return
+        for row in range(min(self.height, max(len(before), len(self.lines)))):
+            if before[row : row + 1] != self.lines[row : row + 1]:
+                self.refresh_rows(row, row)
+
+    def _thumb_of(self, rows: int) -> range:
+        return thumb(rows, 0, self.height)
+
+    # -- pieces of lines --------------------------------------------------------------------------------------
+
+    def row(
+        self,
+        label: str,
+        text: str,
+        width: int,
+        role: str = "text",
+        *,
+        sign: str = "",
+        label_role: str = "dim",
+        label_cells: int = _LABEL,
+    ) -> Iterator[Line]:
+        """A label and a text that goes on below itself."""
+        glyphs = self.look.glyphs
+        lead = f"{sign} " if sign else ""
+        indent = min(label_cells + 2, width // 2)
+        texts = wrapped(glyphs.text(text), max(4, width - indent - cell_len(lead)))
+        for number, part in enumerate(texts):
+            first = number == 0
+            yield [
+                (f" {label:<{indent - 1}}" if first else " " * indent, self.look.style(label_role)),
+                (lead if first else " " * cell_len(lead), self.look.style(role)),
+                (part, self.look.style(role)),
+            ]
+
+    def paragraph(self, text: str, width: int, role: str = "text") -> Iterator[Line]:
+        """A text without label."""
+        for part in wrapped(self.look.glyphs.text(text), width - 3):
+            yield [(f"   {part}", self.look.style(role))]
+
+    def rule(self, name: str, width: int) -> Line:
+        """A thin line with a name."""
+        line = self.look.glyphs["empty"]
+        return [
+            (f" {name} ", self.look.style("title")),
+            (line * max(0, width - len(name) - 3), self.look.style("faint")),
+        ]
+
+    def steps(self, steps: list[describe.Step], width: int) -> Iterator[Line]:
+        """Arithmetic in three columns, or on two lines each where there is no room."""
+        glyphs, style = self.look.glyphs, self.look.style
+        names = max((len(step.name) for step in steps), default=0)
+        hows = max((len(glyphs.text(step.how)) for step in steps), default=0)
+        wide = names + hows + 24 <= width
+        for step in steps:
+            how = glyphs.text(step.how)
+            name = (f" {step.name:<{names}}  ", style("dim"))
+            value = (glyphs.text(step.value), style("text"))
+            if wide:
+                yield [name, (f"{how:<{hows}}", style("note")), (" = ", style("faint")), value]
+            else:
+                yield [name, value]
+                yield [(" " * (names + 3), style("faint")), (f"= {how}", style("note"))]
+
+
+class Inspector(TextPane):
+    """All about the node under the cursor.
+
+    Args:
+        session: the image.
+        look: colours and glyphs.
+        id: Textual id.
+    """
+
+    def __init__(self, session: Session, look: Look, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(look, id=id)
+        self.session = session
+        self._node: Node | None = None
+        self._offset: HostOffset | None = None
+        self._with_steps = True
+
+    def show(self, node: Node | None, offset: HostOffset, *, with_steps: bool) -> None:
+        """Show a node.
+
+        Args:
+            node: the node under the cursor; None if it is not known yet.
+            offset: host offset of the cursor.
+            with_steps: False if the translation box shows the arithmetic.
+        """
+        self._node, self._offset, self._with_steps = node, offset, with_steps
+        self.recompose_lines()
+
+    def compose_lines(self, width: int) -> Iterator[Line]:
+        """Title, bytes, facts, meaning, bits, arithmetic, readings."""
+        node, offset = self._node, self._offset
+        if offset is None:
+            return
+        if node is None:
+            yield [(" reading the tables ", self.look.style("dim"))]
+            yield from self._readings(offset, width)
+            return
+        yield self._title(node, width)
+        yield from self._raw(node, width)
+        for label, value, role in describe.facts(self.session, node):
+            sign = self.look.glyphs[role] if self.look.glyphs.has(role) else ""
+            yield from self.row(label, value, width, role, sign=sign)
+        if node.doc:
+            yield from self.row("meaning", node.doc + ".", width, "text")
+        yield from self._bits(node, width)
+        if self._with_steps:
+            yield from self._steps(node, offset, width)
+        yield from self._readings(offset, width)
+        if node.spec:
+            yield from self.row("see", f"qcow2 specification, “{node.spec}”", width, "dim")
+
+    def _title(self, node: Node, width: int) -> Line:
+        style = self.look.style
+        size = (f" {self.look.glyphs.text(describe.size_shown(node))} ", style("dim"))
+        sign = self.look.glyphs[node.kind] if self.look.glyphs.has(node.kind) else ""
+        name = [(f" {sign}", style(node.kind)), (f" {self.look.glyphs.text(describe.title(node))}", style("title"))]
+        return columns(name, [size], width, style("text"))
+
+    def _raw(self, node: Node, width: int) -> Iterator[Line]:
+        size = min(node.where.size, _RAW_SHOWN)
+        if node.kind in ("file", "free") or node.where.size > 64 or not size:
+            return
+        data = self.session.image.read(node.where.start, size)
+        more = f" {self.look.glyphs['more']}" if node.where.size > size else ""
+        value = node.shown if node.bits is not None else _number(data) if size <= 8 else ""
+        if value and width >= _WIDE:
+            yield from self.row("bytes", f"{data.hex(' ')}  =  {value}", width)
+            return
+        yield from self.row("bytes", data.hex(" ") + more, width)
+        if value:
+            yield from self.row("value", value, width)
+
+    def _bits(self, node: Node, width: int) -> Iterator[Line]:
+        fields = describe.bit_fields(node)
+        if not fields or width < 20:
+            return
+        total = node.where.size * 8
+        raw = int.from_bytes(self.session.image.read(node.where.start, node.where.size), "big")
+        yield self.rule("bits", width)
+        yield from self._ruler(fields, raw, total, width)
+        for number, field in enumerate(fields):
+            low, high = field.bits or (0, 0)
+            span = f"{low}" if low == high else f"{high}‥{low}"
+            line: Line = [
+                (f" {self.look.glyphs.text(span):>6} ", self.look.style("dim")),
+                (f"{field.name:<20} ", self.look.style(self._bit_role(field), shade=number % 2)),
+                (field.shown, self.look.style("text")),
+            ]
+            yield line
+            if width >= 60 and field.doc:
+                yield from (
+                    [(" " * 8, self.look.style("dim")), (part, self.look.style("dim"))]
+                    for part in wrapped(self.look.glyphs.text(field.doc), width - 9)
+                )
+
+    def _bit_role(self, field: Node) -> str:
+        if field.name.startswith(("reserved", "unknown")):
+            return "bad" if field.shown not in ("0", "0x0") else "free"
+        return field.kind
+
+    def _ruler(self, fields: list[Node], raw: int, total: int, width: int) -> Iterator[Line]:
+        """All bits in their order, in groups of eight; each in the colour of its field."""
+        a_line = total
+        while a_line > 8 and a_line + a_line // 8 > width:
+            a_line //= 2
+        for first in range(total - 1, -1, -a_line):
+            line: Line = [(" ", self.look.style("text"))]
+            for bit in range(first, first - a_line, -1):
+                number = next(i for i, f in enumerate(fields) if f.bits and f.bits[0] <= bit <= f.bits[1])
+                is_set = raw >> bit & 1
+                shade = number % 2 if is_set else number % 2 + 2
+                line.append((f"{is_set}", self.look.style(self._bit_role(fields[number]), shade=shade)))
+                if bit % 8 == 0:
+                    line.append((" ", self.look.style("text")))
+            yield line
+
+    def _steps(self, node: Node, offset: HostOffset, width: int) -> Iterator[Line]:
+        steps = describe.guest_steps(self.session, node, offset)
+        if steps:
+            yield self.rule("arithmetic", width)
+            yield from self.steps(steps, width)
+
+    def _readings(self, offset: HostOffset, width: int) -> Iterator[Line]:
+        data = self.session.image.source.read_at(offset, 8)
+        if not data:
+            return
+        yield self.rule(f"numbers at {offset}", width)
+        for name, value in describe.readings(data):
+            yield from self.row(name, value, width)
+
+
+def _number(data: bytes) -> str:
+    """Bytes as one number: hexadecimal, and decimal if that tells more."""
+    value = int.from_bytes(data, "big")
+    return f"{value:#0{2 + 2 * len(data)}x}" + (f"  {value:,}" if 9 < value < _READABLE else "")
+
+
+class Translation(TextPane):
+    """How the guest offset under the cursor becomes a host offset, and what other states have there.
+
+    Args:
+        session: the image.
+        look: colours and glyphs.
+        id: Textual id.
+    """
+
+    def __init__(self, session: Session, look: Look, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(look, id=id)
+        self.session = session
+        self._node: Node | None = None
+        self._offset: HostOffset | None = None
+
+    def show(self, node: Node | None, offset: HostOffset) -> None:
+        """Show a node; see :meth:`Inspector.show`."""
+        self._node, self._offset = node, offset
+        self.recompose_lines()
+
+    def compose_lines(self, width: int) -> Iterator[Line]:
+        """Guest to host, host to refcount, the other states."""
+        if self._offset is None:
+            return
+        node = self._node
+        steps = describe.guest_steps(self.session, node, self._offset) if node else []
+        if steps:
+            yield self.rule("from guest to host", width)
+            yield from self.steps(steps, width)
+        yield self.rule("from host to refcount", width)
+        yield from self.steps(describe.host_steps(self.session, self._offset), width)
+        others = describe.snapshots_of(self.session, node) if node else []
+        if others:
+            yield self.rule("the same guest cluster in other states", width)
+        for name, there, same in others:
+            role, word = ("dim", "same") if same else ("warn", "differs")
+            sign = "=" if same else self.look.glyphs["differs"]
+            yield [
+                (f" {self.look.glyphs.text(name)}  ", self.look.style("text")),
+                (f"{self.look.glyphs.text(there)}  ", self.look.style("text")),
+                (f"{sign} {word}", self.look.style(role)),
+            ]

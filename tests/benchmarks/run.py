@@ -1,0 +1,175 @@
+"""Benchmarks: ours and the peer in turn in one run, ratios of medians; prints the table that stands in README.md.
+
+``python tests/benchmarks/run.py [--quick] [NAME ...]``; every name is a function ``bench_NAME`` below. Figures of
+different machines do not compare, ratios of one run do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import filecmp
+import os
+import random
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))
+
+from tests.benchmarks import terminal  # noqa: E402 - a script finds its package only now
+
+OURS = [sys.executable, "-m", "qcow2inspect"]
+ENV = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+@dataclass
+class Row:
+    """One line of the table."""
+
+    what: str
+    ours: str
+    peer: str
+    ratio: str
+    goal: str
+
+
+def wall(command: list[str]) -> float:
+    start = time.perf_counter()
+    subprocess.run(command, env=ENV, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return time.perf_counter() - start
+
+
+def first_line(command: list[str]) -> float:
+    """Seconds until the first line of output."""
+    start = time.perf_counter()
+    with subprocess.Popen(command, env=ENV, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        seconds = time.perf_counter() - start
+        process.stdout.read()
+    return seconds
+
+
+def in_turn(ours: Callable[[], float], peer: Callable[[], float], runs: int) -> tuple[float, float]:
+    """Medians of both, measured A B A B after one warm-up each."""
+    ours(), peer()
+    pairs = [(ours(), peer()) for _ in range(runs)]
+    return statistics.median(a for a, _ in pairs), statistics.median(b for _, b in pairs)
+
+
+def sparse_image(path: Path, size: str) -> Path:
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(path), size], check=True)
+    return path
+
+
+def plain_image(path: Path, mebibytes: int) -> Path:
+    """An image full of noise, written by qemu-img."""
+    raw = path.with_suffix(".source")
+    noise = random.Random(7)
+    with raw.open("wb") as file:
+        for _ in range(mebibytes):
+            file.write(noise.randbytes(1 << 20))
+    subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", str(raw), str(path)], check=True)
+    raw.unlink()
+    return path
+
+
+def bench_header(folder: Path, runs: int) -> Iterator[Row]:
+    """Header facts beyond the start of the interpreter."""
+    for size in ("1M", "16T"):
+        image = sparse_image(folder / f"{size}.qcow2", size)
+        ours, peer = in_turn(
+            lambda image=image: first_line([*OURS, "info", str(image)]),  # type: ignore[misc]
+            lambda: first_line([sys.executable, "-c", "print(1)"]),
+            runs * 3,
+        )
+        beyond = f"{(ours - peer) * 1e3:.0f} ms beyond"
+        yield Row(
+            f"info: header facts, {size}iB disk",
+            f"{ours * 1e3:.0f} ms",
+            f"python {peer * 1e3:.0f} ms",
+            beyond,
+            "< 50 ms",
+        )
+
+
+def bench_export(folder: Path, runs: int) -> Iterator[Row]:
+    """Uncompressed export against qemu-img convert, at its default and with 16 coroutines out of order."""
+    image = plain_image(folder / "plain.qcow2", 256 if runs < 5 else 1024)
+    ours_out, peer_out = folder / "ours.raw", folder / "peer.raw"
+    export = [*OURS, "export", str(image), str(ours_out), "--force"]
+    for name, options in (("qemu-img convert", []), ("qemu-img convert -W -m 16", ["-W", "-m", "16"])):
+        convert = ["qemu-img", "convert", *options, "-O", "raw", str(image), str(peer_out)]
+        ours, peer = in_turn(lambda: wall(export), lambda convert=convert: wall([*convert]), runs)  # type: ignore[misc]
+        assert filecmp.cmp(ours_out, peer_out, shallow=False)
+        size = f"{image.stat().st_size >> 20} MiB"
+        yield Row(f"export, plain, {size}", f"{ours:.2f} s", f"{name} {peer:.2f} s", f"{ours / peer:.2f}", "<= 1.0")
+    empty = sparse_image(folder / "empty.qcow2", "15T")
+    ours, peer = in_turn(
+        lambda: wall([*OURS, "export", str(empty), str(ours_out), "--force"]),
+        lambda: wall([sys.executable, "-c", "import numpy"]),
+        runs,
+    )
+    yield Row(
+        "export, empty, 15 TiB disk", f"{ours:.2f} s", f"import numpy {peer:.2f} s", f"{ours / peer:.1f}", "< 2 s"
+    )
+
+
+def bench_screen(folder: Path, runs: int) -> Iterator[Row]:
+    """First screen, key to paint and memory of the interface, in a pseudo terminal of 200x60."""
+    for size in ("1M", "16T"):
+        image = sparse_image(folder / f"screen-{size}.qcow2", size)
+        first = statistics.median(terminal.first_screen([*OURS, str(image)], ENV) for _ in range(runs * 2))
+        peer = statistics.median(
+            wall([sys.executable, "-c", "import textual.app, textual.screen, textual.widgets"]) for _ in range(runs)
+        )
+        yield Row(
+            f"first screen, {size}iB disk",
+            f"{first * 1e3:.0f} ms",
+            f"import textual {peer * 1e3:.0f} ms",
+            f"{first / peer:.2f}",
+            "< 300 ms",
+        )
+        keys = terminal.keys([*OURS, str(image)], ENV)
+        yield Row(
+            f"key to paint, {size}iB disk",
+            f"{keys.latency * 1e3:.0f} ms",
+            f"p95 {keys.p95 * 1e3:.0f} ms",
+            "-",
+            "< 35 ms",
+        )
+        yield Row(f"memory of the interface, {size}iB disk", f"{keys.rss >> 20} MiB", "-", "-", "< 150 MB")
+
+
+def table(rows: list[Row]) -> str:
+    """The rows as a Markdown table."""
+    lines = ["| what | ours | compared with | ratio | goal |", "|---|---|---|---|---|"]
+    lines += [f"| {row.what} | {row.ours} | {row.peer} | {row.ratio} | {row.goal} |" for row in rows]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    benches = {name.removeprefix("bench_"): value for name, value in globals().items() if name.startswith("bench_")}
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", choices=[*benches, []], help="which; all by default")
+    parser.add_argument("--quick", action="store_true", help="fewer runs on smaller images")
+    options = parser.parse_args()
+    rows: list[Row] = []
+    for name in options.names or benches:
+        folder = Path(tempfile.mkdtemp(prefix="bench-", dir=os.environ.get("BENCH_DIR")))
+        try:
+            rows += benches[name](folder, 3 if options.quick else 7)
+        finally:
+            shutil.rmtree(folder)
+    print(table(rows))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""Drives a program in a pseudo terminal and measures when it paints."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import select
+import signal
+import statistics
+import struct
+import termios
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+_COLUMNS, _ROWS = 200, 60
+_QUIET = 0.25
+_READY = b"Explore"
+
+
+@dataclass
+class Keys:
+    """What pressing keys cost.
+
+    Attributes:
+        latency: median seconds from key to the end of the paint.
+        p95: 95th percentile of the same.
+        rss: resident bytes of the program after all keys.
+    """
+
+    latency: float
+    p95: float
+    rss: int
+
+
+@contextmanager
+def spawned(command: list[str], env: dict[str, str]) -> Iterator[tuple[int, int]]:
+    """Process id and terminal of a running command."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execvpe(command[0], command, {**env, "TERM": "xterm-256color", "COLORTERM": "truecolor"})
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", _ROWS, _COLUMNS, 0, 0))
+    try:
+        yield pid, terminal
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        os.close(terminal)
+
+
+def first_screen(command: list[str], env: dict[str, str]) -> float:
+    """Seconds until the interactive screen has been painted."""
+    start = time.perf_counter()
+    with spawned(command, env) as (_, terminal):
+        seen = b""
+        while _READY not in seen:
+            seen += os.read(terminal, 1 << 16)
+        return time.perf_counter() - start
+
+
+def keys(command: list[str], env: dict[str, str]) -> Keys:
+    """Go to the hex pane and press a page key many times."""
+    with spawned(command, env) as (pid, terminal):
+        _drain(terminal, 2.0)
+        os.write(terminal, b"2")
+        _drain(terminal, 1.0)
+        costs = [_press(terminal, key) for key in (b"\x1b[B", b"\x1b[6~", b"\x1b[C", b"\x1b[5~") * 15]
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    costs.sort()
+    return Keys(statistics.median(costs), costs[int(len(costs) * 0.95)], pages * os.sysconf("SC_PAGESIZE"))
+
+
+def _press(terminal: int, key: bytes) -> float:
+    start = last = time.perf_counter()
+    os.write(terminal, key)
+    while select.select([terminal], [], [], _QUIET)[0]:
+        os.read(terminal, 1 << 16)
+        last = time.perf_counter()
+    return last - start
+
+
+def _drain(terminal: int, seconds: float) -> None:
+    """Read what comes until nothing came for a while."""
+    while select.select([terminal], [], [], seconds)[0]:
+        os.read(terminal, 1 << 16)

@@ -1,0 +1,115 @@
+"""What the tests of the screens share: sessions, what is on the screen, and the golden grids."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from rich.cells import cell_len
+from textual.app import App
+
+from qcow2inspect.build.demo import demo_recipe
+from qcow2inspect.build.recipe import build
+from qcow2inspect.image.image import Image
+from qcow2inspect.source.memory import MemorySource
+from qcow2inspect.tui.app import InspectApp
+from qcow2inspect.tui.glyphs import Glyphs
+from qcow2inspect.tui.screens.explore import ExploreScreen
+from qcow2inspect.tui.session import Session
+from qcow2inspect.tui.theme import Colors, Look
+
+if TYPE_CHECKING:
+    from rich.segment import Segment
+    from textual.pilot import Pilot
+
+COLOURED = Look(Colors.TRUE, Glyphs())
+PLAIN = Look(Colors.NONE, Glyphs(ascii_only=True))
+SIZES = [(80, 24), (120, 40), (200, 60)]
+ROOT = Path(__file__).parents[2]
+GOLDENS = Path(__file__).parent / "goldens"
+_SECONDS = re.compile(r"\b\d\.\d s")
+
+
+def memory_image(data: bytes | None = None, name: str = "demo.qcow2") -> Image:
+    """An image in memory: the demo image unless ``data`` is another."""
+    return Image(MemorySource(build(demo_recipe()) if data is None else data, name))
+
+
+@asynccontextmanager
+async def playing(
+    image: Image | str | Path, *, size: tuple[int, int] = (120, 40), look: Look = COLOURED, settled: bool = True
+) -> AsyncIterator[Pilot[None]]:
+    """The inspector on a stage, after its first look at the image."""
+    opened = image if isinstance(image, Image) else Image.open(image)
+    app = InspectApp(Session.of(opened), look)
+    async with app.run_test(size=size) as pilot:
+        if settled:
+            await settle(pilot)
+        yield pilot
+    opened.close()
+
+
+def inspector(pilot: Pilot[None]) -> InspectApp:
+    """The application."""
+    return cast("InspectApp", pilot.app)
+
+
+def explore(pilot: Pilot[None]) -> ExploreScreen:
+    """The Explore screen, which must be in front."""
+    screen = pilot.app.screen
+    assert isinstance(screen, ExploreScreen)
+    return screen
+
+
+async def settle(pilot: Pilot[None]) -> None:
+    """Wait until all tasks are done and what they said is shown."""
+    await pilot.pause()
+    await pilot.app.workers.wait_for_complete()
+    for _ in range(3):
+        await pilot.pause()
+
+
+async def type_text(pilot: Pilot[None], text: str) -> None:
+    """Put ``text`` into the input that has the focus, and wait for what follows from it."""
+    from textual.widgets import Input
+
+    pilot.app.screen.query_one(Input).value = text
+    await settle(pilot)
+
+
+def segments(app: App[None]) -> list[list[Segment]]:
+    """The rows of the screen, as the terminal gets them; the one place that knows how to ask."""
+    return [list(strip) for strip in app.screen._compositor.render_strips()]
+
+
+def grid(app: App[None]) -> list[str]:
+    """The rows of the screen as text."""
+    return ["".join(segment.text for segment in row) for row in segments(app)]
+
+
+def shown(app: App[None]) -> str:
+    """The screen as one text."""
+    return "\n".join(grid(app))
+
+
+def check_grid(app: App[None], size: tuple[int, int]) -> None:
+    """Every row is exactly as wide as the screen, and every piece of text has a style."""
+    rows = segments(app)
+    assert len(rows) == size[1]
+    for row in rows:
+        assert sum(cell_len(segment.text) for segment in row) == size[0]
+        assert all(segment.style is not None for segment in row)
+
+
+def compare_golden(app: App[None], name: str) -> None:
+    """The screen equals the stored grid; ``QCOW2INSPECT_UPDATE_GOLDENS=1`` stores it."""
+    text = "\n".join(row.rstrip() for row in _SECONDS.sub("0.0 s", shown(app)).split("\n")) + "\n"
+    path = GOLDENS / f"{name}.txt"
+    if os.environ.get("QCOW2INSPECT_UPDATE_GOLDENS"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    assert text == path.read_text(encoding="utf-8")

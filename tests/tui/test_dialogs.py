@@ -1,0 +1,276 @@
+"""Export and report: the whole job, what is refused, and stopping half-way."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from pathlib import Path
+from typing import cast
+
+import pytest
+from textual.widgets import Input
+
+from qcow2inspect.build.demo import demo_disk, demo_recipe, write_demo
+from qcow2inspect.build.recipe import build
+from qcow2inspect.image.image import Image
+from qcow2inspect.source.memory import MemorySource
+from qcow2inspect.tui.app import summary
+from qcow2inspect.tui.dialogs.export import ExportDialog, default_target
+from qcow2inspect.tui.dialogs.parts import Gauge, Toggle, duration
+from qcow2inspect.tui.dialogs.report import ReportDialog
+from qcow2inspect.tui.screens.overview import OverviewScreen
+from qcow2inspect.tui.tasks import TaskProgress
+from tests.tui.stage import COLOURED, explore, inspector, memory_image, playing, settle, shown, type_text
+
+if False:  # pragma: no cover - for the type checker only
+    from textual.pilot import Pilot
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> str:
+    return write_demo(str(tmp_path))[0]
+
+
+class SlowSource(MemorySource):
+    """Memory that takes its time."""
+
+    delay = 0.0
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        time.sleep(self.delay)
+        return super().read_at(offset, size)
+
+
+async def open_export(pilot: Pilot[None], target: Path) -> ExportDialog:
+    await pilot.press("e")
+    await settle(pilot)
+    dialog = pilot.app.screen
+    assert isinstance(dialog, ExportDialog)
+    await type_text(pilot, str(target))
+    return dialog
+
+
+async def test_the_whole_job(demo: str, tmp_path: Path) -> None:
+    """Open, follow the header's pointer down to the data, export, compare."""
+    target = tmp_path / "out.raw"
+    async with playing(demo) as pilot:
+        await pilot.press("g")
+        await type_text(pilot, "hdr.l1_table_offset")
+        for _ in range(4):
+            await pilot.press("enter")
+            await settle(pilot)
+        screen = explore(pilot)
+        assert screen.node is not None
+        assert screen.node.kind == "data"
+        dialog = await open_export(pilot, target)
+        assert "✓" in shown(pilot.app)
+        await pilot.press("enter")
+        await settle(pilot)
+        assert "written" in dialog.outcome.text
+        await pilot.press("escape")
+        await settle(pilot)
+        assert str(target) in str(summary(inspector(pilot).session))
+        assert "raw disk written" in shown(pilot.app)
+    assert target.read_bytes() == demo_disk()
+    assert sorted(path.name for path in tmp_path.glob("*.part")) == []
+
+
+@pytest.mark.oracle
+async def test_the_whole_job_on_an_image_of_qemu(tmp_path: Path) -> None:
+    image, target, expected = tmp_path / "q.qcow2", tmp_path / "q.raw", tmp_path / "e.raw"
+    commands = ["write -P 0x41 0 100k", "write -P 0x42 3M 1M", "write -z 1M 192k", "write -c -P 0x43 8M 64k"]
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(image), "16M"], check=True)
+    asked = [part for command in commands for part in ("-c", command)]
+    subprocess.run(["qemu-io", *asked, str(image)], check=True, capture_output=True)
+    subprocess.run(["qemu-img", "convert", "-O", "raw", str(image), str(expected)], check=True)
+    async with playing(image) as pilot:
+        await open_export(pilot, target)
+        await pilot.press("enter")
+        await settle(pilot)
+    assert target.read_bytes() == expected.read_bytes()
+
+
+async def test_a_full_export_has_no_holes(demo: str, tmp_path: Path) -> None:
+    target = tmp_path / "full.raw"
+    async with playing(demo) as pilot:
+        await open_export(pilot, target)
+        await pilot.press("tab", "space")
+        await settle(pilot)
+        assert not pilot.app.screen.query_one("#sparse", Toggle).value
+        await pilot.press("enter")
+        await settle(pilot)
+    assert target.read_bytes() == demo_disk()
+    assert target.stat().st_blocks * 512 >= len(demo_disk())
+
+
+async def test_cancel_is_quick_and_leaves_nothing(tmp_path: Path) -> None:
+    source = SlowSource(build(demo_recipe()), "slow.qcow2")
+    target = tmp_path / "out.raw"
+    async with playing(Image(source)) as pilot:
+        dialog = await open_export(pilot, target)
+        source.delay = 0.03
+        await pilot.press("enter")
+        await pilot.pause(0.2)
+        assert dialog._progress is not None
+        started = time.monotonic()
+        await pilot.press("c")
+        while dialog._progress is not None:
+            await pilot.pause(0.005)
+            assert time.monotonic() - started < 1
+        took = time.monotonic() - started
+        source.delay = 0.0
+        await settle(pilot)
+        assert "cancelled" in dialog.outcome.text
+        assert took < 0.2 + 0.1, f"{took:.3f} s"  # 0.1 s is the pilot's own waiting
+        await pilot.press("escape")
+        await settle(pilot)
+        assert isinstance(pilot.app.screen, OverviewScreen)
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_an_existing_target_is_refused_until_it_is_allowed(demo: str, tmp_path: Path) -> None:
+    target = tmp_path / "taken.raw"
+    target.write_bytes(b"mine")
+    async with playing(demo) as pilot:
+        dialog = await open_export(pilot, target)
+        assert "✗" in shown(pilot.app)
+        await pilot.press("enter")
+        await settle(pilot)
+        assert target.read_bytes() == b"mine"
+        assert dialog.outcome.text == ""
+        await pilot.press("tab", "tab", "space")
+        await settle(pilot)
+        await pilot.press("enter")
+        await settle(pilot)
+        assert "written" in dialog.outcome.text
+    assert target.read_bytes() == demo_disk()
+
+
+async def test_the_evidence_is_never_a_target(demo: str) -> None:
+    before = Path(demo).read_bytes()
+    async with playing(demo) as pilot:
+        await open_export(pilot, Path(demo))
+        await pilot.press("tab", "tab", "space")
+        await settle(pilot)
+        assert "✗" in shown(pilot.app)
+        await pilot.press("enter")
+        await settle(pilot)
+        await pilot.press("escape", "r")
+        await settle(pilot)
+        await type_text(pilot, demo)
+        await pilot.press("tab", "space", "enter")
+        await settle(pilot)
+        assert "✗" in shown(pilot.app)
+    assert Path(demo).read_bytes() == before
+
+
+@pytest.mark.parametrize("target", ["/nowhere/at/all.raw", "/dev/null", "", "/proc/x.raw"])
+async def test_impossible_targets_are_explained(demo: str, target: str) -> None:
+    async with playing(demo) as pilot:
+        await pilot.press("e")
+        await settle(pilot)
+        await type_text(pilot, target)
+        dialog = pilot.app.screen
+        assert isinstance(dialog, ExportDialog)
+        assert not dialog._ready
+        await pilot.press("enter")
+        await settle(pilot)
+        assert dialog._progress is None
+
+
+async def test_an_encrypted_image_says_that_it_needs_a_key(tmp_path: Path) -> None:
+    _, encrypted, _ = write_demo(str(tmp_path))
+    async with playing(encrypted) as pilot:
+        await open_export(pilot, tmp_path / "x.raw")
+        assert "encrypted" in shown(pilot.app)
+        await pilot.press("enter")
+        await settle(pilot)
+    assert not (tmp_path / "x.raw").exists()
+
+
+async def test_keys_work_while_an_export_runs(tmp_path: Path) -> None:
+    source = SlowSource(build(demo_recipe()), "slow.qcow2")
+    async with playing(Image(source)) as pilot:
+        await open_export(pilot, tmp_path / "out.raw")
+        source.delay = 0.02
+        await pilot.press("enter")
+        await pilot.pause(0.3)
+        gauge = pilot.app.screen.query_one(Gauge)
+        assert gauge.display
+        assert "%" in gauge.words
+        await pilot.resize_terminal(100, 30)
+        source.delay = 0.0
+        await settle(pilot)
+    assert (tmp_path / "out.raw").read_bytes() == demo_disk()
+
+
+async def test_the_report_is_written(demo: str, tmp_path: Path) -> None:
+    target = tmp_path / "r.txt"
+    async with playing(demo) as pilot:
+        await pilot.press("r")
+        await settle(pilot)
+        assert isinstance(pilot.app.screen, ReportDialog)
+        await type_text(pilot, str(target))
+        await pilot.press("enter")
+        await settle(pilot)
+        assert "report written" in shown(pilot.app)
+        await pilot.press("enter")
+        await settle(pilot)
+        assert "✗" in shown(pilot.app), "it exists now"
+        await pilot.press("tab", "space", "enter")
+        await settle(pilot)
+        assert "report written" in shown(pilot.app)
+        await pilot.press("escape")
+        await settle(pilot)
+    assert "NO DAMAGE SEEN" in target.read_text(encoding="utf-8")
+
+
+async def test_leaving_prints_a_summary() -> None:
+    async with playing(memory_image()) as pilot:
+        await pilot.press("q")
+        await pilot.pause()
+        text = str(cast("list[object]", pilot.app._exit_renderables)[0])
+        assert "demo.qcow2: NO DAMAGE SEEN" in text
+        assert "qcow2 version 3" in text
+        assert pilot.app.return_code == 0
+
+
+# -- parts -------------------------------------------------------------------------------------------------------------
+
+
+def test_default_targets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = tmp_path / "disk.qcow2"
+    assert default_target(str(image), ".raw") == str(tmp_path / "disk.raw")
+    assert default_target(str(tmp_path / "disk"), ".raw") == str(tmp_path / "disk.raw")
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    monkeypatch.chdir(tmp_path)
+    assert default_target("/evidence/disk.img", ".report.txt") == str(tmp_path / "disk.report.txt")
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(0, "0:00"), (4.4, "0:04"), (75, "1:15"), (3723, "1:02:03")])
+def test_durations(seconds: float, words: str) -> None:
+    assert duration(seconds) == words
+
+
+def test_progress_speaks_at_most_ten_times_a_second() -> None:
+    said: list[object] = []
+    progress = TaskProgress("export", said.append)
+    progress.begin("copying", 1_000_000)
+    for _ in range(10_000):
+        progress.advance(100)
+    assert len(said) <= 3
+
+
+def test_a_gauge_of_nothing_is_full() -> None:
+    gauge = Gauge(COLOURED)
+    gauge.show(0, 0, 0.0)
+    assert gauge.words.startswith("100.0%")
+
+
+async def test_typing_in_the_target_does_not_start_or_cancel(tmp_path: Path) -> None:
+    async with playing(memory_image()) as pilot:
+        await pilot.press("e")
+        await settle(pilot)
+        await pilot.press("c", "q")
+        assert pilot.app.screen.query_one(Input).value.endswith("cq")
