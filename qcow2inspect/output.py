@@ -35,6 +35,8 @@ def check_target(path: str, *, force: bool, evidence: Collection[Identity] = ())
     Raises:
         CannotExport: the path is evidence, a folder, no regular file, taken, or its folder cannot be written.
     """
+    if not os.path.basename(path):
+        raise CannotExport(f"“{path}” names no file", hint="give the name of a file")
     for name in (path, _part(path)):
         _refuse_evidence(name, evidence)
         _refuse_existing(name, path, force=force)
@@ -162,7 +164,7 @@ def _part(path: str) -> str:
 
 def _refuse_evidence(name: str, evidence: Collection[Identity]) -> None:
     for look in (os.stat, os.lstat):
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):
             status = look(name)
             if (status.st_dev, status.st_ino) in evidence:
                 raise CannotExport(

@@ -197,6 +197,8 @@ class ImageWriter:
         fits = at % self._cs and self._counts[at // self._cs] < self.geometry.refcount_max
         if not fits or (at // self._cs + 1) * self._cs != full:
             at = full
+        if (at + len(stream) - 1) // SECTOR - at // SECTOR >= 2 * self._cs // SECTOR:
+            at = full  # the descriptor could not count the sectors
         for _ in range(full, at + len(stream), self._cs):
             self._counts.append(0)
         sectors = (at + len(stream) - 1) // SECTOR - at // SECTOR

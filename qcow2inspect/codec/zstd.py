@@ -14,6 +14,8 @@ else:
 
 __all__ = ["Zstd"]
 
+_FIRST_STEP = 1 << 10
+
 
 class Zstd:
     """A :class:`~qcow2inspect.codec.Codec` for zstd frames."""
@@ -22,31 +24,46 @@ class Zstd:
         self._level = level
 
     def decompress(self, data: bytes, cluster_size: int) -> bytes:
-        """One cluster from the frames; the last frame must end exactly there, as QEMU wants it."""
+        """One cluster from the frames; the last frame must end exactly there, as QEMU wants it.
+
+        Input is fed in growing steps, so that many tiny frames do not copy the rest of the input again and again.
+        """
+        view, at = memoryview(data), 0
         parts: list[bytes] = []
         missing = cluster_size
         try:
             while missing:
                 frame = zstd.ZstdDecompressor()
-                part = frame.decompress(data, missing)
-                missing -= len(part)
-                parts.append(part)
-                if not frame.eof:
-                    self._require_end(frame, missing, cluster_size)
-                elif not part:
-                    raise BadStream(f"the zstd stream ends {missing:,} bytes before the end of the cluster")
-                data = frame.unused_data
+                step = _FIRST_STEP
+                while not frame.eof and (missing or not frame.needs_input):
+                    chunk = view[at : at + step] if frame.needs_input else view[:0]
+                    if frame.needs_input and not chunk:
+                        raise BadStream(f"the zstd stream ends {missing:,} bytes before the end of the cluster")
+                    at += len(chunk)
+                    step *= 4
+                    part = frame.decompress(chunk, max(1, missing))
+                    self._require_room(part, missing, cluster_size)
+                    parts.append(part)
+                    missing -= len(part)
+                at = self._finish(frame, view, at, cluster_size)
         except zstd.ZstdError as error:
             raise BadStream(f"the zstd stream is broken ({error})") from error
         return b"".join(parts)
 
     @staticmethod
-    def _require_end(frame: zstd.ZstdDecompressor, missing: int, cluster_size: int) -> None:
-        """The cluster is full but its frame has not reported its end: let it finish, without another byte."""
-        if missing:
-            raise BadStream(f"the zstd stream gives {cluster_size - missing:,} bytes, a cluster has {cluster_size:,}")
-        if (not frame.needs_input and frame.decompress(b"", 1)) or not frame.eof:
+    def _require_room(part: bytes, missing: int, cluster_size: int) -> None:
+        if len(part) > missing:
             raise BadStream(f"the zstd frame goes on after the {cluster_size:,} bytes of the cluster")
+
+    @staticmethod
+    def _finish(frame: zstd.ZstdDecompressor, view: memoryview, at: int, cluster_size: int) -> int:
+        """Let a frame whose bytes are all out read its end; gives where the next frame starts."""
+        while not frame.eof:
+            chunk = view[at : at + _FIRST_STEP]
+            if not chunk or frame.decompress(chunk, 1):
+                raise BadStream(f"the zstd frame goes on after the {cluster_size:,} bytes of the cluster")
+            at += len(chunk)
+        return at - len(frame.unused_data)
 
     def compress(self, data: bytes) -> bytes:
         """One frame with its content size."""

@@ -13,6 +13,7 @@ Spec: Header; Additional fields.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 from qcow2inspect.layout.openenum import OpenEnum
@@ -165,4 +166,5 @@ class Header(HeaderV3):
 
     def stored_nodes(self, spec: str = "Header") -> list[Node]:
         """One node for each field that exists in this image."""
-        return [self.node(row, 0, "hdr", "header", spec) for row in self.stored_rows()]
+        nodes = [self.node(row, 0, "hdr", "header", spec) for row in self.stored_rows()]
+        return [dataclasses.replace(node, where=node.where.clip(0, self.stored_size)) for node in nodes]

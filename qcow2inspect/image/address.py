@@ -33,6 +33,7 @@ Step: TypeAlias = tuple[str | None, int | None]
 """A name and an index of an address, either of which may be missing."""
 
 _LAST = (1 << 64) - 1
+_LONGEST = 64
 _STEP = re.compile(r"\.?([A-Za-z_][A-Za-z_0-9]*)?(?:\[(\w+)\])?")
 _SUM = re.compile(r"^(.*?)((?:\s*[+-]\s*(?:0x[0-9a-fA-F]+|\d+[KMGTkmgt]?(?:i?[Bb])?))*)\s*$", re.DOTALL)
 _TERM = re.compile(r"([+-])\s*(\w+)")
@@ -75,20 +76,25 @@ def _base(tree: Tree, text: str) -> Place:
     number = _number(text)
     if number is not None:
         return _host(tree, number)
-    if text[0] in "cC" and text[1:].isdecimal():
-        return _whole(tree.cluster(int(text[1:])))
+    if text[0] in "cC" and (number := _number(text[1:])) is not None:
+        if number << tree.image.geometry.cluster_bits > _LAST:
+            raise BadAddress(f"host cluster {number:,} is beyond any 64-bit offset")
+        return _whole(tree.cluster(number))
     if text[0] in "gG" and (number := _number(text[1:])) is not None:
         return _guest(tree, number)
     return _whole(_structure(tree, text))
 
 
 def _number(text: str) -> int | None:
-    if re.fullmatch(r"[0-9][0-9a-fA-F]*h", text):
-        return int(text[:-1], 16)
-    try:
-        number = parse_size(text)
-    except ValueError:
+    if len(text) > _LONGEST:
         return None
+    if re.fullmatch(r"[0-9][0-9a-fA-F]*h", text):
+        number = int(text[:-1], 16)
+    else:
+        try:
+            number = parse_size(text)
+        except ValueError:
+            return None
     if number > _LAST:
         raise BadAddress(f"{text} is beyond any 64-bit offset")
     return number

@@ -110,7 +110,7 @@ class ActiveDisk:
         span = self._geometry.guest_span(l1_index)
         at = entry.l2_table_offset
         if not at:
-            past_end = self._l1.where(l1_index).start >= self.image.end
+            past_end = self._l1.where(l1_index).end > self.image.end
             return self._extent(span, ClusterType.UNALLOCATED, past_end=past_end)
         if not self._geometry.is_aligned(at):
             return Extent(
@@ -228,7 +228,7 @@ class ActiveDisk:
 
     def _split_at_end(self, extent: Extent) -> Iterator[Extent]:
         """A run of host clusters that crosses the end of the file, cut where whole clusters are missing."""
-        if extent.host is None or extent.error or extent.past_end:
+        if extent.host is None or extent.past_end or isinstance(extent.error, (Damaged, NeedsFile)):
             yield extent
             return
         border = self._geometry.host_clusters(self.image.end) * self._geometry.cluster_size
@@ -418,8 +418,8 @@ def _refused(image: Image, obstacle: Obstacle) -> Damaged:
 
 
 def _backing_error(image: Image) -> NeedsFile | None:
-    if not image.header.backing_file_offset:
-        return None
+    if not image.header.backing_file_offset or not image.backing_name.partition(b"\0")[0]:
+        return None  # QEMU takes an empty name as no backing file
     name = printable(image.backing_name)
     return NeedsFile(
         f"{image.name}: the image is an overlay: what it does not hold lies in its backing file “{name}”, "

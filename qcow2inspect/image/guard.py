@@ -42,7 +42,7 @@ class Obstacle:
 
 def obstacles(header: Header) -> Iterator[Obstacle]:
     """All obstacles of a header whose cluster size is valid, in QEMU's order."""
-    yield from _length_and_names(header)
+    yield from _length(header)
     yield from _features(header)
     yield from _refcounts_and_snapshots(header)
     yield from _l1_table(header)
@@ -53,9 +53,10 @@ def obstacles(header: Header) -> Iterator[Obstacle]:
             header.crypt_method,
             f"encryption method {int(header.crypt_method):,} is unknown: 0 none, 1 AES, 2 LUKS",
         )
+    yield from _name(header)
 
 
-def _length_and_names(header: Header) -> Iterator[Obstacle]:
+def _length(header: Header) -> Iterator[Obstacle]:
     cluster = 1 << header.cluster_bits
     if header.version >= 3 and header.header_length < HeaderV3.SIZE:
         yield Obstacle(
@@ -78,15 +79,20 @@ def _length_and_names(header: Header) -> Iterator[Obstacle]:
             header.backing_file_offset,
             f"the backing file name lies at {header.backing_file_offset}, outside the first cluster",
         )
-    elif header.backing_file_offset:
-        room = min(limits.MAX_BACKING_NAME, cluster - header.backing_file_offset)
-        if header.backing_file_size > room:
-            yield Obstacle(
-                "QCOW-BACK-LONG",
-                "backing_file_size",
-                header.backing_file_size,
-                f"the backing file name is {header.backing_file_size:,} bytes long; at most {room:,} are possible here",
-            )
+
+
+def _name(header: Header) -> Iterator[Obstacle]:
+    cluster = 1 << header.cluster_bits
+    if not 0 < header.backing_file_offset <= cluster:
+        return
+    room = min(limits.MAX_BACKING_NAME, cluster - header.backing_file_offset)
+    if header.backing_file_size > room:
+        yield Obstacle(
+            "QCOW-BACK-LONG",
+            "backing_file_size",
+            header.backing_file_size,
+            f"the backing file name is {header.backing_file_size:,} bytes long; at most {room:,} are possible here",
+        )
 
 
 def _features(header: Header) -> Iterator[Obstacle]:

@@ -257,7 +257,7 @@ class Image:
         found: list[Snapshot] = []
         at, window_at, window = int(self.header.snapshots_offset), 0, b""
         while len(found) < count and at < self.end:
-            if at + _LARGEST_ENTRY > window_at + len(window):
+            if at + _LARGEST_ENTRY > window_at + len(window) < self.end or not window:
                 window_at, window = at, self.source.read_at(at, _WINDOW)
             try:
                 snapshot = read_snapshot(window, at - window_at, HostOffset(at))

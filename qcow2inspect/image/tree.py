@@ -140,10 +140,19 @@ class Tree:
             spec="Header",
             kind="header",
             children=lambda: tuple(
-                dataclasses.replace(node, target_path=_TARGETS.get(node.name, "") if node.target else "")
-                for node in header.stored_nodes()
+                dataclasses.replace(node, target_path=self._target_of(node)) for node in header.stored_nodes()
             ),
         )
+
+    def _target_of(self, node: Node) -> str:
+        """Address of what a header field points to; empty if nothing is there to look at."""
+        if not node.target:
+            return ""
+        if node.name == "snapshots_offset" and not self.image.snapshots:
+            return "snap" if self._snapshots else ""
+        if node.name == "backing_file_offset" and not self.backing:
+            return ""
+        return _TARGETS.get(node.name, "")
 
     @cached_property
     def extensions(self) -> Node:

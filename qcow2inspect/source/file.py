@@ -48,6 +48,7 @@ class FileSource:
         _check_kind(self.name)
         self._fd = _open(self.name)
         status = os.fstat(self._fd)
+        _require_kind(self.name, status.st_mode)
         self._opened = status
         self.identity = (status.st_dev, status.st_ino)
         self.size = status.st_size if stat.S_ISREG(status.st_mode) else os.lseek(self._fd, 0, os.SEEK_END)
@@ -142,6 +143,10 @@ def _check_kind(path: str) -> None:
         raise _cannot_open(path, error) from error
     except ValueError as error:
         raise CannotRead(f"{path!r} is no file name: {error}", hint="give the path of an image file") from error
+    _require_kind(path, mode)
+
+
+def _require_kind(path: str, mode: int) -> None:
     if not stat.S_ISREG(mode) and not stat.S_ISBLK(mode):
         kind = _KINDS.get(stat.S_IFMT(mode), "not a file")
         raise CannotRead(f"{path} is {kind}, not a disk image", hint="give the path of an image file")

@@ -2,8 +2,8 @@
 
 Every L2 table is read once, however many L1 entries lead to it, so that an image whose entries all name one table
 costs no more than an honest one. A table that the header puts at an impossible place or makes impossibly large is not
-looked at: what stands there is no table. Odd entries are kept as columns, at most :data:`KEPT` of each kind, with their true
-number beside them.
+looked at: what stands there is no table. Odd entries are kept as columns, at most :data:`KEPT` of each kind, with
+their true number beside them.
 """
 
 from __future__ import annotations

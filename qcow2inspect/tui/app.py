@@ -12,6 +12,7 @@ from textual.signal import Signal
 
 from qcow2inspect.errors import Qcow2InspectError
 from qcow2inspect.image.image import Image
+from qcow2inspect.layout.structure import visible
 from qcow2inspect.source.file import FileSource
 from qcow2inspect.tui import tasks
 from qcow2inspect.tui.base import BaseApp
@@ -196,7 +197,7 @@ def summary(session: Session) -> Text:
     dossier = session.knowledge.dossier
     name = session.tree.root.name
     lines = [f"{name}: {dossier.verdict}", *dossier.summary, *session.done]
-    return Text("\n".join(session_line for session_line in lines))
+    return Text("\n".join(map(visible, lines)))
 
 
 def run(path: str) -> int:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from qcow2inspect.layout.structure import visible
 from qcow2inspect.tui.base import BaseApp
 from qcow2inspect.tui.commands import bindings
 from qcow2inspect.tui.screens.failure import FailureScreen
@@ -41,4 +42,4 @@ class FailureApp(BaseApp):
 
     def action_leave(self) -> None:
         """Leave; the message stays in the terminal."""
-        self.exit(return_code=self.error.exit_code, message=Text(str(self.error)))
+        self.exit(return_code=self.error.exit_code, message=Text(visible(str(self.error))))

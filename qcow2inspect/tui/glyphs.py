@@ -11,6 +11,8 @@ import locale
 import os
 import sys
 
+from qcow2inspect.layout.structure import visible
+
 __all__ = ["Glyphs", "wants_ascii"]
 
 _SIGNS = {
@@ -114,7 +116,8 @@ class Glyphs:
         return name in self._signs
 
     def text(self, text: str) -> str:
-        """``text`` as this terminal can show it."""
+        """``text`` as this terminal can show it; what could steer the terminal is escaped."""
+        text = visible(text)
         if text.isascii():
             return text
         text = text.replace("‥", "–")  # few terminal fonts have the two dots

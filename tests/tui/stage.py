@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from rich.cells import cell_len
+from textual import events
 from textual.app import App
 
 from qcow2inspect.build.demo import demo_recipe
@@ -67,10 +68,17 @@ def explore(pilot: Pilot[None]) -> ExploreScreen:
 
 async def settle(pilot: Pilot[None]) -> None:
     """Wait until all tasks are done and what they said is shown."""
-    await pilot.pause()
+    await pilot.pause(0)
     await pilot.app.workers.wait_for_complete()
-    for _ in range(3):
-        await pilot.pause()
+    for _ in range(4):
+        await pilot.pause(0.005)
+
+
+async def tap(pilot: Pilot[None], *keys: str) -> None:
+    """Press keys one after the other, without the long waits of the pilot's own way."""
+    for key in keys:
+        pilot.app.post_message(events.Key(key, key if len(key) == 1 else None))
+        await pilot.pause(0)
 
 
 async def type_text(pilot: Pilot[None], text: str) -> None:

@@ -21,7 +21,7 @@ from qcow2inspect.tui.dialogs.parts import Gauge, Toggle, duration
 from qcow2inspect.tui.dialogs.report import ReportDialog
 from qcow2inspect.tui.screens.overview import OverviewScreen
 from qcow2inspect.tui.tasks import TaskProgress
-from tests.tui.stage import COLOURED, explore, inspector, memory_image, playing, settle, shown, type_text
+from tests.tui.stage import COLOURED, explore, inspector, memory_image, playing, settle, shown, tap, type_text
 
 if False:  # pragma: no cover - for the type checker only
     from textual.pilot import Pilot
@@ -43,7 +43,7 @@ class SlowSource(MemorySource):
 
 
 async def open_export(pilot: Pilot[None], target: Path) -> ExportDialog:
-    await pilot.press("e")
+    await tap(pilot, "e")
     await settle(pilot)
     dialog = pilot.app.screen
     assert isinstance(dialog, ExportDialog)
@@ -55,20 +55,20 @@ async def test_the_whole_job(demo: str, tmp_path: Path) -> None:
     """Open, follow the header's pointer down to the data, export, compare."""
     target = tmp_path / "out.raw"
     async with playing(demo) as pilot:
-        await pilot.press("g")
+        await tap(pilot, "g")
         await type_text(pilot, "hdr.l1_table_offset")
         for _ in range(4):
-            await pilot.press("enter")
+            await tap(pilot, "enter")
             await settle(pilot)
         screen = explore(pilot)
         assert screen.node is not None
         assert screen.node.kind == "data"
         dialog = await open_export(pilot, target)
         assert "✓" in shown(pilot.app)
-        await pilot.press("enter")
+        await tap(pilot, "enter")
         await settle(pilot)
         assert "written" in dialog.outcome.text
-        await pilot.press("escape")
+        await tap(pilot, "escape")
         await settle(pilot)
         assert str(target) in str(summary(inspector(pilot).session))
         assert "raw disk written" in shown(pilot.app)
@@ -86,7 +86,7 @@ async def test_the_whole_job_on_an_image_of_qemu(tmp_path: Path) -> None:
     subprocess.run(["qemu-img", "convert", "-O", "raw", str(image), str(expected)], check=True)
     async with playing(image) as pilot:
         await open_export(pilot, target)
-        await pilot.press("enter")
+        await tap(pilot, "enter")
         await settle(pilot)
     assert target.read_bytes() == expected.read_bytes()
 
@@ -95,10 +95,10 @@ async def test_a_full_export_has_no_holes(demo: str, tmp_path: Path) -> None:
     target = tmp_path / "full.raw"
     async with playing(demo) as pilot:
         await open_export(pilot, target)
-        await pilot.press("tab", "space")
+        await tap(pilot, "tab", "space")
         await settle(pilot)
         assert not pilot.app.screen.query_one("#sparse", Toggle).value
-        await pilot.press("enter")
+        await tap(pilot, "enter")
         await settle(pilot)
     assert target.read_bytes() == demo_disk()
     assert target.stat().st_blocks * 512 >= len(demo_disk())
@@ -110,11 +110,11 @@ async def test_cancel_is_quick_and_leaves_nothing(tmp_path: Path) -> None:
     async with playing(Image(source)) as pilot:
         dialog = await open_export(pilot, target)
         source.delay = 0.03
-        await pilot.press("enter")
+        await tap(pilot, "enter")
         await pilot.pause(0.2)
         assert dialog._progress is not None
         started = time.monotonic()
-        await pilot.press("c")
+        await tap(pilot, "c")
         while dialog._progress is not None:
             await pilot.pause(0.005)
             assert time.monotonic() - started < 1
@@ -123,7 +123,7 @@ async def test_cancel_is_quick_and_leaves_nothing(tmp_path: Path) -> None:
         await settle(pilot)
         assert "cancelled" in dialog.outcome.text
         assert took < 0.2 + 0.1, f"{took:.3f} s"  # 0.1 s is the pilot's own waiting
-        await pilot.press("escape")
+        await tap(pilot, "escape")
         await settle(pilot)
         assert isinstance(pilot.app.screen, OverviewScreen)
     assert list(tmp_path.iterdir()) == []
@@ -135,13 +135,13 @@ async def test_an_existing_target_is_refused_until_it_is_allowed(demo: str, tmp_
     async with playing(demo) as pilot:
         dialog = await open_export(pilot, target)
         assert "✗" in shown(pilot.app)
-        await pilot.press("enter")
+        await tap(pilot, "enter")
         await settle(pilot)
         assert target.read_bytes() == b"mine"
         assert dialog.outcome.text == ""
-        await pilot.press("tab", "tab", "space")
+        await tap(pilot, "tab", "tab", "space")
         await settle(pilot)
-        await pilot.press("enter")
+        await tap(pilot, "enter")
         await settle(pilot)
         assert "written" in dialog.outcome.text
     assert target.read_bytes() == demo_disk()
@@ -151,15 +151,15 @@ async def test_the_evidence_is_never_a_target(demo: str) -> None:
     before = Path(demo).read_bytes()
     async with playing(demo) as pilot:
         await open_export(pilot, Path(demo))
-        await pilot.press("tab", "tab", "space")
+        await tap(pilot, "tab", "tab", "space")
         await settle(pilot)
         assert "✗" in shown(pilot.app)
-        await pilot.press("enter")
+        await tap(pilot, "enter")
         await settle(pilot)
-        await pilot.press("escape", "r")
+        await tap(pilot, "escape", "r")
         await settle(pilot)
         await type_text(pilot, demo)
-        await pilot.press("tab", "space", "enter")
+        await tap(pilot, "tab", "space", "enter")
         await settle(pilot)
         assert "✗" in shown(pilot.app)
     assert Path(demo).read_bytes() == before
@@ -168,13 +168,13 @@ async def test_the_evidence_is_never_a_target(demo: str) -> None:
 @pytest.mark.parametrize("target", ["/nowhere/at/all.raw", "/dev/null", "", "/proc/x.raw"])
 async def test_impossible_targets_are_explained(demo: str, target: str) -> None:
     async with playing(demo) as pilot:
-        await pilot.press("e")
+        await tap(pilot, "e")
         await settle(pilot)
         await type_text(pilot, target)
         dialog = pilot.app.screen
         assert isinstance(dialog, ExportDialog)
         assert not dialog._ready
-        await pilot.press("enter")
+        await tap(pilot, "enter")
         await settle(pilot)
         assert dialog._progress is None
 
@@ -184,7 +184,7 @@ async def test_an_encrypted_image_says_that_it_needs_a_key(tmp_path: Path) -> No
     async with playing(encrypted) as pilot:
         await open_export(pilot, tmp_path / "x.raw")
         assert "encrypted" in shown(pilot.app)
-        await pilot.press("enter")
+        await tap(pilot, "enter")
         await settle(pilot)
     assert not (tmp_path / "x.raw").exists()
 
@@ -194,7 +194,7 @@ async def test_keys_work_while_an_export_runs(tmp_path: Path) -> None:
     async with playing(Image(source)) as pilot:
         await open_export(pilot, tmp_path / "out.raw")
         source.delay = 0.02
-        await pilot.press("enter")
+        await tap(pilot, "enter")
         await pilot.pause(0.3)
         gauge = pilot.app.screen.query_one(Gauge)
         assert gauge.display
@@ -208,28 +208,28 @@ async def test_keys_work_while_an_export_runs(tmp_path: Path) -> None:
 async def test_the_report_is_written(demo: str, tmp_path: Path) -> None:
     target = tmp_path / "r.txt"
     async with playing(demo) as pilot:
-        await pilot.press("r")
+        await tap(pilot, "r")
         await settle(pilot)
         assert isinstance(pilot.app.screen, ReportDialog)
         await type_text(pilot, str(target))
-        await pilot.press("enter")
+        await tap(pilot, "enter")
         await settle(pilot)
         assert "report written" in shown(pilot.app)
-        await pilot.press("enter")
+        await tap(pilot, "enter")
         await settle(pilot)
         assert "✗" in shown(pilot.app), "it exists now"
-        await pilot.press("tab", "space", "enter")
+        await tap(pilot, "tab", "space", "enter")
         await settle(pilot)
         assert "report written" in shown(pilot.app)
-        await pilot.press("escape")
+        await tap(pilot, "escape")
         await settle(pilot)
     assert "NO DAMAGE SEEN" in target.read_text(encoding="utf-8")
 
 
 async def test_leaving_prints_a_summary() -> None:
     async with playing(memory_image()) as pilot:
-        await pilot.press("q")
-        await pilot.pause()
+        await tap(pilot, "q")
+        await pilot.pause(0)
         text = str(cast("list[object]", pilot.app._exit_renderables)[0])
         assert "demo.qcow2: NO DAMAGE SEEN" in text
         assert "qcow2 version 3" in text
@@ -270,7 +270,7 @@ def test_a_gauge_of_nothing_is_full() -> None:
 
 async def test_typing_in_the_target_does_not_start_or_cancel(tmp_path: Path) -> None:
     async with playing(memory_image()) as pilot:
-        await pilot.press("e")
+        await tap(pilot, "e")
         await settle(pilot)
-        await pilot.press("c", "q")
+        await tap(pilot, "c", "q")
         assert pilot.app.screen.query_one(Input).value.endswith("cq")

@@ -21,7 +21,7 @@ from qcow2inspect.image.image import Image
 from qcow2inspect.source.memory import MemorySource
 from qcow2inspect.tui.failure import FailureApp
 from tests.images import noise
-from tests.tui.stage import COLOURED, ROOT, check_grid, compare_golden, explore, playing, settle, shown
+from tests.tui.stage import COLOURED, ROOT, check_grid, compare_golden, explore, playing, settle, shown, tap
 
 _COLOUR = re.compile(rb"\x1b\[(?:[0-9;:]*[;:])?(?:3[0-8]|4[0-8]|9[0-7]|10[0-7])(?:[;:][0-9;:]*)?m")
 
@@ -54,7 +54,7 @@ async def test_what_is_no_image_is_explained(tmp_path: Path, size: tuple[int, in
             Image.open(path)
         app = FailureApp(str(path), caught.value, COLOURED)
         async with app.run_test(size=size) as pilot:
-            await pilot.pause()
+            await pilot.pause(0)
             check_grid(app, size)
             text = shown(app)
             assert "Traceback" not in text
@@ -63,10 +63,9 @@ async def test_what_is_no_image_is_explained(tmp_path: Path, size: tuple[int, in
                 assert "cannot be inspected" in text
                 assert "what" in text, name
                 assert ("first bytes" in text) == (path.is_file() and path.stat().st_size > 0), name
-            await pilot.press("question_mark")
-            await pilot.pause()
-            await pilot.press("escape", "q")
-            await pilot.pause()
+            await tap(pilot, "question_mark")
+            await tap(pilot, "escape")
+            await tap(pilot, "q")
         assert app.return_code == caught.value.exit_code != 0
 
 
@@ -76,7 +75,7 @@ async def test_golden_of_a_failure() -> None:
         Image(source)
     app = FailureApp("letter.txt", caught.value, COLOURED)
     async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.pause()
+        await pilot.pause(0)
         compare_golden(app, "failure-80x24")
 
 
@@ -112,19 +111,18 @@ def broken_images() -> list[bytes]:
 async def test_a_broken_image_can_be_walked(number: int) -> None:
     async with playing(Image(MemorySource(broken_images()[number], "broken"))) as pilot:
         check_grid(pilot.app, (120, 40))
-        await pilot.press("2")
+        await tap(pilot, "2")
         await settle(pilot)
         screen = explore(pilot)
         keys = "enter pagedown enter less_than_sign right_square_bracket left_square_bracket ctrl+end pageup enter t "
         keys += "home down right down right down right enter down right right enter end left tab pagedown tab ctrl+home"
         for key in keys.split():
-            await pilot.press(key)
-            await pilot.pause()
+            await tap(pilot, key)
         for address in ("L1", "rt", "snap", "ref[0]", "0x30000", "L1[0].L2[0].data", "c3"):
             place = screen.session.place(address)
             if place is not None and place.offset < screen.session.image.end:
                 screen.arrive(type(screen.here)(place.offset, address))
-                await pilot.pause()
+                await pilot.pause(0)
                 check_grid(pilot.app, (120, 40))
 
 
@@ -143,7 +141,7 @@ def on_a_terminal(path: str, keys: bytes, **environment: str) -> tuple[bytes, in
     output, asked, deadline = b"", False, time.monotonic() + 20
     while time.monotonic() < deadline:
         ready = select.select([ours], [], [], 0.5)[0]
-        if not ready and not asked:
+        if not ready and not asked and b"\x1b[?1049h" in output:
             os.write(ours, keys)
             asked = True
         try:
@@ -153,15 +151,16 @@ def on_a_terminal(path: str, keys: bytes, **environment: str) -> tuple[bytes, in
         if program.poll() is not None and not ready:
             break
     os.close(ours)
-    return output, program.wait(timeout=5)
+    program.kill()
+    return output, program.wait()
 
 
 def test_no_colour_means_no_colour(tmp_path: Path) -> None:
     path, _, _ = write_demo(str(tmp_path))
-    output, code = on_a_terminal(path, b"2gq\x1b?", NO_COLOR="1", TERM="xterm-256color")
+    output, code = on_a_terminal(path, b"2t\x11", NO_COLOR="1")
     assert b"Verdict" in output
     assert not _COLOUR.search(output), _COLOUR.search(output)
-    del code
+    assert code == 0
 
 
 def test_colours_are_there_otherwise(tmp_path: Path) -> None:
@@ -169,7 +168,7 @@ def test_colours_are_there_otherwise(tmp_path: Path) -> None:
     environment = dict.fromkeys(("NO_COLOR",), "")
     output, code = on_a_terminal(path, b"q", COLORTERM="truecolor", **environment)
     assert _COLOUR.search(output)
-    assert b"NO DAMAGE SEEN" in output.rpartition(b"\x1b[?1049l")[2]
+    assert b"qcow2 version 3" in output.rpartition(b"\x1b[?1049l")[2]
     assert code == 0
 
 
@@ -178,7 +177,7 @@ def test_a_failure_gives_the_exit_code(tmp_path: Path) -> None:
     path.touch()
     output, code = on_a_terminal(str(path), b"q")
     assert code == 65
-    assert b"is empty" in output.rpartition(b"\x1b[?1049l")[2]
+    assert b"is empty" in b" ".join(output.rpartition(b"\x1b[?1049l")[2].split())
     assert b"Traceback" not in output
 
 
@@ -190,7 +189,7 @@ def test_nothing_heavy_before_the_first_paint() -> None:
         "from qcow2inspect.image.image import Image\n"
         "from qcow2inspect.source.memory import MemorySource\n"
         "data = build(demo_recipe())\n"
-        "heavy = ('numpy', 'qcow2inspect.tui.screens.explore', 'qcow2inspect.tui.dialogs', 'textual.widgets._input')\n"
+        "heavy = ('numpy', 'qcow2inspect.tui.screens.explore', 'qcow2inspect.tui.dialogs')\n"
         "for name in [n for n in sys.modules if n.startswith(('numpy', 'qcow2inspect.rules'))]: del sys.modules[name]\n"
         "from qcow2inspect.tui.app import InspectApp, Session\n"
         "InspectApp(Session.of(Image(MemorySource(data))))\n"

@@ -23,6 +23,7 @@ from tests.tui.stage import (
     segments,
     settle,
     shown,
+    tap,
     type_text,
 )
 
@@ -46,9 +47,9 @@ async def test_golden_explore(size: tuple[int, int], look: Look, monkeypatch: py
     if look is PLAIN:
         monkeypatch.setenv("NO_COLOR", "1")
     async with playing(memory_image(), size=size, look=look) as pilot:
-        await pilot.press("g")
+        await tap(pilot, "g")
         await type_text(pilot, _DEEP)
-        await pilot.press("enter")
+        await tap(pilot, "enter")
         await settle(pilot)
         check_grid(pilot.app, size)
         compare_golden(pilot.app, f"explore-{size[0]}x{size[1]}{'-plain' if look is PLAIN else ''}")
@@ -61,7 +62,7 @@ async def test_golden_of_a_damaged_image() -> None:
 
 async def test_golden_of_a_small_tree() -> None:
     async with playing(memory_image(), size=(80, 24)) as pilot:
-        await pilot.press("2", "t", "end")
+        await tap(pilot, "2", "t", "end")
         await settle(pilot)
         check_grid(pilot.app, (80, 24))
         compare_golden(pilot.app, "explore-tree-80x24")
@@ -71,25 +72,25 @@ async def test_golden_of_a_small_tree() -> None:
 async def test_every_size_works(size: tuple[int, int]) -> None:
     async with playing(memory_image(), size=size) as pilot:
         check_grid(pilot.app, size)
-        await pilot.press("2")
+        await tap(pilot, "2")
         await settle(pilot)
         for key in ("tab", "down", "right", "tab", "down", "tab", "down", "t", "end", "t", "pagedown"):
-            await pilot.press(key)
-            await pilot.pause()
+            await tap(pilot, key)
+            await pilot.pause(0)
             check_grid(pilot.app, size)
         for key in ("question_mark", "g", "e", "r"):
-            await pilot.press(key)
+            await tap(pilot, key)
             await settle(pilot)
             check_grid(pilot.app, size)
-            await pilot.press("escape")
-            await pilot.pause()
+            await tap(pilot, "escape")
+            await pilot.pause(0)
 
 
 async def test_sizes_change_while_it_runs() -> None:
     async with playing(memory_image(), size=(200, 60)) as pilot:
-        await pilot.press("2")
+        await tap(pilot, "2")
         await settle(pilot)
-        await pilot.press("pagedown")
+        await tap(pilot, "pagedown")
         where = explore(pilot).hex.at
         for size in ((80, 24), (40, 12), (120, 40), (20, 6), (200, 60)):
             await pilot.resize_terminal(*size)
@@ -111,9 +112,9 @@ async def test_special_things_have_word_and_glyph() -> None:
         assert "█ normal" in text
         assert "· unallocated" in text
         assert "corrupt     ✓" in text
-        await pilot.press("g")
+        await tap(pilot, "g")
         await type_text(pilot, "L1[0].L2[0]")
-        await pilot.press("enter")
+        await tap(pilot, "enter")
         await settle(pilot)
         assert "◈ 2, shared" in shown(pilot.app)
 
@@ -123,9 +124,9 @@ async def test_damage_and_encryption_have_word_and_glyph() -> None:
         text = shown(pilot.app)
         assert "✗ DAMAGED" in text
         assert "corrupt     ✗" in text
-        await pilot.press("g")
+        await tap(pilot, "g")
         await type_text(pilot, "L1[0].L2[40]")
-        await pilot.press("enter")
+        await tap(pilot, "enter")
         await settle(pilot)
         assert "✗ invalid" in shown(pilot.app)
     async with playing(memory_image(build(encrypted_recipe())), size=(120, 40)) as pilot:
@@ -176,7 +177,7 @@ async def test_plain_screens_are_ascii_and_without_colour(monkeypatch: pytest.Mo
     async with playing(memory_image(build(damaged_recipe())), size=(120, 40), look=PLAIN) as pilot:
         for keys in ((), ("2",), ("tab",), ("g",), ("escape", "e"), ("escape", "question_mark")):
             for key in keys:
-                await pilot.press(key)
+                await tap(pilot, key)
             await settle(pilot)
             assert shown(pilot.app).isascii(), [row for row in shown(pilot.app).split("\n") if not row.isascii()]
             for row in segments(pilot.app):
@@ -212,7 +213,7 @@ def test_lists_give_way_to_what_lies_in_them() -> None:
 async def test_every_command_can_be_done() -> None:
     async with playing(memory_image()) as pilot:
         overview = pilot.app.screen
-        await pilot.press("2")
+        await tap(pilot, "2")
         await settle(pilot)
         screen = explore(pilot)
         owners = {
@@ -233,15 +234,15 @@ async def test_every_command_can_be_done() -> None:
 
 async def test_help_shows_every_command() -> None:
     async with playing(memory_image(), size=(120, 100)) as pilot:
-        await pilot.press("question_mark")
+        await tap(pilot, "question_mark")
         await settle(pilot)
         assert isinstance(pilot.app.screen, HelpDialog)
         text = " ".join(shown(pilot.app).split())
         for command in COMMANDS:
             assert " ".join(command.help.split()[:4]) in text, command.id
             assert key_shown(command.keys[0]) in text
-        await pilot.press("escape")
-        await pilot.pause()
+        await tap(pilot, "escape")
+        await pilot.pause(0)
         assert not isinstance(pilot.app.screen, HelpDialog)
 
 
@@ -250,12 +251,12 @@ async def test_the_palette_offers_the_same_commands() -> None:
         screen = pilot.app.screen
         offered = {command.title for command in pilot.app.get_system_commands(screen)}
         assert {"Goto", "Export", "Report", "Explore", "Help", "Quit"} <= offered
-        await pilot.press("colon")
-        await pilot.pause()
+        await tap(pilot, "colon")
+        await pilot.pause(0)
         assert type(pilot.app.screen).__name__ == "CommandPalette"
-        await pilot.press(*"explore")
+        await tap(pilot, *"explore")
         await pilot.pause(0.8)
-        await pilot.press("enter", "enter")
+        await tap(pilot, "enter", "enter")
         await settle(pilot)
         explore(pilot)
 
@@ -263,7 +264,7 @@ async def test_the_palette_offers_the_same_commands() -> None:
 @pytest.mark.parametrize("width", [20, 80, 120, 200])
 async def test_the_key_bar_offers_what_works_here(width: int) -> None:
     async with playing(memory_image(), size=(width, 30)) as pilot:
-        await pilot.press("2")
+        await tap(pilot, "2")
         await settle(pilot)
         screen = explore(pilot)
         offered = screen.keys.fitting(width)
@@ -278,5 +279,5 @@ async def test_a_click_on_a_key_does_what_the_key_does() -> None:
     async with playing(memory_image(), size=(120, 40)) as pilot:
         row = shown(pilot.app).split("\n")[-1]
         await pilot.click(offset=(row.index("? help") + 3, 39))
-        await pilot.pause()
+        await pilot.pause(0)
         assert isinstance(pilot.app.screen, HelpDialog)

@@ -16,16 +16,16 @@ from qcow2inspect.source.memory import MemorySource
 from qcow2inspect.tui.dialogs.goto import GotoDialog
 from qcow2inspect.tui.screens.explore import ExploreScreen
 from qcow2inspect.tui.screens.overview import OverviewScreen
-from tests.tui.stage import explore, inspector, memory_image, playing, settle, shown, type_text
+from tests.tui.stage import explore, inspector, memory_image, playing, settle, shown, tap, type_text
 
 if False:  # pragma: no cover - for the type checker only
     from textual.pilot import Pilot
 
 
 async def go(pilot: Pilot[None], address: str) -> None:
-    await pilot.press("g")
+    await tap(pilot, "g")
     await type_text(pilot, address)
-    await pilot.press("enter")
+    await tap(pilot, "enter")
     await settle(pilot)
 
 
@@ -37,26 +37,26 @@ async def test_from_the_header_to_the_data_with_one_key() -> None:
         assert screen.node is not None
         assert screen.node.path == "hdr.l1_table_offset"
         for path in ("L1", "L1[0].L2", "L1[0].L2[0].data"):
-            await pilot.press("enter")
+            await tap(pilot, "enter")
             await settle(pilot)
             assert screen.hex.at == resolve(tree, path).offset
         assert screen.node.path == "L1[0].L2[0].data"
         assert "guest 0x0" in shown(pilot.app)
-        await pilot.press("enter")
+        await tap(pilot, "enter")
         await settle(pilot)
         assert "points nowhere" in shown(pilot.app)
         for path in ("L1[0].L2[0]", "L1[0]", "hdr.l1_table_offset"):
-            await pilot.press("less_than_sign")
+            await tap(pilot, "less_than_sign")
             await settle(pilot)
             assert screen.hex.at == resolve(tree, path).offset
-        await pilot.press("less_than_sign")
+        await tap(pilot, "less_than_sign")
         await settle(pilot)
         assert isinstance(pilot.app.screen, OverviewScreen)
         for _ in range(4):
-            await pilot.press("greater_than_sign")
+            await tap(pilot, "greater_than_sign")
             await settle(pilot)
         assert screen.hex.at == resolve(tree, "L1[0].L2[0].data").offset
-        await pilot.press("greater_than_sign")
+        await tap(pilot, "greater_than_sign")
         await settle(pilot)
         assert "nothing ahead" in shown(pilot.app)
 
@@ -66,11 +66,11 @@ async def test_the_tree_follows_the_bytes() -> None:
         await go(pilot, "L1[0].L2[3]")
         screen = explore(pilot)
         assert screen.tree_pane.node.path == "L1[0].L2[3]"
-        await pilot.press("right_square_bracket")
+        await tap(pilot, "right_square_bracket")
         await settle(pilot)
         assert screen.tree_pane.node.path == "L1[0].L2[4]"
         assert screen.hex.at % 8 == 0
-        await pilot.press("left_square_bracket", "left_square_bracket")
+        await tap(pilot, "left_square_bracket", "left_square_bracket")
         await settle(pilot)
         assert screen.tree_pane.node.path == "L1[0].L2[2]"
         await go(pilot, "ref[5]")
@@ -82,25 +82,25 @@ async def test_the_tree_follows_the_bytes() -> None:
 
 async def test_the_bytes_follow_the_tree() -> None:
     async with playing(memory_image()) as pilot:
-        await pilot.press("2")
+        await tap(pilot, "2")
         await settle(pilot)
         screen = explore(pilot)
-        await pilot.press("tab", "home")
+        await tap(pilot, "tab", "home")
         await settle(pilot)
         assert screen.focused is screen.tree_pane
         for _ in range(30):
-            await pilot.press("down")
-            await pilot.pause()
+            await tap(pilot, "down")
+            await pilot.pause(0)
             node = screen.tree_pane.node
             assert screen.node == node
             assert screen.hex.at == min(int(node.where.start), screen.hex.view.size - 1)
             if node.path == "L1":
                 break
         assert screen.tree_pane.node.path == "L1"
-        await pilot.press(*["right"] * 8)
+        await tap(pilot, *["right"] * 8)
         await settle(pilot)
         assert screen.tree_pane.node.path == "L1[0].L2[0].data"
-        await pilot.press("left", "left", "left")
+        await tap(pilot, "left", "left", "left")
         await settle(pilot)
         assert screen.tree_pane.node.path == "L1[0].L2"
 
@@ -109,10 +109,10 @@ async def test_enter_in_the_tree_opens_or_follows() -> None:
     async with playing(memory_image()) as pilot:
         await go(pilot, "snap")
         screen = explore(pilot)
-        await pilot.press("t", "home", "down", "enter")
+        await tap(pilot, "t", "home", "down", "enter")
         await settle(pilot)
         rows = screen.tree_pane.row_count
-        await pilot.press("enter")
+        await tap(pilot, "enter")
         await settle(pilot)
         assert screen.tree_pane.row_count != rows
         assert screen.tree_pane.node.path == "hdr"
@@ -126,12 +126,12 @@ async def test_a_table_that_is_shared_belongs_to_where_one_came_from() -> None:
         assert shared == resolve(screen_tree, "L1[0].L2").offset
         await go(pilot, "snap[0].L1[0]")
         screen = explore(pilot)
-        await pilot.press("enter")
+        await tap(pilot, "enter")
         await settle(pilot)
         assert screen.hex.at == shared
         assert screen.node is not None
         assert screen.node.path == "snap[0].L1[0].L2[0]"
-        await pilot.press("enter")
+        await tap(pilot, "enter")
         await settle(pilot)
         assert screen.node.path == "snap[0].L1[0].L2[0].data"
         assert "snap[0]" in shown(pilot.app).split("\n")[0]
@@ -142,7 +142,7 @@ async def test_a_pointer_past_the_end_is_not_followed() -> None:
         await go(pilot, "L1[0].L2[41]")
         screen = explore(pilot)
         before = screen.hex.at
-        await pilot.press("enter")
+        await tap(pilot, "enter")
         await settle(pilot)
         assert screen.hex.at == before
         assert "past the end of the file" in shown(pilot.app)
@@ -153,15 +153,15 @@ async def test_from_a_finding_to_the_bytes_and_back() -> None:
         app = inspector(pilot)
         evidence = [finding.evidence[0] for finding in app.session.knowledge.findings if finding.evidence]
         assert len(evidence) >= len(DEFECTS)
-        await pilot.press("enter")
+        await tap(pilot, "enter")
         await settle(pilot)
         first = app.session.knowledge.findings[0]
         assert explore(pilot).hex.at == first.evidence[0].where.start
         assert first.code in shown(pilot.app)
-        await pilot.press("less_than_sign")
+        await tap(pilot, "less_than_sign")
         await settle(pilot)
         assert isinstance(pilot.app.screen, OverviewScreen)
-        await pilot.press("down", "enter")
+        await tap(pilot, "down", "enter")
         await settle(pilot)
         second = app.session.knowledge.findings[1]
         assert explore(pilot).hex.at == second.evidence[0].where.start
@@ -173,15 +173,15 @@ async def test_evidence_unfolds() -> None:
     recipe = Recipe(sound.layout, sound.clusters, sound.snapshots, damage=damage)
     async with playing(memory_image(build(recipe)), size=(120, 60)) as pilot:
         assert "L1[0].L2[44]" not in shown(pilot.app)
-        await pilot.press("right")
+        await tap(pilot, "right")
         await settle(pilot)
         assert "L1[0].L2[44]" in shown(pilot.app)
-        await pilot.press("down", "down", "down", "enter")
+        await tap(pilot, "down", "down", "down", "enter")
         await settle(pilot)
         node = explore(pilot).node
         assert node is not None
         assert node.path == "L1[0].L2[44]"
-        await pilot.press("1", "left")
+        await tap(pilot, "1", "left")
         await settle(pilot)
         assert "L1[0].L2[44]" not in shown(pilot.app)
 
@@ -191,10 +191,10 @@ async def test_findings_scroll_into_sight_on_a_small_screen() -> None:
         app = inspector(pilot)
         for finding in app.session.knowledge.findings:
             assert finding.code in shown(pilot.app)
-            await pilot.press("down")
+            await tap(pilot, "down")
             await settle(pilot)
         for _ in range(40):
-            await pilot.press("pagedown")
+            await tap(pilot, "pagedown")
         await settle(pilot)
         assert "Next steps" in shown(pilot.app)
         assert "more below" not in shown(pilot.app)
@@ -215,12 +215,12 @@ async def test_findings_scroll_into_sight_on_a_small_screen() -> None:
 )
 async def test_goto_says_where_it_leads(address: str, words: str) -> None:
     async with playing(memory_image()) as pilot:
-        await pilot.press("g")
+        await tap(pilot, "g")
         await type_text(pilot, address)
         dialog = pilot.app.screen
         assert isinstance(dialog, GotoDialog)
         assert words in dialog.notes.text
-        await pilot.press("enter")
+        await tap(pilot, "enter")
         await settle(pilot)
         assert explore(pilot).hex.at == resolve(inspector(pilot).session.tree, address).offset
 
@@ -228,39 +228,39 @@ async def test_goto_says_where_it_leads(address: str, words: str) -> None:
 @pytest.mark.parametrize("address", ["nonsense", "L1[99]", "0x", "G1TiB", "+", "[[[", "hdr.nothing"])
 async def test_goto_explains_what_leads_nowhere(address: str) -> None:
     async with playing(memory_image()) as pilot:
-        await pilot.press("g")
+        await tap(pilot, "g")
         await type_text(pilot, address)
         dialog = pilot.app.screen
         assert isinstance(dialog, GotoDialog)
         assert dialog.notes.text.strip()
-        await pilot.press("enter")
+        await tap(pilot, "enter")
         await settle(pilot)
         assert isinstance(pilot.app.screen, GotoDialog)
-        await pilot.press("escape")
+        await tap(pilot, "escape")
         await settle(pilot)
         assert isinstance(pilot.app.screen, OverviewScreen)
 
 
 async def test_goto_past_the_end_stays() -> None:
     async with playing(memory_image()) as pilot:
-        await pilot.press("g")
+        await tap(pilot, "g")
         await type_text(pilot, "0xffffffffffff")
         assert "past the end" in shown(pilot.app)
-        await pilot.press("enter")
+        await tap(pilot, "enter")
         await settle(pilot)
         assert isinstance(pilot.app.screen, GotoDialog)
 
 
 async def test_goto_typed_fast_and_entered_at_once() -> None:
     async with playing(memory_image()) as pilot:
-        await pilot.press("g", *"0x30000", "enter")
+        await tap(pilot, "g", *"0x30000", "enter")
         await settle(pilot)
         assert explore(pilot).hex.at == 0x30000
 
 
 async def test_keys_typed_into_an_input_are_text() -> None:
     async with playing(memory_image()) as pilot:
-        await pilot.press("g", "q", "question_mark", "colon", "2")
+        await tap(pilot, "g", "q", "question_mark", "colon", "2")
         await settle(pilot)
         assert pilot.app.screen.query_one(Input).value == "q?:2"
 
@@ -277,13 +277,13 @@ async def test_a_click_on_a_crumb_goes_there() -> None:
 async def test_modes_keep_their_place() -> None:
     async with playing(memory_image()) as pilot:
         await go(pilot, "0x30008")
-        await pilot.press("1")
+        await tap(pilot, "1")
         await settle(pilot)
         assert isinstance(pilot.app.screen, OverviewScreen)
-        await pilot.press("2")
+        await tap(pilot, "2")
         await settle(pilot)
         assert explore(pilot).hex.at == 0x30008
-        await pilot.press("less_than_sign")
+        await tap(pilot, "less_than_sign")
         await settle(pilot)
         assert isinstance(pilot.app.screen, OverviewScreen)
 
@@ -311,7 +311,7 @@ async def test_a_changed_image_raises_a_banner(tmp_path: Path) -> None:
         app._look_again()
         await settle(pilot)
         assert "changed by somebody" in shown(pilot.app)
-        await pilot.press("2")
+        await tap(pilot, "2")
         await settle(pilot)
         assert "changed by somebody" in shown(pilot.app)
 

@@ -17,7 +17,7 @@ from qcow2inspect.tui.widgets.paint import columns, line_width, strip, wrapped
 from qcow2inspect.tui.widgets.vscroll import thumb
 from qcow2inspect.tui.widgets.vtree import Branch, VTree, ancestors
 from qcow2inspect.units import HostOffset, HostRange
-from tests.tui.stage import COLOURED, grid
+from tests.tui.stage import COLOURED, grid, tap
 
 LARGEST = (1 << 63) - 1
 
@@ -64,7 +64,7 @@ async def test_hex_positions_are_exact(size: int) -> None:
         assert pane.row_count == -(-size // 16)
         for where in sorted({0, size // 3, size - 1, max(0, size - 17), min(size - 1, 1 << 40)}):
             pane.show(where)
-            await pilot.pause()
+            await pilot.pause(0)
             assert pane.at == where
             assert pane.cursor == where // 16
             assert pane.top <= pane.cursor < pane.top + pane.height
@@ -77,21 +77,21 @@ async def test_hex_keys_at_the_far_end() -> None:
     pane = hex_of(LARGEST)
     async with Stage(pane).run_test(size=(100, 30)) as pilot:
         pane.focus()
-        await pilot.press("ctrl+end")
+        await tap(pilot, "ctrl+end")
         assert pane.at == LARGEST - 1
-        await pilot.press("up")
+        await tap(pilot, "up")
         assert pane.at == LARGEST - 17
-        await pilot.press("left", "h")
+        await tap(pilot, "left", "h")
         assert pane.at == LARGEST - 19
-        await pilot.press("down", "down", "right")
+        await tap(pilot, "down", "down", "right")
         assert pane.at == LARGEST - 1 - 1
-        await pilot.press("pageup")
+        await tap(pilot, "pageup")
         assert pane.at < LARGEST - 1 - 16 * 20
-        await pilot.press("home")
+        await tap(pilot, "home")
         assert pane.at % 16 == 0
-        await pilot.press("end")
+        await tap(pilot, "end")
         assert pane.at % 16 == 15
-        await pilot.press("ctrl+home")
+        await tap(pilot, "ctrl+home")
         assert pane.at == 0
 
 
@@ -100,10 +100,10 @@ async def test_hex_reads_once_a_page() -> None:
     pane = HexPane(HostFile(view), lambda offset: None, COLOURED)
     async with Stage(pane).run_test(size=(100, 30)) as pilot:
         pane.focus()
-        await pilot.pause()
+        await pilot.pause(0)
         before = view.reads
         for _ in range(10):
-            await pilot.press("pagedown")
+            await tap(pilot, "pagedown")
         assert view.reads - before <= 10
 
 
@@ -194,9 +194,9 @@ async def test_a_tree_of_a_million_rows_is_as_fast_as_a_small_one() -> None:
     async with Stage(tree).run_test(size=(60, 30)) as pilot:
         tree.focus()
         started = time.monotonic()
-        await pilot.press("end")
+        await tap(pilot, "end")
         assert tree.node.name == f"[{10**9 - 1}]"
-        await pilot.press("pageup", "up")
+        await tap(pilot, "pageup", "up")
         assert time.monotonic() - started < 2
         assert len(made) < 1000
 

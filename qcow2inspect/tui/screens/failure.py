@@ -8,7 +8,7 @@ from textual.containers import VerticalScroll
 from textual.screen import Screen
 
 from qcow2inspect.errors import Qcow2InspectError
-from qcow2inspect.layout.structure import printable
+from qcow2inspect.layout.structure import visible
 from qcow2inspect.tui.commands import of_scopes
 from qcow2inspect.tui.screens.overview import Box
 from qcow2inspect.tui.widgets.crumbs import Crumbs
@@ -67,7 +67,7 @@ class FailureScreen(Screen[None]):
 
     def on_mount(self) -> None:
         """Name the file."""
-        self.crumbs.show([(printable(self.path.encode("utf-8", "surrogateescape")), "")], None)
+        self.crumbs.show([(visible(self.path), "")], None)
         self.keys.show([command for command in of_scopes("app") if command.id in ("quit", "help")])
 
     def _words(self, box: Box, width: int) -> Iterator[Line]:

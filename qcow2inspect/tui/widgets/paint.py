@@ -10,6 +10,8 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
+from qcow2inspect.layout.structure import visible
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -20,8 +22,8 @@ Line: TypeAlias = list[tuple[str, Style]]
 
 
 def strip(line: Iterable[tuple[str, Style]], width: int, fill: Style) -> Strip:
-    """``line`` as a strip of exactly ``width`` cells."""
-    made = Strip([Segment(text, style) for text, style in line if text])
+    """``line`` as a strip of exactly ``width`` cells; nothing in it can steer the terminal."""
+    made = Strip([Segment(text if text.isprintable() else visible(text), style) for text, style in line if text])
     return made.crop_extend(0, max(0, width), fill)
 
 
