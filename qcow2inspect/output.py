@@ -35,7 +35,7 @@ def check_target(path: str, *, force: bool, evidence: Collection[Identity] = ())
     Raises:
         CannotExport: the path is evidence, a folder, no regular file, taken, or its folder cannot be written.
     """
-    if not os.path.basename(path):
+    if not os.path.basename(path) and not os.path.isdir(path):
         raise CannotExport(f"“{path}” names no file", hint="give the name of a file")
     for name in (path, _part(path)):
         _refuse_evidence(name, evidence)

@@ -78,7 +78,8 @@ async def tap(pilot: Pilot[None], *keys: str) -> None:
     """Press keys one after the other, without the long waits of the pilot's own way."""
     for key in keys:
         pilot.app.post_message(events.Key(key, key if len(key) == 1 else None))
-        await pilot.pause(0)
+        for _ in range(4):
+            await pilot.pause(0)
 
 
 async def type_text(pilot: Pilot[None], text: str) -> None:

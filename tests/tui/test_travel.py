@@ -260,7 +260,7 @@ async def test_goto_typed_fast_and_entered_at_once() -> None:
 
 async def test_keys_typed_into_an_input_are_text() -> None:
     async with playing(memory_image()) as pilot:
-        await tap(pilot, "g", "q", "question_mark", "colon", "2")
+        await pilot.press("g", "q", "question_mark", "colon", "2")
         await settle(pilot)
         assert pilot.app.screen.query_one(Input).value == "q?:2"
 

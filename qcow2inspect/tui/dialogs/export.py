@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 from textual import work
 from textual.binding import Binding
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from qcow2inspect.tui import tasks
-from qcow2inspect.tui.dialogs.parts import Gauge, Notes, Toggle, duration
+from qcow2inspect.tui.dialogs.parts import Dialog, Gauge, Notes, Toggle, duration
 from qcow2inspect.units import exact_size, human_size
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ def default_target(image: str, suffix: str) -> str:
     return os.path.join(folder if os.access(folder, os.W_OK) else os.getcwd(), stem + suffix)
 
 
-class ExportDialog(ModalScreen[str | None]):
+class ExportDialog(Dialog[str | None]):
     """Writes the raw disk; the result says what was written, or is None.
 
     Args:
@@ -194,7 +193,7 @@ class ExportDialog(ModalScreen[str | None]):
             self._progress.stop()
             return
         self._checking.stop()
-        self.dismiss(self._result)
+        self.leave(self._result)
 
     def _keys(self, words: str) -> None:
         self.query_one("#dialog").border_subtitle = words

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 from textual import work
 from textual.binding import Binding
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from qcow2inspect.tui import describe, tasks
-from qcow2inspect.tui.dialogs.parts import Notes
+from qcow2inspect.tui.dialogs.parts import Dialog, Notes
 from qcow2inspect.tui.location import Location
 from qcow2inspect.units import human_size
 
@@ -28,7 +27,7 @@ __all__ = ["GotoDialog"]
 _EXAMPLES = "0x8a0000   c138   G0x10000   hdr.l1_table_offset   L1[0].L2[5].data   ref[4]   snap[0]"
 
 
-class GotoDialog(ModalScreen[Location | None]):
+class GotoDialog(Dialog[Location | None]):
     """Asks for an address; the result is the location, or None.
 
     Args:
@@ -109,8 +108,8 @@ class GotoDialog(ModalScreen[Location | None]):
     def _go(self) -> None:
         place = self._resolved.place if self._resolved else None
         if place is not None and place.offset < self.session.image.end:
-            self.dismiss(Location(place.offset, place.node.path))
+            self.leave(Location(place.offset, place.node.path))
 
     def action_close(self) -> None:
         """Stay."""
-        self.dismiss(None)
+        self.leave(None)

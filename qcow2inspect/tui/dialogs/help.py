@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from textual.binding import Binding
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 
 from qcow2inspect.tui.commands import COMMANDS, key_shown
+from qcow2inspect.tui.dialogs.parts import Dialog
 from qcow2inspect.tui.widgets.inspector import TextPane
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def _key(key: str, look: Look) -> str:
     return key_shown(key)
 
 
-class HelpDialog(ModalScreen[None]):
+class HelpDialog(Dialog[None]):
     """The help.
 
     Args:
@@ -94,4 +94,4 @@ class HelpDialog(ModalScreen[None]):
 
     def action_close(self) -> None:
         """Back to the screen."""
-        self.dismiss(None)
+        self.leave(None)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from rich.cells import cell_len
 from textual.binding import Binding
 from textual.message import Message
+from textual.screen import ModalScreen
 from textual.widget import Widget
 
 from qcow2inspect.tui.theme import Ground
@@ -21,7 +22,22 @@ if TYPE_CHECKING:
     from qcow2inspect.tui.theme import Look
     from qcow2inspect.tui.widgets.paint import Line
 
-__all__ = ["Gauge", "Notes", "Toggle", "duration"]
+__all__ = ["Dialog", "Gauge", "Notes", "Toggle", "duration"]
+
+
+R = TypeVar("R")
+
+
+class Dialog(ModalScreen[R]):
+    """A screen over another that gives a result once, however often and fast it is asked to close."""
+
+    _left = False
+
+    def leave(self, result: R) -> None:
+        """Close with ``result``, unless that has happened already."""
+        if not self._left and self.is_current:
+            self._left = True
+            self.dismiss(result)
 
 
 class Toggle(Widget, can_focus=True):

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 from textual import work
 from textual.binding import Binding
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from qcow2inspect.tui import tasks
 from qcow2inspect.tui.dialogs.export import default_target
-from qcow2inspect.tui.dialogs.parts import Notes, Toggle
+from qcow2inspect.tui.dialogs.parts import Dialog, Notes, Toggle
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["ReportDialog"]
 
 
-class ReportDialog(ModalScreen[str | None]):
+class ReportDialog(Dialog[str | None]):
     """Writes the report; the result says what was written, or is None.
 
     Args:
@@ -94,4 +93,4 @@ class ReportDialog(ModalScreen[str | None]):
 
     def action_close(self) -> None:
         """Back to the screen."""
-        self.dismiss(self._result)
+        self.leave(self._result)
