@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 from collections.abc import AsyncIterator
@@ -114,11 +115,13 @@ def check_grid(app: App[None], size: tuple[int, int]) -> None:
         assert all(segment.style is not None for segment in row)
 
 
-def compare_golden(app: App[None], name: str) -> None:
+async def compare_golden(pilot: Pilot[None], name: str) -> None:
     """The screen equals the stored grid; ``QCOW2INSPECT_UPDATE_GOLDENS=1`` stores it."""
-    text = "\n".join(row.rstrip() for row in _SECONDS.sub("0.0 s", shown(app)).split("\n")) + "\n"
+    await pilot.pause()
+    found = [row.rstrip() for row in _SECONDS.sub("0.0 s", shown(pilot.app)).split("\n")]
     path = GOLDENS / f"{name}.txt"
     if os.environ.get("QCOW2INSPECT_UPDATE_GOLDENS"):
         path.parent.mkdir(exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    assert text == path.read_text(encoding="utf-8")
+        path.write_text("\n".join(found) + "\n", encoding="utf-8")
+    wanted = path.read_text(encoding="utf-8").split("\n")[:-1]
+    assert found == wanted, "\n".join(difflib.unified_diff(wanted, found, "golden", "found", lineterm=""))

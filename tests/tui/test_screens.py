@@ -38,7 +38,7 @@ async def test_golden_overview(size: tuple[int, int], look: Look, monkeypatch: p
         monkeypatch.setenv("NO_COLOR", "1")
     async with playing(memory_image(), size=size, look=look) as pilot:
         check_grid(pilot.app, size)
-        compare_golden(pilot.app, f"overview-{size[0]}x{size[1]}{'-plain' if look is PLAIN else ''}")
+        await compare_golden(pilot, f"overview-{size[0]}x{size[1]}{'-plain' if look is PLAIN else ''}")
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -52,12 +52,12 @@ async def test_golden_explore(size: tuple[int, int], look: Look, monkeypatch: py
         await tap(pilot, "enter")
         await settle(pilot)
         check_grid(pilot.app, size)
-        compare_golden(pilot.app, f"explore-{size[0]}x{size[1]}{'-plain' if look is PLAIN else ''}")
+        await compare_golden(pilot, f"explore-{size[0]}x{size[1]}{'-plain' if look is PLAIN else ''}")
 
 
 async def test_golden_of_a_damaged_image() -> None:
     async with playing(memory_image(build(damaged_recipe())), size=(120, 40)) as pilot:
-        compare_golden(pilot.app, "overview-damaged-120x40")
+        await compare_golden(pilot, "overview-damaged-120x40")
 
 
 async def test_golden_of_a_small_tree() -> None:
@@ -65,7 +65,7 @@ async def test_golden_of_a_small_tree() -> None:
         await tap(pilot, "2", "t", "end")
         await settle(pilot)
         check_grid(pilot.app, (80, 24))
-        compare_golden(pilot.app, "explore-tree-80x24")
+        await compare_golden(pilot, "explore-tree-80x24")
 
 
 @pytest.mark.parametrize("size", _ODD_SIZES)

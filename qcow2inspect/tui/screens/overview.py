@@ -106,6 +106,9 @@ class OverviewScreen(BaseScreen):
         """Show what the header tells."""
         super().on_mount()
         self.query_one(FindingsList).border_title = "Findings"
+        page = self.query_one("#page")
+        for size in ("virtual_size", "scroll_y"):
+            self.watch(page, size, self._hint, init=False)
         self._renew()
 
     @property
@@ -127,7 +130,7 @@ class OverviewScreen(BaseScreen):
         for box in self.query(Box):
             box.renew()
         self.crumbs.show([(self.session.tree.root.name, "")], knowledge.findings)
-        self.call_after_refresh(self._hint)
+        self._hint()
 
     def _hint(self) -> None:
         """Say if there is more below."""
@@ -146,7 +149,6 @@ class OverviewScreen(BaseScreen):
             page.scroll_relative(y=message.rows, animate=False)
         else:
             _bring_into_sight(page, findings, findings.rows_of_cursor)
-        self.call_after_refresh(self._hint)
 
     def on_resize(self) -> None:
         """What is below depends on the size."""
