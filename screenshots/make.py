@@ -54,6 +54,11 @@ async def draw(scene: Scene) -> tuple[str, str]:
     """
     image = stage.memory_image(build(scene.recipe), "demo.qcow2")
     async with stage.playing(image, size=scene.size) as pilot:
+        for _ in range(600):  # the tables are read in a thread
+            if "tables read" in visible_text(pilot.app.export_screenshot(simplify=True)).replace("\n", " "):
+                break
+            await pilot.pause(0.05)
+        await stage.settle(pilot)
         for key in scene.keys:
             await pilot.press(key)
             await stage.settle(pilot)
