@@ -83,9 +83,11 @@ def facts(session: Session, node: Node) -> Iterator[tuple[str, str, str]]:
     clusters = f"cluster {start >> bits:,}" + (f"‥{last >> bits:,}" if last >> bits != start >> bits else "")
     yield "host", f"{start}‥{last:#x}  {clusters}", "text"
     if node.guest is not None:
-        yield "guest", f"{node.guest.start}‥{node.guest.end - 1:#x}  at {human_size(node.guest.start)}", "text"
+        yield "guest", f"{node.guest.start}‥{node.guest.end - 1:#x}  at {human_size(int(node.guest.start))}", "text"
     if node.target is not None:
-        yield "points", f"{node.target}  cluster {node.target >> bits:,}", "text"
+        past = node.target >= image.end
+        words = f"{node.target}  cluster {node.target >> bits:,}" + (", past the end of the file" if past else "")
+        yield "points", words, "bad" if past else "text"
     yield from _refcount(session, node)
 
 
@@ -129,7 +131,7 @@ def guest_steps(session: Session, node: Node, offset: HostOffset) -> list[Step]:
     if mapping is None or l1 >= len(mapping.l1):
         return []
     steps = [
-        Step("guest offset", f"{guest}", human_size(guest)),
+        Step("guest offset", f"{guest}", human_size(int(guest))),
         Step("L1 index", f"offset ÷ {human_size(geometry.l2_span)}", f"{l1:,}  at {mapping.l1.where(l1).start}"),
     ]
     try:

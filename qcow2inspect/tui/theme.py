@@ -107,10 +107,11 @@ _GROUND_TRUE = {
     Ground.ROW: "#24406b",
     Ground.CURSOR: "#3a6fc4",
 }
+# What is on twice is off: the cursor on reversed bytes must still be seen.
 _GROUND_ANSI = {
     Ground.PLAIN: "",
     Ground.SELECTED: "underline",
-    Ground.MARKED: "reverse",
+    Ground.MARKED: "underline",
     Ground.ROW: "reverse",
     Ground.CURSOR: "reverse",
 }
@@ -143,7 +144,8 @@ def _style(colors: Colors, role: str, ground: Ground, shade: int | None) -> Styl
         bold = "bold " if "bold" in attributes and shade is None else ""
         return Style.parse(f"{bold}{_shaded(color, shade)} on {_GROUND_TRUE[ground]}")
     zero = shade is not None and shade >= 2
-    attributes = f"{'dim' if zero else attributes} {_GROUND_ANSI[ground]}".strip()
+    words = {*("dim" if zero else attributes).split()} ^ {*_GROUND_ANSI[ground].split()}
+    attributes = " ".join(sorted(words))
     if colors is Colors.ANSI:
         return Style.parse(f"{attributes} {ansi} on default")
     return Style.parse(f"{attributes} default on default")
@@ -206,6 +208,7 @@ def themes() -> dict[Colors, Theme]:
         boost="#1f2c42",
         variables={
             "edge": "#343b47",
+            "field": "#1f2c42",
             "edge-focus": "#5b9dff",
             "edge-bad": "#ff6b57",
             "input-cursor-background": "#d3d7de",
@@ -235,6 +238,7 @@ def _ansi_theme(edge: str = "default", focus: str = "default") -> Theme:
         variables={
             **BUILTIN_THEMES["ansi-dark"].variables,
             "edge": f"ansi_{edge}",
+            "field": "ansi_default",
             "edge-focus": f"ansi_{focus}",
             "edge-bad": "ansi_default" if plain else "ansi_bright_red",
             "input-cursor-background": "ansi_black",

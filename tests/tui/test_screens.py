@@ -62,7 +62,9 @@ async def test_golden_of_a_damaged_image() -> None:
 
 async def test_golden_of_a_small_tree() -> None:
     async with playing(memory_image(), size=(80, 24)) as pilot:
-        await tap(pilot, "2", "t", "end")
+        await tap(pilot, "2", "t")
+        await settle(pilot)
+        await tap(pilot, "end")
         await settle(pilot)
         check_grid(pilot.app, (80, 24))
         await compare_golden(pilot, "explore-tree-80x24")

@@ -92,7 +92,7 @@ class GotoDialog(Dialog[Location | None]):
         past = place.offset >= image.end
         notes = [(role, words, "text"), ("", f"  {where}", "dim")]
         if node.guest is not None:
-            notes.append(("", f"  guest {node.guest.start}  at {human_size(node.guest.start)}", "dim"))
+            notes.append(("", f"  guest {node.guest.start}  at {human_size(int(node.guest.start))}", "dim"))
         if past:
             notes.append(("warning", f"past the end of the file, which has {int(image.end):,} bytes", "warn"))
         self.notes.show(*notes)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Crumbs", "tally"]
 
+_FEW = 3
 _GROUPS = (("error", (Severity.FATAL, Severity.ERROR)), ("warning", (Severity.WARNING,)), ("note", (Severity.NOTE,)))
 
 
@@ -92,7 +93,10 @@ class Crumbs(Widget):
         def total(parts: list[tuple[str, str]]) -> int:
             return 1 + sum(cell_len(text) for text, _ in parts) + gap * max(0, len(parts) - 1)
 
-        if total(crumbs) <= room or len(crumbs) < 3:
+        for lesser in ("host ", "data "):
+            if total(crumbs) > room and len(crumbs) > _FEW:
+                crumbs = [crumb for crumb in crumbs if not crumb[0].startswith(lesser)]
+        if total(crumbs) <= room or len(crumbs) < _FEW:
             return crumbs
         first, *rest = crumbs
         while len(rest) > 1 and total([first, more, *rest]) > room:

@@ -26,6 +26,7 @@ __all__ = ["Fields", "HexPane"]
 
 _CHUNK = 512
 _KEPT_CHUNKS = 256
+_NEAR_ROWS = 24
 _HEX = tuple(f"{byte:02x}" for byte in range(256))
 _NOTHING = HostRange.at(0, 0)
 
@@ -157,6 +158,7 @@ class HexPane(VScroll):
         self._selected = _NOTHING
         self._marked = _NOTHING
         self._page_read: tuple[int, int, bytes] = (-1, 0, b"")
+        self._jumped = False
         self.trouble = ""
 
     # -- geometry ---------------------------------------------------------------------------------------------
@@ -282,8 +284,12 @@ class HexPane(VScroll):
         self._selected = selected or _NOTHING
         self._marked = self._marked if marked is None else marked
         self.cursor = self.at // self.per_row
-        if not self.top <= self.cursor < self.top + self.height and abs(old[0] - offset) > self.per_row * self.height:
+        far = abs(old[0] - offset) > self.per_row * _NEAR_ROWS
+        if far and not self.top <= self.cursor < self.top + self.height:
             self.scroll_top(self.cursor - self.height // 8)
+            self._jumped = True
+        elif old[0] != self.at:
+            self._jumped = False
         self.show_row(self.cursor)
         self._refresh_changes(*old)
 
@@ -353,6 +359,8 @@ class HexPane(VScroll):
             self.top = self.top * before // self.per_row
         self.cursor = self.at // self.per_row
         self._page_read = (-1, 0, b"")
+        if self._jumped:
+            self.scroll_top(self.cursor - self.height // 8)
         super().on_resize()
 
     def clicked(self, row: int, x: int, *, double: bool) -> None:

@@ -174,7 +174,7 @@ class Inspector(TextPane):
         yield self._title(node, width)
         yield from self._raw(node, width)
         for label, value, role in describe.facts(self.session, node):
-            sign = self.look.glyphs[role] if self.look.glyphs.has(role) else ""
+            sign = self.look.glyphs["no"] if role == "bad" else self.look.glyphs[role].strip()
             yield from self.row(label, value, width, role, sign=sign)
         if node.doc:
             yield from self.row("meaning", node.doc + ".", width, "text")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich.cells import cell_len
+from rich.cells import cell_len, set_cell_size
 from rich.style import Style
 from textual.widget import Widget
 
@@ -22,6 +22,13 @@ if TYPE_CHECKING:
     from qcow2inspect.tui.widgets.paint import Line
 
 __all__ = ["Banner", "KeyBar", "StatusBar"]
+
+
+def _cut(text: str, width: int, more: str) -> str:
+    """``text`` in at most ``width`` cells, with a sign at the end if some of it is missing."""
+    if cell_len(text) <= width:
+        return text
+    return set_cell_size(text, max(0, width - cell_len(more))) + more
 
 
 class StatusBar(Widget):
@@ -70,7 +77,8 @@ class StatusBar(Widget):
             return strip([], width, fill)
         work: Line = [(f" {glyphs.text(self._work[0])} ", self.look.style(self._work[1]))] if self._work[0] else []
         if self._notice[0]:
-            left: Line = [(f" {glyphs.text(self._notice[0])}", self.look.style(self._notice[1]))]
+            text = _cut(f" {glyphs.text(self._notice[0])}", width, glyphs["more"])
+            left: Line = [(text, self.look.style(self._notice[1]))]
             work = work if cell_len(left[0][0]) + sum(cell_len(text) for text, _ in work) < width else []
         else:
             left = self._fact_line(width - sum(cell_len(text) for text, _ in work))

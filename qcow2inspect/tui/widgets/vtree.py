@@ -339,4 +339,6 @@ def shown_with_state(node: Node) -> str:
         return node.shown
     if node.kind in ("data", "compressed") or node.shown == "unused":
         return node.shown
+    if node.state == "invalid" and "→" in node.shown:
+        return f"invalid →{node.shown.partition('→')[2]}"
     return f"{node.shown} {node.state}".strip()
