@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -90,6 +89,8 @@ def warn(text: str) -> None:
 
 def dump_json(document: Any) -> None:
     """A JSON document as result, readable and with plain ASCII."""
+    import json
+
     print(json.dumps(document, indent=2))
 
 

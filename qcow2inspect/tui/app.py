@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -61,6 +62,9 @@ class InspectApp(BaseApp):
         self.call_after_refresh(self._begin)
 
     def _begin(self) -> None:
+        if not gc.isenabled():  # what start-up made stays to the end: no need to look at it ever again
+            gc.freeze()
+            gc.enable()
         self._take_survey()
         self.set_interval(_LOOK_AGAIN, self._look_again)
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from qcow2inspect.errors import Qcow2InspectError
-from qcow2inspect.image.address import Place, resolve
 from qcow2inspect.image.tree import Tree
 from qcow2inspect.tui.location import History, Location
 from qcow2inspect.tui.messages import Knowledge
 
 if TYPE_CHECKING:
+    from qcow2inspect.image.address import Place
     from qcow2inspect.image.image import Image
     from qcow2inspect.layout.node import Node
     from qcow2inspect.units import HostOffset
@@ -76,6 +76,8 @@ class Session:
 
     def place(self, path: str) -> Place | None:
         """Where an address leads; None if nowhere, or if it cannot be read."""
+        from qcow2inspect.image.address import resolve
+
         try:
             return resolve(self.tree, path)
         except (ValueError, Qcow2InspectError):

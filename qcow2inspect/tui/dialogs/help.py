@@ -9,7 +9,7 @@ from textual.containers import Vertical
 
 from qcow2inspect.tui.commands import COMMANDS, key_shown
 from qcow2inspect.tui.dialogs.parts import Dialog
-from qcow2inspect.tui.widgets.inspector import TextPane
+from qcow2inspect.tui.widgets.textpane import TextPane
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,8 +13,8 @@ from qcow2inspect.tui.messages import EdgeReached, KnowledgeGrew
 from qcow2inspect.tui.screens.base import BaseScreen
 from qcow2inspect.tui.widgets.crumbs import tally
 from qcow2inspect.tui.widgets.findings import FindingsList
-from qcow2inspect.tui.widgets.inspector import TextPane
 from qcow2inspect.tui.widgets.paint import line_width
+from qcow2inspect.tui.widgets.textpane import TextPane
 from qcow2inspect.units import human_size
 
 if TYPE_CHECKING:
