@@ -9,9 +9,9 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from qcow2inspect.cli.common import add_image, add_lenient, progress_bar, warn
+from qcow2inspect.cli.common import add_image, progress_bar, warn
+from qcow2inspect.cli.opening import add_data, add_states, chosen_view, opened
 from qcow2inspect.export.raw import export_raw
-from qcow2inspect.image.image import Image
 from qcow2inspect.layout.structure import visible
 from qcow2inspect.units import exact_size, human_size
 
@@ -30,17 +30,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "replace OUT if it exists, and start though the disk looks too full"
     parser.add_argument("--force", action="store_true", help=text)
     parser.add_argument("--no-sparse", action="store_true", help="allocate every byte instead of leaving holes")
-    add_lenient(parser)
+    add_states(parser)
+    add_data(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Export."""
-    with Image.open(options.image) as image:
-        for obstacle in image.obstacles if options.lenient else ():
-            warn(f"header field {obstacle.field}: {obstacle.what}; QEMU refuses the image")
-        disk = image.active_disk(lenient=options.lenient)
-        if image.header.size != disk.size:
-            warn(f"the disk size {image.header.size:,} is no multiple of 512: its last bytes are left out, as in QEMU")
+    with opened(options) as chain:
+        disk = chosen_view(options, chain)
+        if chain.top.header.size != disk.size and options.snapshot is None and options.layer is None:
+            warn(f"the disk size {chain.top.header.size:,} is no multiple of 512: its last bytes are left out, as in QEMU")
         with progress_bar() as progress:
             result = export_raw(disk, options.out, force=options.force, sparse=not options.no_sparse, progress=progress)
     for warning in result.warnings:

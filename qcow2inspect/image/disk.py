@@ -1,17 +1,17 @@
-"""Guest disks: from guest offset to bytes through L1 and L2 tables.
+"""Guest disks: from guest offset to bytes through L1 and L2 tables, and through the files behind an image.
 
-:meth:`ActiveDisk.lookup` answers for one place with plain integers, :meth:`ActiveDisk.extents` for a whole range
-with columns; both say the same (a test holds them to it).
+:meth:`Disk.lookup` answers for one place with plain integers, :meth:`Disk.extents` for a whole range with columns;
+both say the same (a test holds them to it).
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from qcow2inspect.codec import codec_for
-from qcow2inspect.errors import BadStream, Damaged, NeedsFile, NeedsKey, Qcow2InspectError
+from qcow2inspect.errors import BadStream, Damaged, Qcow2InspectError
 from qcow2inspect.format.geometry import SECTOR
-from qcow2inspect.format.header import CryptMethod
 from qcow2inspect.format.mapping import (
     ClusterType,
     L1Entry,
@@ -22,8 +22,9 @@ from qcow2inspect.format.mapping import (
     subcluster_types,
 )
 from qcow2inspect.image.cache import Cache
+from qcow2inspect.image.mapping import active_mapping
+from qcow2inspect.image.support import Support, alone, refused
 from qcow2inspect.image.view import Extent
-from qcow2inspect.layout.structure import printable
 from qcow2inspect.source.protocol import read_padded
 from qcow2inspect.units import GuestOffset, GuestRange, HostRange
 
@@ -33,12 +34,13 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from qcow2inspect.image.guard import Obstacle
     from qcow2inspect.image.image import Image
-    from qcow2inspect.image.table import L2Table, Table
+    from qcow2inspect.image.mapping import Mapping
+    from qcow2inspect.image.table import L2Table
+    from qcow2inspect.image.view import View
     from qcow2inspect.source.protocol import Source
 
-__all__ = ["ActiveDisk"]
+__all__ = ["Disk", "active_disk"]
 
 _L2_OFFSET = L2Entry.host_cluster_offset.mask
 _L1_CHUNK = 1 << 16
@@ -46,41 +48,65 @@ _INFLATED_KEPT = 1 << 22
 _HAS_HOST = (ClusterType.NORMAL, ClusterType.ZERO_ALLOC, ClusterType.UNALLOCATED_ALLOC)
 _IS_ZERO = (ClusterType.ZERO_PLAIN, ClusterType.ZERO_ALLOC)
 _IS_ABSENT = (ClusterType.UNALLOCATED, ClusterType.UNALLOCATED_ALLOC)
+_OF_ACTIVE = ("size", "l1_size", "l1_table_offset")
 
 
-class ActiveDisk:
-    """The guest disk as the active L1 table describes it.
+def active_disk(image: Image, *, lenient: bool = False) -> Disk:
+    """The disk of the active state of one image, without any file behind it and without a key.
 
-    A view (:class:`~qcow2inspect.image.view.View`) of ``size`` guest bytes: the header's size, rounded down to
+    Raises:
+        Damaged: QEMU refuses the image for its header.
+    """
+    return Disk(image, active_mapping(image), alone(image), lenient=lenient)
+
+
+class Disk:
+    """The guest disk as one L1 table describes it, that of the active state or of a snapshot.
+
+    A view (:class:`~qcow2inspect.image.view.View`) of ``size`` guest bytes: the mapping's size, rounded down to
     whole sectors as QEMU does it.
 
     Args:
         image: the image.
+        mapping: the L1 table, and the size of the disk.
+        support: what lies behind the image, its data file, its key.
         lenient: read on although QEMU refuses the image, if guest data does not depend on what is wrong.
 
     Raises:
         Damaged: QEMU refuses the image for its header.
     """
 
-    def __init__(self, image: Image, *, lenient: bool = False) -> None:
+    def __init__(self, image: Image, mapping: Mapping, support: Support, *, lenient: bool = False) -> None:
         for obstacle in image.obstacles:
-            if obstacle.blocks_reading or not lenient:
-                raise _refused(image, obstacle)
+            if not lenient or (obstacle.blocks_reading and not (mapping.prefix and obstacle.field in _OF_ACTIVE)):
+                raise refused(image, obstacle)
+        _require_table(image, mapping)
         self.image = image
-        self.name = f"{image.name} (active disk)"
-        self.size = image.header.size // SECTOR * SECTOR
+        self.mapping = mapping
+        self.support = support
+        self.name = f"{image.name} ({mapping.title})"
+        self.size = mapping.size // SECTOR * SECTOR
         self._geometry = image.geometry
-        self._l1: Table[L1Entry[int]] = image.l1
+        self._l1 = mapping.l1
         self._codec = codec_for(image.header.compression_type)
         self._inflated: Cache[bytes] = Cache(_INFLATED_KEPT // self._geometry.cluster_size, self._inflate)
-        self._needs_backing = _backing_error(image)
-        self._needs_key = _key_error(image)
-        self._needs_data_file = _data_file_error(image)
+        self._backing: View | None = None
+        self._needs_backing: Qcow2InspectError | None = None
+        self._absent_as_zero = False
+        if isinstance(support.backing, Qcow2InspectError):
+            self._absent_as_zero = support.absent_as_zero
+            self._needs_backing = None if support.absent_as_zero else support.backing
+        else:
+            self._backing = support.backing
+        self._needs_data_file, self._file = _file_of(image, support)
+        self._cipher = None if isinstance(support.cipher, Qcow2InspectError) else support.cipher
+        self._needs_key = support.cipher if isinstance(support.cipher, Qcow2InspectError) else None
 
     @property
     def sources(self) -> tuple[Source, ...]:
-        """The image file."""
-        return (self.image.source,)
+        """The image file, its data file, and what lies behind."""
+        own = (self.image.source,) if self._file is self.image.source else (self.image.source, self._file)
+        return own + (self._backing.sources if self._backing is not None else ())
 
     # -- one place --------------------------------------------------------------------------------------------
 
@@ -92,18 +118,28 @@ class ActiveDisk:
         """
         if not 0 <= guest < self.size:
             raise IndexError(guest)
+        own = self._clip(self._lookup_here(guest))
+        if self._backing is None or not _is_absent(own):
+            return own
+        if guest >= self._backing.size:
+            return own.cut(GuestRange(GuestOffset(max(own.guest.start, self._backing.size)), own.guest.end))
+        below = self._backing.lookup(guest)
+        start, end = max(own.guest.start, below.guest.start), min(own.guest.end, below.guest.end)
+        return _one_layer_up(below.cut(GuestRange(start, end)), own)
+
+    def _lookup_here(self, guest: GuestOffset) -> Extent:
         geometry = self._geometry
         l1_index, l2_index = geometry.l1_index(guest), geometry.l2_index(guest)
-        entry = self._l1[l1_index]
-        table = self._table(l1_index, entry)
-        if not isinstance(table, Extent):
-            return self._clip(self._lookup_l2(table, l1_index, l2_index, guest))
-        return self._clip(table)
+        if l1_index >= len(self._l1):
+            span = GuestRange(geometry.guest_span(len(self._l1)).start, geometry.guest_span(l1_index).end)
+            return self._extent(span, ClusterType.UNALLOCATED, past_end=True)
+        table = self._table(l1_index, self._l1[l1_index])
+        return table if isinstance(table, Extent) else self._lookup_l2(table, l1_index, l2_index, guest)
 
     def _clip(self, extent: Extent) -> Extent:
         if extent.guest.end <= self.size:
             return extent
-        return self._cut(extent, GuestRange(extent.guest.start, GuestOffset(self.size)))
+        return extent.cut(GuestRange(extent.guest.start, GuestOffset(self.size)))
 
     def _table(self, l1_index: int, entry: L1Entry[int]) -> L2Table | Extent:
         """The L2 table of an L1 entry, or the extent of its whole span if there is none to read."""
@@ -147,20 +183,20 @@ class ActiveDisk:
     def extents(self, within: GuestRange | None = None) -> Iterator[Extent]:
         """The extents that cover ``within`` (the whole disk by default), in order, joined where they continue."""
         part = within.clip(0, self.size) if within else GuestRange.at(0, self.size)
-        last: Extent | None = None
-        for piece in self._pieces(part):
-            extent = self._cut(piece, piece.guest.clip(part.start, part.end))
-            if not extent.guest:
-                continue
-            if last is None:
-                last = extent
-            elif _continues(last, extent):
-                last = _joined(last, extent)
+        for own in _join(extent.cut(extent.guest.clip(part.start, part.end)) for extent in self._pieces(part)):
+            if self._backing is not None and _is_absent(own):
+                yield from self._from_behind(own, self._backing)
             else:
-                yield last
-                last = extent
-        if last is not None:
-            yield last
+                yield own
+
+    def _from_behind(self, own: Extent, backing: View) -> Iterator[Extent]:
+        """What the files behind the image say about a range that it does not hold."""
+        border = GuestOffset(min(max(own.guest.start, backing.size), own.guest.end))
+        if border > own.guest.start:
+            for extent in backing.extents(GuestRange(own.guest.start, border)):
+                yield _one_layer_up(extent, own)
+        if border < own.guest.end:
+            yield own.cut(GuestRange(border, own.guest.end))
 
     def _pieces(self, part: GuestRange) -> Iterator[Extent]:
         import numpy as np
@@ -168,7 +204,8 @@ class ActiveDisk:
         if not part:
             return
         geometry = self._geometry
-        stop = geometry.l1_index(GuestOffset(part.end - 1)) + 1
+        end = geometry.l1_index(GuestOffset(part.end - 1)) + 1
+        stop = min(end, len(self._l1))
         for chunk in range(geometry.l1_index(part.start), stop, _L1_CHUNK):
             column = self._l1.column(chunk, min(chunk + _L1_CHUNK, stop))
             used = np.flatnonzero(column & np.uint64(L1Entry.l2_table_offset.mask))
@@ -179,6 +216,10 @@ class ActiveDisk:
                 if index < len(column):
                     yield from self._span(chunk + index, L1Entry(int(column[index])), part)
                 done = index + 1
+        if end > stop:
+            beyond = max(stop, geometry.l1_index(part.start))
+            span = GuestRange(geometry.guest_span(beyond).start, geometry.guest_span(end).start)
+            yield self._extent(span, ClusterType.UNALLOCATED, past_end=True)
 
     def _unused(self, start: int, stop: int) -> Iterator[Extent]:
         """L1 entries ``[start, stop)`` without an L2 table; those past the end of the file apart."""
@@ -228,16 +269,16 @@ class ActiveDisk:
 
     def _split_at_end(self, extent: Extent) -> Iterator[Extent]:
         """A run of host clusters that crosses the end of the file, cut where whole clusters are missing."""
-        if extent.host is None or extent.past_end or isinstance(extent.error, (Damaged, NeedsFile)):
+        if extent.host is None or extent.past_end or isinstance(extent.error, Damaged) or self._needs_data_file:
             yield extent
             return
-        border = self._geometry.host_clusters(self.image.end) * self._geometry.cluster_size
+        border = self._geometry.host_clusters(self._file.size) * self._geometry.cluster_size
         kept = extent.host.clip(0, border).size
         if kept == extent.host.size or not kept:
             yield extent
             return
         cut = GuestOffset(extent.guest.start + kept)
-        yield self._cut(extent, GuestRange(extent.guest.start, cut))
+        yield extent.cut(GuestRange(extent.guest.start, cut))
         rest = GuestRange(cut, extent.guest.end)
         yield self._stored(rest, extent.kind, border)
 
@@ -246,6 +287,7 @@ class ActiveDisk:
     def _extent(self, guest: GuestRange, kind: ClusterType, *, past_end: bool = False) -> Extent:
         """An extent without host bytes."""
         error: Qcow2InspectError | None = None
+        absent = kind in _IS_ABSENT and self._absent_as_zero
         if kind in _IS_ABSENT:
             error = self._needs_backing
         elif kind in _IS_ZERO and self.image.header.version < 3:
@@ -258,7 +300,7 @@ class ActiveDisk:
                 f"guest {guest}: the subcluster allocation bitmap of an extended L2 entry contradicts itself",
                 why="whether these bytes are stored, zero or absent cannot be told",
             )
-        return Extent(guest, kind, error=error, past_end=past_end)
+        return Extent(guest, kind, error=error, past_end=past_end, absent=absent)
 
     def _stored(self, guest: GuestRange, kind: ClusterType, host: int) -> Extent:
         """An extent of any type but compressed; ``host`` is where its first byte lies, if the type has one."""
@@ -275,19 +317,17 @@ class ActiveDisk:
                 f"no multiple of the cluster size {self._geometry.cluster_size:,}",
                 why="where these bytes lie cannot be told",
             )
-        elif self.image.has_data_file:
-            if host != guest.start:
-                error = Damaged(
-                    f"guest {guest}: the L2 entry points to {where.start} of the external data file, "
-                    "where only an equal offset is allowed",
-                    why="which bytes are meant cannot be told",
-                )
-            elif kind is ClusterType.NORMAL:
-                error = self._needs_data_file
+        elif self.image.has_data_file and host != guest.start:
+            error = Damaged(
+                f"guest {guest}: the L2 entry points to {where.start} of the external data file, "
+                "where only an equal offset is allowed",
+                why="which bytes are meant cannot be told",
+            )
         elif kind is ClusterType.NORMAL:
-            past_end = where.start - where.start % self._geometry.cluster_size >= self.image.end
-            error = self._needs_key
-        return Extent(guest, kind, where, error=error, past_end=past_end)
+            error = self._needs_data_file or self._needs_key
+            cluster = where.start - where.start % self._geometry.cluster_size
+            past_end = not self._needs_data_file and cluster >= self._file.size
+        return Extent(guest, kind, where, error=error, past_end=past_end, absent=plain.absent)
 
     def _compressed(self, guest: GuestRange, raw: int) -> Extent:
         run = compressed_descriptor(self._geometry.cluster_bits)(raw).run()
@@ -298,15 +338,6 @@ class ActiveDisk:
                 why="the specification forbids it and QEMU refuses to read it",
             )
         return Extent(guest, ClusterType.COMPRESSED, run, error=error)
-
-    def _cut(self, extent: Extent, guest: GuestRange) -> Extent:
-        """The part of an extent that covers ``guest``; a compressed run belongs to all of its cluster."""
-        if guest == extent.guest:
-            return extent
-        host = extent.host
-        if host is not None and extent.kind is not ClusterType.COMPRESSED:
-            host = HostRange.at(host.start + (guest.start - extent.guest.start), guest.size)
-        return Extent(guest, extent.kind, host, extent.layer, extent.error, extent.past_end)
 
     # -- bytes ------------------------------------------------------------------------------------------------
 
@@ -323,7 +354,7 @@ class ActiveDisk:
         while at < end:
             extent = self.lookup(GuestOffset(at))
             stop = min(extent.guest.end, end)
-            parts.append(self.read_extent(self._cut(extent, GuestRange(GuestOffset(at), GuestOffset(stop)))))
+            parts.append(self.read_extent(extent.cut(GuestRange(GuestOffset(at), GuestOffset(stop)))))
             at = stop
         return b"".join(parts)
 
@@ -335,19 +366,32 @@ class ActiveDisk:
         """
         if extent.error is not None:
             raise extent.error
+        if extent.layer and self._backing is not None:
+            return self._backing.read_extent(replace(extent, layer=extent.layer - 1))
         if extent.kind is ClusterType.NORMAL and extent.host is not None:
-            return read_padded(self.image.source, extent.host.start, extent.guest.size)
+            return self._read_normal(extent, extent.host)
         if extent.kind is not ClusterType.COMPRESSED:
             return bytes(extent.guest.size)
         cluster = extent.guest.start - extent.guest.start % self._geometry.cluster_size
         start = extent.guest.start - cluster
         return self._inflated[cluster][start : start + extent.guest.size]
 
+    def _read_normal(self, extent: Extent, host: HostRange) -> bytes:
+        if self._cipher is None or extent.past_end:
+            return read_padded(self._file, host.start, host.size)
+        before = host.start % SECTOR
+        size = -(-(before + host.size) // SECTOR) * SECTOR
+        data = read_padded(self._file, host.start - before, size)
+        first = int(host.start if self._cipher.counts_host_sectors else extent.guest.start) // SECTOR
+        return self._cipher.decrypt(data, first)[before : before + host.size]
+
     def plain(self, extent: Extent) -> tuple[Source, HostRange] | None:
-        """Where the bytes of a normal extent lie in the image file; None for every other one."""
+        """Where the bytes of a normal extent lie as they are; None for every other one."""
+        if extent.layer and self._backing is not None:
+            return self._backing.plain(replace(extent, layer=extent.layer - 1))
         if extent.error is not None or extent.kind is not ClusterType.NORMAL or extent.host is None:
             return None
-        return self.image.source, extent.host
+        return (self._file, extent.host) if self._cipher is None or extent.past_end else None
 
     def _inflate(self, guest: int) -> bytes:
         """The whole guest cluster at ``guest``, which is compressed."""
@@ -388,6 +432,31 @@ def _expand(
     return types.reshape(-1).astype(np.uint8), offsets.reshape(-1)
 
 
+def _is_absent(extent: Extent) -> bool:
+    return extent.kind in _IS_ABSENT and extent.error is None
+
+
+def _one_layer_up(extent: Extent, through: Extent) -> Extent:
+    """An extent of the backing view as the overlay sees it; what is odd about the way there is not forgotten."""
+    return replace(extent, layer=extent.layer + 1, past_end=extent.past_end or through.past_end)
+
+
+def _join(extents: Iterator[Extent]) -> Iterator[Extent]:
+    """The extents that are not empty; those that continue each other as one."""
+    last: Extent | None = None
+    for extent in extents:
+        if not extent.guest:
+            continue
+        if last is not None and _continues(last, extent):
+            last = _joined(last, extent)
+            continue
+        if last is not None:
+            yield last
+        last = extent
+    if last is not None:
+        yield last
+
+
 def _continues(last: Extent, new: Extent) -> bool:
     """True if ``new`` goes on where ``last`` ends, in the guest and in the host file."""
     if (last.kind, last.past_end) != (new.kind, new.past_end) or new.kind is ClusterType.COMPRESSED:
@@ -401,51 +470,25 @@ def _continues(last: Extent, new: Extent) -> bool:
 
 def _joined(last: Extent, new: Extent) -> Extent:
     host = HostRange(last.host.start, new.host.end) if last.host and new.host else None
-    return Extent(GuestRange(last.guest.start, new.guest.end), last.kind, host, last.layer, last.error, last.past_end)
+    return replace(last, guest=GuestRange(last.guest.start, new.guest.end), host=host)
 
 
-def _refused(image: Image, obstacle: Obstacle) -> Damaged:
-    row = image.header.row(obstacle.field)
-    if obstacle.blocks_reading:
-        why = "where guest data lies cannot be told"
-        hint = "“qcow2inspect header IMAGE” shows the fields; a copy with the right value can be read"
-    else:
-        why = "QEMU refuses the whole image for this"
-        hint = "guest data does not depend on it: “--lenient” reads on"
-    return Damaged(
-        f"{image.name}: header field {obstacle.field} (offset {row.at:#x}): {obstacle.what}", why=why, hint=hint
+def _require_table(image: Image, mapping: Mapping) -> None:
+    """A snapshot names its own L1 table, which no check of the header has seen."""
+    if not mapping.prefix or image.geometry.is_aligned(mapping.l1.at):
+        return
+    raise Damaged(
+        f"{image.name}: {mapping.title}: its L1 table lies at {mapping.l1.at}, "
+        f"no multiple of the cluster size {image.geometry.cluster_size:,}",
+        why="where its guest data lies cannot be told",
+        hint="the other states of the disk do not depend on it",
     )
 
 
-def _backing_error(image: Image) -> NeedsFile | None:
-    if not image.header.backing_file_offset or not image.backing_name.partition(b"\0")[0]:
-        return None  # QEMU takes an empty name as no backing file
-    name = printable(image.backing_name)
-    return NeedsFile(
-        f"{image.name}: the image is an overlay: what it does not hold lies in its backing file “{name}”, "
-        "which is not opened",
-        why="zeros in its place would be wrong",
-        hint=f"with “{name}” in place, “qemu-img convert -O raw” writes the whole disk",
-    )
-
-
-def _data_file_error(image: Image) -> NeedsFile | None:
+def _file_of(image: Image, support: Support) -> tuple[Qcow2InspectError | None, Source]:
+    """Why normal clusters cannot be read (None if they can), and the file they lie in."""
     if not image.has_data_file:
-        return None
-    name = printable(image.data_file_name) or "(not named)"
-    return NeedsFile(
-        f"{image.name}: guest data lies in the external data file “{name}”, which is not opened",
-        why="zeros in its place would be wrong",
-        hint=f"with “{name}” in place, “qemu-img convert -O raw” writes the whole disk",
-    )
-
-
-def _key_error(image: Image) -> NeedsKey | None:
-    method = image.header.crypt_method
-    if method is CryptMethod.NONE:
-        return None
-    return NeedsKey(
-        f"{image.name}: guest data is encrypted ({method.name}) and no key is given",
-        why="the bytes without the key would be noise",
-        hint="“qemu-img convert --image-opts ... --object secret” decrypts with the passphrase",
-    )
+        return None, image.source
+    if support.data_file is None or isinstance(support.data_file, Qcow2InspectError):
+        return support.data_file, image.source
+    return None, support.data_file

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from qcow2inspect.format.bitmap import Bitmap
     from qcow2inspect.format.luks import LuksHeader
     from qcow2inspect.format.snapshot import Snapshot
-    from qcow2inspect.image.disk import ActiveDisk
+    from qcow2inspect.image.disk import Disk
 
     X = TypeVar("X", bound=HeaderExtension)
 
@@ -293,15 +293,17 @@ class Image:
 
     # -- views ------------------------------------------------------------------------------------------------
 
-    def active_disk(self, *, lenient: bool = False) -> ActiveDisk:
-        """The guest disk of the active state; see :class:`~qcow2inspect.image.disk.ActiveDisk`.
+    def active_disk(self, *, lenient: bool = False) -> Disk:
+        """The disk of the active state, without any file behind it and without a key.
+
+        :func:`~qcow2inspect.image.chain.open_chain` opens what an image names.
 
         Raises:
             Damaged: QEMU refuses the image for its header.
         """
-        from qcow2inspect.image.disk import ActiveDisk
+        from qcow2inspect.image.disk import active_disk
 
-        return ActiveDisk(self, lenient=lenient)
+        return active_disk(self, lenient=lenient)
 
     def host_file(self) -> HostFile:
         """The image file, byte for byte."""

@@ -12,7 +12,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from qcow2inspect.format.bitmap import BitmapTableEntry
-from qcow2inspect.format.geometry import MAX_L1_ENTRIES
 from qcow2inspect.format.header import CryptMethod
 from qcow2inspect.format.luks import LuksHeader
 from qcow2inspect.format.mapping import (
@@ -24,6 +23,7 @@ from qcow2inspect.format.mapping import (
     subcluster_types,
 )
 from qcow2inspect.format.refcount import RefcountTableEntry
+from qcow2inspect.image.mapping import Mapping, active_mapping, snapshot_mappings
 from qcow2inspect.image.table import L2Table, Table
 from qcow2inspect.layout.node import LazyNodes, Node
 from qcow2inspect.layout.structure import printable
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from qcow2inspect.format.bitmap import Bitmap
-    from qcow2inspect.format.snapshot import Snapshot
     from qcow2inspect.image.image import Image
     from qcow2inspect.image.locate import Locator
 
@@ -48,23 +47,6 @@ _TARGETS = {
     "snapshots_offset": "snap[0]",
     "backing_file_offset": "backing",
 }
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Mapping:
-    """One L1 table of the image: that of the active state or that of a snapshot.
-
-    Attributes:
-        prefix: what its addresses start with: empty for the active state, ``snap[0].`` for a snapshot.
-        title: the state in words.
-        l1: the table.
-        size: guest bytes of the state.
-    """
-
-    prefix: str
-    title: str
-    l1: Table[L1Entry[int]]
-    size: int
 
 
 class Tree:
@@ -112,18 +94,12 @@ class Tree:
     @cached_property
     def active(self) -> Mapping:
         """The mapping of the active state."""
-        return Mapping("", "active state", self.image.l1, self.image.header.size)
+        return active_mapping(self.image)
 
     @cached_property
     def mappings(self) -> tuple[Mapping, ...]:
         """The active state, then every snapshot."""
-        return (self.active, *(self._mapping_of(index, s) for index, s in enumerate(self.image.snapshots)))
-
-    def _mapping_of(self, index: int, snapshot: Snapshot) -> Mapping:
-        entry = snapshot.entry
-        l1 = Table(entry.l1_table_offset, min(entry.l1_size, MAX_L1_ENTRIES), L1Entry[int], self.image.read)
-        size = snapshot.disk_size if snapshot.disk_size is not None else self.image.header.size
-        return Mapping(f"snap[{index}].", f"snapshot {snapshot.title}", l1, size)
+        return (self.active, *snapshot_mappings(self.image))
 
     # -- header -----------------------------------------------------------------------------------------------
 

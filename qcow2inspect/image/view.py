@@ -5,11 +5,13 @@ Hex pane, search, hash and export take a view and need not know what is behind i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
+from qcow2inspect.format.geometry import SECTOR
 from qcow2inspect.format.mapping import ClusterType
-from qcow2inspect.units import GuestRange, HostOffset, HostRange
+from qcow2inspect.source.protocol import read_padded
+from qcow2inspect.units import GuestOffset, GuestRange, HostOffset, HostRange
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from qcow2inspect.errors import Qcow2InspectError
     from qcow2inspect.source.protocol import Source
 
-__all__ = ["Extent", "HostFile", "View"]
+__all__ = ["Extent", "HostFile", "RawDisk", "View", "Window"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,7 @@ class Extent:
         error: why the bytes cannot be read; None if they can.
         past_end: True if the image file ends before the L2 table or data cluster that should be here, so that
             the bytes read as zeros for want of anything better.
+        absent: True if the bytes lie in a file that is not there, and read as zeros because the user said so.
     """
 
     guest: GuestRange
@@ -41,6 +44,16 @@ class Extent:
     layer: int = 0
     error: Qcow2InspectError | None = None
     past_end: bool = False
+    absent: bool = False
+
+    def cut(self, guest: GuestRange) -> Extent:
+        """The part that covers ``guest``, which lies inside; a compressed run belongs to all of its cluster."""
+        if guest == self.guest:
+            return self
+        host = self.host
+        if host is not None and self.kind is not ClusterType.COMPRESSED:
+            host = HostRange.at(host.start + (guest.start - self.guest.start), guest.size)
+        return replace(self, guest=guest, host=host)
 
     @property
     def readable(self) -> bool:
@@ -90,6 +103,13 @@ class View(Protocol):
             CannotRead, Damaged, NeedsFile, NeedsKey: a part of the range cannot be read.
         """
 
+    def lookup(self, guest: GuestOffset) -> Extent:
+        """An extent around the byte at ``guest``, not always the longest one.
+
+        Raises:
+            IndexError: there is no such byte.
+        """
+
     def extents(self, within: GuestRange | None = None) -> Iterator[Extent]:
         """The extents that cover ``within`` (all of the view by default), in order, without gaps."""
 
@@ -123,9 +143,117 @@ class HostFile:
         """``size`` bytes from ``offset`` on; fewer only at the end."""
         return self._source.read_at(offset, size)
 
+    def lookup(self, guest: GuestOffset) -> Extent:
+        """One extent: every byte lies where it is."""
+        if not 0 <= guest < self.size:
+            raise IndexError(guest)
+        return _as_it_is(GuestRange.at(0, self.size))
+
     def extents(self, within: GuestRange | None = None) -> Iterator[Extent]:
         """One extent: every byte lies where it is."""
         part = within.clip(0, self.size) if within else GuestRange.at(0, self.size)
         if part:
-            host = HostRange(HostOffset(part.start), HostOffset(part.end))
-            yield Extent(part, ClusterType.NORMAL, host)
+            yield _as_it_is(part)
+
+
+def _as_it_is(part: GuestRange, kind: ClusterType = ClusterType.NORMAL) -> Extent:
+    return Extent(part, kind, HostRange(HostOffset(part.start), HostOffset(part.end)))
+
+
+class RawDisk:
+    """A raw disk: every guest byte lies at the same offset of the file.
+
+    The size is rounded up to whole sectors, as QEMU does it; holes of the file, and what the last sector lacks,
+    are extents of their own that read as zeros.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self.name = f"{source.name} (raw disk)"
+        self.size = -(-source.size // SECTOR) * SECTOR
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """The file."""
+        return (self._source,)
+
+    def read_extent(self, extent: Extent) -> bytes:
+        """The bytes of an extent."""
+        return self.read_at(extent.guest.start, extent.guest.size)
+
+    def plain(self, extent: Extent) -> tuple[Source, HostRange] | None:
+        """Where the bytes of a stored extent lie."""
+        return (self._source, extent.host) if extent.host and extent.kind is ClusterType.NORMAL else None
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """``size`` bytes from ``offset`` on; fewer only at the end."""
+        return read_padded(self._source, offset, max(0, min(size, self.size - offset)))
+
+    def lookup(self, guest: GuestOffset) -> Extent:
+        """The bytes at and after ``guest``, without a look for holes."""
+        if not 0 <= guest < self.size:
+            raise IndexError(guest)
+        return _as_it_is(GuestRange(guest, GuestOffset(self.size)))
+
+    def extents(self, within: GuestRange | None = None) -> Iterator[Extent]:
+        """Stored parts and holes in turn."""
+        part = within.clip(0, self.size) if within else GuestRange.at(0, self.size)
+        at = part.start
+        for stored in self._source.data_ranges(HostRange(HostOffset(part.start), HostOffset(part.end))):
+            start, end = GuestOffset(stored.start), GuestOffset(stored.end)
+            if start > at:
+                yield _as_it_is(GuestRange(at, start), ClusterType.ZERO_ALLOC)
+            yield _as_it_is(GuestRange(start, end))
+            at = end
+        if at < part.end:
+            yield _as_it_is(GuestRange(at, part.end), ClusterType.ZERO_ALLOC)
+
+
+class Window:
+    """A part of another view, as a view of its own that starts at 0.
+
+    Args:
+        view: the other view.
+        part: which of its bytes.
+        name: what a person calls it.
+    """
+
+    def __init__(self, view: View, part: GuestRange, name: str) -> None:
+        self._view = view
+        self._start = int(part.start)
+        self.name = name
+        self.size = part.clip(0, view.size).size
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """Those of the other view."""
+        return self._view.sources
+
+    def _moved(self, extent: Extent, by: int) -> Extent:
+        return replace(extent, guest=GuestRange.at(extent.guest.start + by, extent.guest.size))
+
+    def read_extent(self, extent: Extent) -> bytes:
+        """The bytes of an extent."""
+        return self._view.read_extent(self._moved(extent, self._start))
+
+    def plain(self, extent: Extent) -> tuple[Source, HostRange] | None:
+        """Where the bytes of an extent lie as they are."""
+        return self._view.plain(self._moved(extent, self._start))
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """``size`` bytes from ``offset`` on; fewer only at the end."""
+        return self._view.read_at(self._start + offset, max(0, min(size, self.size - offset)))
+
+    def lookup(self, guest: GuestOffset) -> Extent:
+        """The extent around ``guest``, cut at the edges of the part."""
+        if not 0 <= guest < self.size:
+            raise IndexError(guest)
+        extent = self._view.lookup(GuestOffset(self._start + guest))
+        inside = extent.guest.clip(self._start, self._start + self.size)
+        return self._moved(extent.cut(inside), -self._start)
+
+    def extents(self, within: GuestRange | None = None) -> Iterator[Extent]:
+        """The extents of the part."""
+        part = within.clip(0, self.size) if within else GuestRange.at(0, self.size)
+        for extent in self._view.extents(GuestRange.at(self._start + part.start, part.size)):
+            yield self._moved(extent, -self._start)

@@ -13,18 +13,19 @@ from qcow2inspect.format.geometry import SECTOR
 from qcow2inspect.format.header import CryptMethod
 from qcow2inspect.format.luks import SlotState
 from qcow2inspect.format.mapping import ClusterType
+from qcow2inspect.image.image import Image
 from qcow2inspect.layout import packed
 from qcow2inspect.units import HostOffset, HostRange
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from qcow2inspect.format.bitmap import Bitmap
     from qcow2inspect.format.luks import LuksHeader
     from qcow2inspect.format.snapshot import Snapshot
-    from qcow2inspect.image.disk import ActiveDisk
-    from qcow2inspect.image.image import Image
-    from qcow2inspect.image.view import Extent
+    from qcow2inspect.image.chain import AnyImage
+    from qcow2inspect.image.view import Extent, View
+    from qcow2inspect.source.protocol import Source
 
 __all__ = ["info_document", "map_entries", "map_lines"]
 
@@ -149,17 +150,20 @@ def _slot(slot: Any) -> dict[str, Any]:
     return document
 
 
-def map_entries(disk: ActiveDisk) -> Iterator[dict[str, Any]]:
-    """What ``qemu-img map --output=json`` prints for an image without a backing file, entry by entry.
+def map_entries(disk: View, images: Sequence[AnyImage | None]) -> Iterator[dict[str, Any]]:
+    """What ``qemu-img map --output=json`` prints for a disk, entry by entry.
+
+    Args:
+        disk: the disk.
+        images: the image of every layer of its chain; None for a raw file.
 
     Raises:
         CannotRead, Damaged, NeedsFile: QEMU would fail here; the error says why.
     """
-    image = disk.image
-    look_through = _is_preallocated(image)
+    look_through = [isinstance(image, Image) and _is_preallocated(image) for image in images]
     last: dict[str, Any] | None = None
     for extent in disk.extents():
-        for entry in _split_by_holes(image, extent) if look_through else (_entry(image, extent),):
+        for entry in _entries(disk, images[extent.layer], extent, look_through=look_through[extent.layer]):
             if last is not None and _goes_on(last, entry):
                 last["length"] += entry["length"]
                 continue
@@ -182,8 +186,8 @@ def map_lines(entries: Iterable[dict[str, Any]]) -> Iterator[str]:
     yield "]\n"
 
 
-def _entry(image: Image, extent: Extent) -> dict[str, Any]:
-    if extent.error is not None and not _visible_without_data(image, extent):
+def _entry(image: AnyImage | None, extent: Extent) -> dict[str, Any]:
+    if extent.error is not None and not _visible_without_data(extent):
         raise extent.error
     kind = extent.kind
     has_data = kind in (ClusterType.NORMAL, ClusterType.COMPRESSED)
@@ -192,18 +196,18 @@ def _entry(image: Image, extent: Extent) -> dict[str, Any]:
     entry = {
         "start": int(extent.guest.start),
         "length": extent.guest.size,
-        "depth": 0,
+        "depth": extent.layer,
         "present": not absent,
         "zero": is_zero,
         "data": has_data,
     }
-    encrypted = image.header.crypt_method is not CryptMethod.NONE
+    encrypted = image is not None and image.header.crypt_method is not CryptMethod.NONE
     if extent.host is not None and kind is not ClusterType.COMPRESSED and not encrypted:
         entry["offset"] = int(extent.host.start)
     return entry
 
 
-def _visible_without_data(image: Image, extent: Extent) -> bool:
+def _visible_without_data(extent: Extent) -> bool:
     """True if QEMU's map needs no key to say what the extent is."""
     return extent.kind is ClusterType.NORMAL and extent.error is not None and extent.error.exit_code == 77
 
@@ -216,26 +220,24 @@ def _goes_on(last: dict[str, Any], entry: dict[str, Any]) -> bool:
     return "offset" not in entry or last["offset"] + last["length"] == entry["offset"]
 
 
-def _split_by_holes(image: Image, extent: Extent) -> Iterator[dict[str, Any]]:
-    """Where QEMU suspects preallocation it looks through to the holes of the host file."""
+def _entries(
+    disk: View, image: AnyImage | None, extent: Extent, *, look_through: bool
+) -> Iterator[dict[str, Any]]:
+    """The entry of an extent; where QEMU suspects preallocation it looks through to the holes of the host file."""
     entry = _entry(image, extent)
-    if not entry["data"] or "offset" not in entry or extent.host is None:
+    plain = disk.plain(extent) if look_through and entry["data"] else None
+    if plain is None or "offset" not in entry:
         yield entry
         return
-    at = extent.host.start
-    for part in _stored_and_holes(image, extent.host):
-        host, is_hole = part
-        yield entry | {
-            "start": entry["start"] + (host.start - at),
-            "length": host.size,
-            "offset": int(host.start),
-            "zero": is_hole,
-        }
+    source, host = plain
+    for part, is_hole in _stored_and_holes(source, host):
+        start = entry["start"] + (part.start - host.start)
+        yield entry | {"start": start, "length": part.size, "offset": int(part.start), "zero": is_hole}
 
 
-def _stored_and_holes(image: Image, within: HostRange) -> Iterator[tuple[HostRange, bool]]:
+def _stored_and_holes(source: Source, within: HostRange) -> Iterator[tuple[HostRange, bool]]:
     at = within.start
-    for part in image.source.data_ranges(within):
+    for part in source.data_ranges(within):
         if part.start > at:
             yield HostRange(at, part.start), True
         yield part, False

@@ -59,6 +59,11 @@ class FileSource:
         return self._fd
 
     @property
+    def is_regular(self) -> bool:
+        """True for a regular file, False for a block device."""
+        return stat.S_ISREG(self._opened.st_mode)
+
+    @property
     def allocated(self) -> int:
         """Bytes that the file system stores for the file."""
         return os.fstat(self._fd).st_blocks * 512

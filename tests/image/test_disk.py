@@ -14,7 +14,7 @@ from qcow2inspect.build.writer import Layout
 from qcow2inspect.errors import BadStream, Damaged, NeedsFile, NeedsKey, Qcow2InspectError
 from qcow2inspect.format.header import CryptMethod
 from qcow2inspect.format.mapping import ClusterType
-from qcow2inspect.image.disk import ActiveDisk
+from qcow2inspect.image.disk import Disk
 from qcow2inspect.image.view import Extent
 from qcow2inspect.units import GuestOffset, GuestRange, HostRange
 from tests.images import damages, image_of, model, read_all, read_or_error, recipes
@@ -22,7 +22,7 @@ from tests.images import damages, image_of, model, read_all, read_or_error, reci
 K = 1 << 16
 
 
-def disk_of(recipe: Recipe | bytes) -> ActiveDisk:
+def disk_of(recipe: Recipe | bytes) -> Disk:
     return image_of(recipe).active_disk()
 
 
@@ -77,7 +77,7 @@ def facts(extent: Extent, part: GuestRange) -> tuple[object, ...]:
     return extent.kind, host, extent.layer, type(extent.error), extent.past_end
 
 
-def agree(disk: ActiveDisk, within: GuestRange | None = None) -> None:
+def agree(disk: Disk, within: GuestRange | None = None) -> None:
     """Walk the extents by lookups; in long ones only the first and the last few."""
     at = int(within.start) if within else 0
     for extent in disk.extents(within):
@@ -289,7 +289,7 @@ def test_extended_entries_ignore_bit_0_and_the_bitmap_of_compressed_clusters() -
 # -- the end of the file ----------------------------------------------------------------------------------------
 
 
-def kinds(disk: ActiveDisk) -> list[tuple[int, int, str, bool]]:
+def kinds(disk: Disk) -> list[tuple[int, int, str, bool]]:
     return [
         (int(extent.guest.start) // K, int(extent.guest.end) // K, extent.kind.word, extent.past_end)
         for extent in disk.extents()

@@ -14,7 +14,7 @@ import pytest
 from qcow2inspect.build.recipe import Cluster, Compressed, Data, Recipe, Subclusters, Zero, build
 from qcow2inspect.build.writer import Layout
 from qcow2inspect.format.header import CompressionType
-from qcow2inspect.image.disk import ActiveDisk
+from qcow2inspect.image.disk import Disk
 from qcow2inspect.image.image import Image
 from tests.images import noise, qemu_img, qemu_io, raw_by_qemu
 
@@ -99,7 +99,7 @@ def by_us(options: Options, size: int, path: Path) -> None:
 MAKERS: dict[str, Callable[[Options, int, Path], None]] = {"qemu": by_qemu, "ours": by_us}
 
 
-def sequential_hash(disk: ActiveDisk) -> str:
+def sequential_hash(disk: Disk) -> str:
     digest = hashlib.sha256()
     for at in range(0, disk.size, 1 << 20):
         digest.update(disk.read_at(at, 1 << 20))

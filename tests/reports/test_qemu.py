@@ -165,7 +165,7 @@ def test_map(name: str, tmp_path: Path) -> None:
     IMAGES[name](path)
     theirs = qemu_img("map", "--output=json", path)
     with Image.open(path) as image:
-        ours = "".join(map_lines(map_entries(image.active_disk())))
+        ours = "".join(map_lines(map_entries(image.active_disk(), [image])))
     assert json.loads(ours) == json.loads(theirs)
 
 
@@ -173,4 +173,4 @@ def test_map_stops_where_qemu_stops(tmp_path: Path) -> None:
     path = tmp_path / "image.qcow2"
     overlay(path)
     with Image.open(path) as image, pytest.raises(Exception, match=r"backing file “base\.qcow2”"):
-        list(map_entries(image.active_disk()))
+        list(map_entries(image.active_disk(), [image]))

@@ -1,0 +1,180 @@
+"""How verbs open an image: which of the files it names may be opened, with which passphrase, which state of the disk."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from qcow2inspect.cli.common import progress_bar, warn
+from qcow2inspect.errors import BadAddress, CannotRead, NeedsKey
+from qcow2inspect.image.gate import Follow, OpenGate
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+    from qcow2inspect.image.chain import Chain
+    from qcow2inspect.image.view import View
+
+__all__ = [
+    "add_data",
+    "add_following",
+    "add_snapshot",
+    "add_states",
+    "chosen_view",
+    "guest_disk",
+    "opened",
+    "unlock",
+]
+
+_LONGEST = 1 << 20
+
+
+def add_following(parser: argparse.ArgumentParser) -> None:
+    """``--follow`` and ``--backing``."""
+    group = parser.add_argument_group("files that the image names (backing files, external data files)")
+    text = "open none of them (the default); regular files below the image's own folder; any regular file"
+    group.add_argument("--follow", choices=[follow.value for follow in Follow], default="none", help=text)
+    text = "where the file that an image calls NAME lies now; may be repeated"
+    group.add_argument("--backing", metavar="NAME=PATH", action="append", default=[], help=text)
+
+
+def add_snapshot(parser: argparse.ArgumentParser) -> None:
+    """``--snapshot``."""
+    parser.add_argument("--snapshot", metavar="ID|NAME", help="this snapshot instead of the active state")
+
+
+def add_data(parser: argparse.ArgumentParser, *, key: bool = True) -> None:
+    """What reading guest data needs: files, passphrase, and what to do about what is missing."""
+    add_following(parser)
+    if key:
+        group = parser.add_argument_group("encrypted images; without these the passphrase is asked for on a terminal")
+        text = "file with the passphrase; all its bytes count, as in QEMU"
+        group.add_argument("--passphrase-file", metavar="FILE", help=text)
+        group.add_argument("--passphrase-fd", metavar="N", type=int, help="open file descriptor with the passphrase")
+    group = parser.add_argument_group("images that are not whole")
+    text = "guest data whose file is not there: stop (the default), or zeros in its place, each range named"
+    group.add_argument("--missing", choices=["fail", "zero"], default="fail", help=text)
+    text = "read on where QEMU refuses the image for something that guest data does not depend on"
+    group.add_argument("--lenient", action="store_true", help=text)
+
+
+@contextmanager
+def opened(options: argparse.Namespace) -> Iterator[Chain]:
+    """The image of the options with the files it names, as far as the options allow it."""
+    from qcow2inspect.image.chain import open_chain
+
+    with open_chain(options.image, _gate(options)) as chain:
+        yield chain
+
+
+def _gate(options: argparse.Namespace) -> OpenGate:
+    places = {}
+    for text in options.backing:
+        name, equals, path = text.rpartition("=")
+        if not equals or not name or not path:
+            raise BadAddress(f"--backing {text}: write NAME=PATH, the name as it stands in the image")
+        places[name] = path
+    return OpenGate(Follow(options.follow), places)
+
+
+def guest_disk(options: argparse.Namespace, chain: Chain, *, key: bool = True) -> View:
+    """The disk that the options ask for, unlocked if it is encrypted, ``key`` says so, and a passphrase can be had.
+
+    Raises:
+        BadAddress: there is no such snapshot.
+        Damaged: QEMU refuses the image for its header.
+        NeedsKey: the passphrase is wrong.
+    """
+    for layer in chain.layers if options.lenient else ():
+        for obstacle in getattr(layer.image, "obstacles", ()):
+            warn(f"{layer.name}: header field {obstacle.field}: {obstacle.what}; QEMU refuses the image")
+    if key:
+        unlock(options, chain)
+    snapshot = getattr(options, "snapshot", None)
+    return chain.disk(snapshot, lenient=options.lenient, absent_as_zero=options.missing == "zero")
+
+
+def add_states(parser: argparse.ArgumentParser) -> None:
+    """Which bytes: the active state, a snapshot, its VM state, or what one layer holds."""
+    add_snapshot(parser)
+    parser.add_argument("--vm-state", action="store_true", help="the VM state (RAM) of the snapshot instead of its disk")
+    text = "what one file of the chain holds: 0 the image, 1 its backing file, ...; the rest reads as zeros"
+    parser.add_argument("--layer", metavar="N", type=int, help=text)
+
+
+def chosen_view(options: argparse.Namespace, chain: Chain, *, key: bool = True) -> View:
+    """The view that the options of :func:`add_states` and :func:`add_data` ask for; see :func:`guest_disk`."""
+    if options.layer is None and not options.vm_state:
+        return guest_disk(options, chain, key=key)
+    if key:
+        unlock(options, chain)
+    if options.vm_state:
+        if options.snapshot is None or options.layer is not None:
+            raise BadAddress("--vm-state needs --snapshot, which says whose, and no --layer")
+        return chain.vm_state(options.snapshot, lenient=options.lenient)
+    if options.snapshot is not None:
+        raise BadAddress("give either --layer or --snapshot")
+    if not 0 <= options.layer < len(chain.layers):
+        end = f"; the chain ends there: {chain.end.what}" if chain.end else ""
+        raise BadAddress(f"there is no layer {options.layer}, the last is {len(chain.layers) - 1}{end}")
+    return chain.layer_disk(options.layer, lenient=options.lenient)
+
+
+def unlock(options: argparse.Namespace, chain: Chain) -> None:
+    """Give the chain its key, if it needs one and one can be had.
+
+    Raises:
+        NeedsKey: the passphrase is wrong.
+        CannotRead: the passphrase cannot be read.
+    """
+    if not chain.is_encrypted:
+        return
+    passphrase = _passphrase(options, chain)
+    if passphrase is None:
+        return
+    with progress_bar() as progress:
+        try:
+            chain.unlock(passphrase, progress)
+        except NeedsKey:
+            # A passphrase file is taken as it is, as QEMU takes it; but editors end files with a line end.
+            bare = passphrase.removesuffix(b"\n").removesuffix(b"\r")
+            if bare == passphrase:
+                raise
+            chain.unlock(bare, progress)
+    for layer in chain.layers:
+        if layer.is_encrypted and not getattr(layer.cipher, "counts_host_sectors", True):
+            warn(f"{layer.name}: a legacy AES key cannot be verified: with a wrong passphrase the data is noise")
+
+
+def _passphrase(options: argparse.Namespace, chain: Chain) -> bytes | None:
+    """The passphrase as given; asked for where a person sits, else None."""
+    if options.passphrase_file is not None and options.passphrase_fd is not None:
+        raise BadAddress("give either --passphrase-file or --passphrase-fd")
+    if options.passphrase_file is not None:
+        return _read_passphrase(options.passphrase_file, options.passphrase_file)
+    if options.passphrase_fd is not None:
+        return _read_passphrase(options.passphrase_fd, f"file descriptor {options.passphrase_fd}")
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return None
+    import getpass
+
+    names = ", ".join(layer.name for layer in chain.layers if layer.is_encrypted)
+    try:
+        return os.fsencode(getpass.getpass(f"passphrase of {names}: ", sys.stderr))
+    except EOFError:
+        raise NeedsKey("no passphrase was typed", hint="give --passphrase-file FILE") from None
+
+
+def _read_passphrase(file: str | int, shown: str) -> bytes:
+    """All bytes, with the line end if there is one."""
+    try:
+        with open(file, "rb") as stream:  # noqa: PTH123 - a file descriptor has no path
+            data = stream.read(_LONGEST + 1)
+    except OSError as error:
+        raise CannotRead(f"{shown}: the passphrase cannot be read: {error.strerror}", hint="check the path") from error
+    if len(data) > _LONGEST:
+        raise CannotRead(f"{shown} holds more than {_LONGEST:,} bytes: no passphrase", hint="check the path")
+    return data

@@ -1,0 +1,52 @@
+"""The mappings of an image: one L1 table for the active state, one for every snapshot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from qcow2inspect.format.geometry import MAX_L1_ENTRIES
+from qcow2inspect.format.mapping import L1Entry
+from qcow2inspect.image.table import Table
+
+if TYPE_CHECKING:
+    from qcow2inspect.format.snapshot import Snapshot
+    from qcow2inspect.image.image import Image
+
+__all__ = ["Mapping", "active_mapping", "snapshot_mappings"]
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    """One L1 table of the image: that of the active state or that of a snapshot.
+
+    Attributes:
+        prefix: what its addresses start with: empty for the active state, ``snap[0].`` for a snapshot.
+        title: the state in words.
+        l1: the table.
+        size: guest bytes of the state.
+        snapshot: the snapshot; None for the active state.
+    """
+
+    prefix: str
+    title: str
+    l1: Table[L1Entry[int]]
+    size: int
+    snapshot: Snapshot | None = None
+
+
+def active_mapping(image: Image) -> Mapping:
+    """The mapping of the active state."""
+    return Mapping("", "active state", image.l1, image.header.size)
+
+
+def snapshot_mappings(image: Image) -> tuple[Mapping, ...]:
+    """The mappings of all snapshots; a snapshot that does not say its disk size has that of the active state."""
+    return tuple(_of_snapshot(image, index, snapshot) for index, snapshot in enumerate(image.snapshots))
+
+
+def _of_snapshot(image: Image, index: int, snapshot: Snapshot) -> Mapping:
+    entry = snapshot.entry
+    l1 = Table(entry.l1_table_offset, min(entry.l1_size, MAX_L1_ENTRIES), L1Entry[int], image.read)
+    size = snapshot.disk_size if snapshot.disk_size is not None else image.header.size
+    return Mapping(f"snap[{index}].", f"snapshot {snapshot.title}", l1, size, snapshot)
