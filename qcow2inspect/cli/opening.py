@@ -1,4 +1,4 @@
-"""How verbs open an image: which of the files it names may be opened, with which passphrase, which state of the disk."""
+"""How verbs open an image: which of the files it names may be opened, which passphrase, which state of the disk."""
 
 from __future__ import annotations
 
@@ -100,7 +100,9 @@ def guest_disk(options: argparse.Namespace, chain: Chain, *, key: bool = True) -
 def add_states(parser: argparse.ArgumentParser) -> None:
     """Which bytes: the active state, a snapshot, its VM state, or what one layer holds."""
     add_snapshot(parser)
-    parser.add_argument("--vm-state", action="store_true", help="the VM state (RAM) of the snapshot instead of its disk")
+    parser.add_argument(
+        "--vm-state", action="store_true", help="the VM state (RAM) of the snapshot instead of its disk"
+    )
     text = "what one file of the chain holds: 0 the image, 1 its backing file, ...; the rest reads as zeros"
     parser.add_argument("--layer", metavar="N", type=int, help=text)
 
@@ -171,7 +173,7 @@ def _passphrase(options: argparse.Namespace, chain: Chain) -> bytes | None:
 def _read_passphrase(file: str | int, shown: str) -> bytes:
     """All bytes, with the line end if there is one."""
     try:
-        with open(file, "rb") as stream:  # noqa: PTH123 - a file descriptor has no path
+        with open(file, "rb") as stream:
             data = stream.read(_LONGEST + 1)
     except OSError as error:
         raise CannotRead(f"{shown}: the passphrase cannot be read: {error.strerror}", hint="check the path") from error

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from qcow2inspect.cli.common import add_image, progress_bar, warn
 from qcow2inspect.cli.opening import add_data, add_states, chosen_view, opened
 from qcow2inspect.export.raw import export_raw
+from qcow2inspect.format.geometry import SECTOR
 from qcow2inspect.layout.structure import visible
 from qcow2inspect.units import exact_size, human_size
 
@@ -39,7 +40,9 @@ def run(options: argparse.Namespace) -> int:
     with opened(options) as chain:
         disk = chosen_view(options, chain)
         if chain.top.header.size != disk.size and options.snapshot is None and options.layer is None:
-            warn(f"the disk size {chain.top.header.size:,} is no multiple of 512: its last bytes are left out, as in QEMU")
+            warn(
+                f"the disk size {chain.top.header.size:,} is no multiple of 512: its last bytes are left out, as in QEMU"
+            )
         with progress_bar() as progress:
             result = export_raw(disk, options.out, force=options.force, sparse=not options.no_sparse, progress=progress)
     for warning in result.warnings:

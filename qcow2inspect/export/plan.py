@@ -28,8 +28,10 @@ class Plan:
         plain: bytes that are copied as they are.
         compressed: bytes that are inflated.
         past_end: bytes that read as zeros only because the image file ends too early.
+        absent: bytes that read as zeros because the file that holds them is not there and the user said so.
         unreadable: bytes that cannot be read.
         first_past_end: the first extent of ``past_end``.
+        first_absent: the first extent of ``absent``.
         first_unreadable: the first extent that cannot be read.
     """
 
@@ -37,7 +39,9 @@ class Plan:
     plain: int = 0
     compressed: int = 0
     past_end: int = 0
+    absent: int = 0
     unreadable: int = 0
+    first_absent: Extent | None = None
     first_past_end: Extent | None = None
     first_unreadable: Extent | None = None
 
@@ -68,11 +72,15 @@ class Plan:
     @property
     def warnings(self) -> list[str]:
         """What a person must know about the bytes that come out."""
-        if self.first_past_end is None:
-            return []
-        what = f"{exact_size(self.past_end)} of guest data or of its L2 tables"
-        where = f"from guest offset {self.first_past_end.guest.start} on"
-        return [f"the image file ends too early: {what}, {where}, are missing and read as zeros"]
+        said = []
+        if self.first_absent is not None:
+            what = f"{exact_size(self.absent)} lie in a file that is not there"
+            said.append(f"{what}, from guest offset {self.first_absent.guest.start} on: zeros stand in their place")
+        if self.first_past_end is not None:
+            what = f"{exact_size(self.past_end)} of guest data or of its L2 tables"
+            where = f"from guest offset {self.first_past_end.guest.start} on"
+            said.append(f"the image file ends too early: {what}, {where}, are missing and read as zeros")
+        return said
 
     def add(self, extent: Extent) -> None:
         """Count one more extent."""
@@ -80,10 +88,14 @@ class Plan:
         if extent.error is not None:
             self.unreadable += size
             self.first_unreadable = self.first_unreadable or extent
-        elif extent.past_end:
+            return
+        if extent.past_end:
             self.past_end += size
             self.first_past_end = self.first_past_end or extent
-        elif extent.kind is ClusterType.NORMAL:
+        if extent.absent:
+            self.absent += size
+            self.first_absent = self.first_absent or extent
+        if extent.kind is ClusterType.NORMAL:
             self.plain += size
         elif extent.kind is ClusterType.COMPRESSED:
             self.compressed += size

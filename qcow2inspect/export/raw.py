@@ -19,9 +19,11 @@ from qcow2inspect.format.mapping import ClusterType
 from qcow2inspect.output import Identity, Output, check_target, free_space
 from qcow2inspect.progress import Silent
 from qcow2inspect.source.file import FileSource
-from qcow2inspect.units import HostOffset, HostRange, exact_size, human_size
+from qcow2inspect.units import GuestOffset, GuestRange, HostOffset, HostRange, exact_size, human_size
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from qcow2inspect.image.view import Extent, View
     from qcow2inspect.progress import Progress
     from qcow2inspect.source.protocol import Source
@@ -194,6 +196,12 @@ def _allocate(output: Output, size: int) -> None:
         raise output.failed(f"reserving {exact_size(size)}", error) from error
 
 
+def _pieces(extent: Extent) -> Iterator[Extent]:
+    """The extent in pieces that fit in memory."""
+    for start in range(extent.guest.start, extent.guest.end, _CHUNK):
+        yield extent.cut(GuestRange(GuestOffset(start), GuestOffset(min(start + _CHUNK, extent.guest.end))))
+
+
 def _start_flushing(fd: int, at: int, size: int) -> None:
     """Let the disk write while the next piece is copied; else all of it waits for the end."""
     with contextlib.suppress(OSError):
@@ -216,16 +224,17 @@ class _Copier:
 
     def copy(self, extent: Extent) -> None:
         """Write the bytes of one extent, unless they are zeros."""
-        if extent.past_end or extent.reads_as_zero:
+        if extent.reads_as_zero:
             return
         plain = self._view.plain(extent)
         if plain is not None:
             self._copy_plain(*plain, int(extent.guest.start))
             return
-        data = self._view.read_extent(extent)
-        if extent.kind is not ClusterType.COMPRESSED or data.count(0) != len(data):
-            self._write(int(extent.guest.start), data)
-        self._progress.advance(extent.guest.size)
+        for part in _pieces(extent):
+            data = self._view.read_extent(part)
+            if extent.kind is not ClusterType.COMPRESSED or data.count(0) != len(data):
+                self._write(int(part.guest.start), data)
+            self._progress.advance(part.guest.size)
 
     def _write(self, at: int, data: bytes) -> None:
         self._output.write_at(at, data)

@@ -164,5 +164,5 @@ def _needs(beside: str, role: str, named: NamedFile, what: str) -> NeedsFile:
         f"{visible(beside)}: its {role} “{named.stored}” {what}",
         why="zeros in its place would be wrong",
         hint="“--follow folder” opens regular files below the image's folder, “--follow any” any regular file, "
-        f"“--backing NAME=PATH” says where one lies now",
+        "“--backing NAME=PATH” says where one lies now",
     )

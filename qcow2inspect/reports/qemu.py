@@ -220,9 +220,7 @@ def _goes_on(last: dict[str, Any], entry: dict[str, Any]) -> bool:
     return "offset" not in entry or last["offset"] + last["length"] == entry["offset"]
 
 
-def _entries(
-    disk: View, image: AnyImage | None, extent: Extent, *, look_through: bool
-) -> Iterator[dict[str, Any]]:
+def _entries(disk: View, image: AnyImage | None, extent: Extent, *, look_through: bool) -> Iterator[dict[str, Any]]:
     """The entry of an extent; where QEMU suspects preallocation it looks through to the holes of the host file."""
     entry = _entry(image, extent)
     plain = disk.plain(extent) if look_through and entry["data"] else None

@@ -158,7 +158,7 @@ def test_export(demo: Path, run: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "code", "words"),
     [
-        ("demo-encrypted.qcow2", 77, "encrypted (AES) and no key"),
+        ("demo-encrypted.qcow2", 77, "encrypted (AES) and no passphrase"),
         ("demo-damaged.qcow2", 65, "65,536 B (64 KiB) of 64 MiB cannot be read, first: guest 0x280000..0x290000"),
     ],
 )
