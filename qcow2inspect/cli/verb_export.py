@@ -39,10 +39,9 @@ def run(options: argparse.Namespace) -> int:
     """Export."""
     with opened(options) as chain:
         disk = chosen_view(options, chain)
-        if chain.top.header.size != disk.size and options.snapshot is None and options.layer is None:
-            warn(
-                f"the disk size {chain.top.header.size:,} is no multiple of 512: its last bytes are left out, as in QEMU"
-            )
+        size = chain.top.header.size
+        if size % SECTOR and disk.size == size // SECTOR * SECTOR:
+            warn(f"the disk size {size:,} is no multiple of {SECTOR}: its last bytes are left out, as in QEMU")
         with progress_bar() as progress:
             result = export_raw(disk, options.out, force=options.force, sparse=not options.no_sparse, progress=progress)
     for warning in result.warnings:

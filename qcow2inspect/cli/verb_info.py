@@ -9,10 +9,12 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from qcow2inspect.cli.common import add_image, add_json, dump_json, progress_bar, say
+from qcow2inspect.cli.opening import add_following
 from qcow2inspect.errors import Damaged
 from qcow2inspect.image.facts import header_facts
-from qcow2inspect.image.image import Image
+from qcow2inspect.image.image import Image, require_magic
 from qcow2inspect.layout.structure import visible
+from qcow2inspect.source.file import FileSource
 
 if TYPE_CHECKING:
     import argparse
@@ -29,21 +31,66 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the verb takes."""
     add_image(parser)
     add_json(parser, compat=True)
+    add_following(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the info."""
     if options.json_compat:
+        from qcow2inspect.image.chain import open_chain
         from qcow2inspect.reports.qemu import info_document
 
-        with Image.open(options.image) as image:
-            dump_json(info_document(image))
+        with open_chain(options.image) as chain:
+            dump_json(info_document(chain.top))
         return 0
+    if options.follow != "none" or options.backing:
+        _print_chain(options)
     return _print_json(options.image) if options.json else print_info(options.image)
+
+
+def _print_chain(options: argparse.Namespace) -> None:
+    """The files of the chain and why it ends; on stderr where the result is JSON."""
+    from qcow2inspect.cli.opening import opened
+
+    with opened(options) as chain:
+        lines = [
+            f"{f'layer {number}':<{_LABEL}}{visible(layer.name)} ({layer.format})"
+            for number, layer in enumerate(chain.layers)
+        ]
+        if chain.end is not None:
+            lines.append(f"{'chain ends':<{_LABEL}}{visible(str(chain.end))}")
+        for line in lines:
+            print(line, file=sys.stderr if options.json else sys.stdout)
+
+
+def _print_v1(path: str, *, as_json: bool) -> int:
+    from qcow2inspect.image.facts import v1_facts
+    from qcow2inspect.image.v1 import V1Image
+
+    with V1Image.open(path) as image:
+        facts = v1_facts(image)
+        if as_json:
+            fields = {row.name: _plain(getattr(image.header, row.name)) for row in image.header.ROWS}
+            document = {"schema": "qcow2inspect/info", "schema_version": "1.0", "image": visible(image.name)}
+            dump_json({**document, "header": fields, "facts": dict(facts)})
+        else:
+            for label, value in (("image", visible(image.name)), *facts):
+                say(f"{label:<{_LABEL}}{value}")
+            say("not checked: the tables; rules exist for versions 2 and 3")
+        for obstacle in image.obstacles:
+            raise Damaged(f"{image.name}: header field {obstacle.field}: {obstacle.what}", why="QEMU refuses the image")
+    return 0
+
+
+def _is_v1(path: str) -> bool:
+    with FileSource(path) as source:
+        return require_magic(source) == 1
 
 
 def print_info(path: str) -> int:
     """Print facts, flags and findings of the image at ``path`` for people."""
+    if _is_v1(path):
+        return _print_v1(path, as_json=False)
     with Image.open(path) as image:
         say(f"{'image':<{_LABEL}}{visible(image.name)}")
         facts = header_facts(image)
@@ -95,6 +142,8 @@ def _require_sound(image: Image) -> None:
 
 
 def _print_json(path: str) -> int:
+    if _is_v1(path):
+        return _print_v1(path, as_json=True)
     with Image.open(path) as image:
         dossier = take_dossier(image)
         fields = {row.name: _plain(getattr(image.header, row.name)) for row in image.header.stored_rows()}

@@ -11,8 +11,9 @@ from qcow2inspect.units import counted, exact_size, human_size
 
 if TYPE_CHECKING:
     from qcow2inspect.image.image import Image
+    from qcow2inspect.image.v1 import V1Image
 
-__all__ = ["backing_words", "data_file_words", "encryption_words", "header_facts", "number_words"]
+__all__ = ["backing_words", "data_file_words", "encryption_words", "header_facts", "number_words", "v1_facts"]
 
 
 def header_facts(image: Image) -> list[tuple[str, str]]:
@@ -33,6 +34,23 @@ def header_facts(image: Image) -> list[tuple[str, str]]:
         ("data file", data_file_words(image)),
         ("snapshots", number_words(header.nb_snapshots)),
         ("bitmaps", number_words(len(image.bitmaps))),
+    ]
+
+
+def v1_facts(image: V1Image) -> list[tuple[str, str]]:
+    """Label and value of what the header of a version 1 image says."""
+    header = image.header
+    name = printable(image.backing_name)
+    return [
+        ("format", "qcow version 1"),
+        ("virtual size", exact_size(header.size // SECTOR * SECTOR)),
+        ("file size", f"{exact_size(image.source.size)}, {human_size(image.source.allocated)} stored"),
+        ("cluster size", exact_size(image.cluster_size)),
+        ("L1 table", f"{counted(len(image.l1), 'entry', 'entries')} at {header.l1_table_offset}"),
+        ("L2 tables", f"of {counted(image.l2_entries, 'entry', 'entries')}"),
+        ("encryption", "AES (legacy)" if image.is_encrypted else "none"),
+        ("backing file", f"“{name}”, not opened" if name else "none"),
+        ("refcounts", "none: version 1 has no refcounts, snapshots or bitmaps"),
     ]
 
 
