@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from qcow2inspect.cipher.protocol import Cipher
     from qcow2inspect.image.guard import Obstacle
     from qcow2inspect.image.image import Image
+    from qcow2inspect.image.v1 import V1Image
     from qcow2inspect.image.view import View
     from qcow2inspect.source.protocol import Source
 
@@ -36,26 +37,26 @@ class Support:
     absent_as_zero: bool = False
 
 
-def alone(image: Image) -> Support:
+def alone(image: Image | V1Image) -> Support:
     """The support of an image of which nothing else is opened and whose key is not known."""
     return Support(needs_backing(image), needs_data_file(image), needs_key(image))
 
 
-def needs_backing(image: Image) -> NeedsFile | None:
+def needs_backing(image: Image | V1Image) -> NeedsFile | None:
     """Why absent clusters cannot be read without the backing file; None if the image has none."""
     if not image.header.backing_file_offset or not image.backing_name.partition(b"\0")[0]:
         return None  # QEMU takes an empty name as no backing file
     return _needs_file(image, "the image is an overlay: what it does not hold lies in its backing file", "backing_name")
 
 
-def needs_data_file(image: Image) -> NeedsFile | None:
+def needs_data_file(image: Image | V1Image) -> NeedsFile | None:
     """Why guest data cannot be read without the external data file; None if the image has none."""
     if not image.has_data_file:
         return None
     return _needs_file(image, "guest data lies in the external data file", "data_file_name")
 
 
-def _needs_file(image: Image, what: str, field: str) -> NeedsFile:
+def _needs_file(image: Image | V1Image, what: str, field: str) -> NeedsFile:
     name = printable(getattr(image, field)) or "(not named)"
     return NeedsFile(
         f"{image.name}: {what} “{name}”, which is not opened",
@@ -65,7 +66,7 @@ def _needs_file(image: Image, what: str, field: str) -> NeedsFile:
     )
 
 
-def needs_key(image: Image) -> NeedsKey | None:
+def needs_key(image: Image | V1Image) -> NeedsKey | None:
     """Why guest data cannot be read without a key; None if it is not encrypted."""
     method = image.header.crypt_method
     if method is CryptMethod.NONE:

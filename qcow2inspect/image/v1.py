@@ -31,9 +31,8 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from qcow2inspect.cipher.protocol import Cipher
+    from qcow2inspect.image.support import Support
     from qcow2inspect.image.v1_disk import V1Disk
-    from qcow2inspect.image.view import View
     from qcow2inspect.source.protocol import Source
 
 __all__ = ["CLUSTER_BITS_V1", "L2_BITS_V1", "LAST_OFFSET_V1", "V1Image"]
@@ -152,13 +151,18 @@ class V1Image:
         return self.l2_entries * 8
 
     @property
-    def is_encrypted(self) -> bool:
-        """True if guest data is encrypted."""
-        return self.header.crypt_method is not CryptMethod.NONE
+    def backing_format(self) -> bytes:
+        """Always empty: version 1 has no place to state the format of the backing file."""
+        return b""
+
+    @property
+    def has_data_file(self) -> bool:
+        """Always False: version 1 has no external data file."""
+        return False
 
     @cached_property
     def backing_name(self) -> bytes:
-        """The backing file name as stored; empty if there is none. Its format is never stated."""
+        """The backing file name as stored; empty if there is none."""
         header = self.header
         if not header.backing_file_offset:
             return b""
@@ -184,15 +188,16 @@ class V1Image:
 
     # -- views ------------------------------------------------------------------------------------------------
 
-    def active_disk(self, *, cipher: Cipher | None = None, backing: View | None = None) -> V1Disk:
-        """The guest disk; see :class:`~qcow2inspect.image.v1_disk.V1Disk`.
+    def active_disk(self, support: Support | None = None) -> V1Disk:
+        """The guest disk; without ``support``, that of the image alone.
 
         Raises:
             Damaged: QEMU refuses the image for its header.
         """
+        from qcow2inspect.image.support import alone
         from qcow2inspect.image.v1_disk import V1Disk
 
-        return V1Disk(self, cipher=cipher, backing=backing)
+        return V1Disk(self, support or alone(self))
 
     def host_file(self) -> HostFile:
         """The image file, byte for byte."""
