@@ -148,6 +148,13 @@ def test_an_overlay_without_its_backing_file() -> None:
     assert isinstance(make_plan(disk).problem, NeedsFile)
 
 
+def test_absent_data_reads_as_zeros_where_the_user_wants_it_and_says_so() -> None:
+    image = OVERLAY.image()
+    disk = image.active_disk(Support(NeedsFile("not here"), absent_as_zero=True))
+    assert read_all(disk) == OVERLAY.model()
+    assert [extent.absent for extent in disk.extents()] == [True, False, True, False, True]
+
+
 @pytest.mark.parametrize("clusters", [1, 4, 32])
 def test_an_overlay_with_its_backing_file(clusters: int) -> None:
     base = V1Recipe(size=clusters * 2048, clusters={0: noise(1, 2048)}, packed={clusters - 1: b"end"}, cluster_bits=11)
