@@ -28,6 +28,7 @@ VERBS = {
     "l2": "an L2 table, entry by entry",
     "refcount": "the refcounts of host clusters",
     "hexdump": "bytes with the names of the fields they belong to",
+    "bitmaps": "persistent dirty bitmaps: which guest ranges were written",
     "export": "write the raw disk",
     "report": "write the report",
     "create": "make an image from a raw disk",

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from qcow2inspect.progress import Progress
     from qcow2inspect.source.protocol import Source
 
-__all__ = ["MAX_LAYERS", "AnyImage", "Chain", "Layer", "open_chain"]
+__all__ = ["MAX_LAYERS", "AnyImage", "Chain", "Identity", "Layer", "chain_of", "find_snapshot", "open_chain"]
 
 MAX_LAYERS = 64
 """Files in a chain at most."""

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from qcow2inspect.image.chain import AnyImage
     from qcow2inspect.image.guard import Obstacle
     from qcow2inspect.image.image import Image
-    from qcow2inspect.image.v1 import V1Image
     from qcow2inspect.image.view import View
     from qcow2inspect.source.protocol import Source
 

@@ -150,18 +150,13 @@ class V1Image:
         return self.l2_entries * 8
 
     @property
-    def backing_format(self) -> bytes:
-        """Always empty: version 1 has no place to state the format of the backing file."""
-        return b""
-
-    @property
-    def has_data_file(self) -> bool:
-        """Always False: version 1 has no external data file."""
-        return False
+    def is_encrypted(self) -> bool:
+        """True if guest data is encrypted."""
+        return self.header.crypt_method is not CryptMethod.NONE
 
     @cached_property
     def backing_name(self) -> bytes:
-        """The backing file name as stored; empty if there is none."""
+        """The backing file name as stored; empty if there is none. Its format is never stated."""
         header = self.header
         if not header.backing_file_offset:
             return b""

@@ -150,7 +150,7 @@ def test_an_overlay_without_its_backing_file() -> None:
 
 def test_absent_data_reads_as_zeros_where_the_user_wants_it_and_says_so() -> None:
     image = OVERLAY.image()
-    disk = image.active_disk(Support(NeedsFile("not here"), absent_as_zero=True))
+    disk = V1Disk(image, Support(NeedsFile("not here"), absent_as_zero=True))
     assert read_all(disk) == OVERLAY.model()
     assert [extent.absent for extent in disk.extents()] == [True, False, True, False, True]
 
