@@ -173,7 +173,8 @@ def build(recipe: Recipe) -> bytes:
             extra=bitmap.extra,
         )
     writer.finish()
-    patch(target.data, recipe.damage)
+    if recipe.damage:
+        patch(target.data, recipe.damage)
     if recipe.end is not None:
         target.truncate(recipe.end)
     return bytes(target.data)

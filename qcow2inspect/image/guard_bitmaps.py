@@ -9,7 +9,7 @@ from qcow2inspect.format.extensions.bitmaps import Bitmaps, BitmapsPointer
 from qcow2inspect.format.geometry import MAX_BITMAPS, SECTOR
 from qcow2inspect.image.obstacle import Obstacle
 from qcow2inspect.layout import packed
-from qcow2inspect.layout.structure import printable
+from qcow2inspect.layout.structure import brief
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,7 +91,7 @@ def _obstacle(code: str, value: int, what: str, path: str) -> Obstacle:
 
 def _entry(image: Image, index: int, bitmap: Bitmap) -> Iterator[Obstacle]:
     entry, flags = bitmap.entry, bitmap.entry.flags.raw
-    title = f"bitmap “{printable(bitmap.name)[:64]}”"
+    title = f"bitmap “{brief(bitmap.name)}”"
     if flags & _COMPATIBLE and not flags & ~(_COMPATIBLE | _KNOWN_FLAGS):
         what = f"{title} has the flag extra_data_compatible"
         yield _obstacle("QCOW-BMP-FLAG2", flags, what, f"bitmap[{index}].flags")
@@ -126,7 +126,7 @@ def _content(image: Image, bitmaps: list[Bitmap]) -> Iterator[Obstacle]:
     for index, bitmap in enumerate(bitmaps):
         name = bitmap.name.partition(b"\0")[0]
         if name in names:
-            what = f"two bitmaps have the name “{printable(name)[:64]}”"
+            what = f"two bitmaps have the name “{brief(name)}”"
             yield _obstacle("QCOW-BMP-DUP-NAME", 0, what, f"bitmap[{index}].name")
         names.add(name)
         if bitmap.entry.flags.in_use or bitmap.entry.granularity_bits not in _GRANULARITY:
@@ -137,7 +137,7 @@ def _content(image: Image, bitmaps: list[Bitmap]) -> Iterator[Obstacle]:
             budget -= size
             yield from _table(image, index, bitmap)
         if size > needed > 0:
-            what = f"bitmap “{printable(name)[:64]}” has {size:,} bitmap table entries; the disk needs {needed:,}"
+            what = f"bitmap “{brief(name)}” has {size:,} bitmap table entries; the disk needs {needed:,}"
             yield _obstacle("QCOW-BMP-ENTRY-BAD", size, what, f"bitmap[{index}].bitmap_table_size")
 
 
@@ -155,7 +155,7 @@ def _table(image: Image, index: int, bitmap: Bitmap) -> Iterator[Obstacle]:
         number = int(odd[0])
         raw = int(column[number])
         what = (
-            f"entry {number:,} of the bitmap table of “{printable(bitmap.name)[:64]}” is {raw:#x}: reserved bits, "
+            f"entry {number:,} of the bitmap table of “{brief(bitmap.name)}” is {raw:#x}: reserved bits, "
             "no multiple of the cluster size, or an offset beside the all-ones flag"
         )
         yield _obstacle("QCOW-BMP-TABLE-BAD", raw, what, f"bitmap[{index}].table[{number}]")

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qcow2inspect.findings import Category, Severity
-from qcow2inspect.layout.structure import printable
+from qcow2inspect.layout.structure import brief
 from qcow2inspect.rules.base import places_rule
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def _find(survey: Survey) -> Iterator[Spot]:
 
     for index, bitmap in enumerate(survey.image.bitmaps):
         if bitmap.entry.flags.in_use:
-            what = f"the bitmap “{printable(bitmap.name)}” was not saved: it may miss what was written"
+            what = f"the bitmap “{brief(bitmap.name)}” was not saved: it may miss what was written"
             yield f"bitmap[{index}].flags", what
 
 

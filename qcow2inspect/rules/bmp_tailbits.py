@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from qcow2inspect.findings import Category, Severity
 from qcow2inspect.format.bitmap import BitmapTableEntry
 from qcow2inspect.image.guard_bitmaps import bits_of
-from qcow2inspect.layout.structure import printable
+from qcow2inspect.layout.structure import brief
 from qcow2inspect.rules.base import places_rule
 from qcow2inspect.rules.residue import content_range
 from qcow2inspect.units import HostOffset, HostRange
@@ -38,7 +38,7 @@ def _find(survey: Survey) -> Iterator[Spot]:
         where = _tail(image, bitmap)
         found = content_range(image, where) if where else None
         if found:
-            what = f"the data of bitmap “{printable(bitmap.name)}” goes on behind the end of the disk"
+            what = f"the data of bitmap “{brief(bitmap.name)}” goes on behind the end of the disk"
             yield found, f"{what}: {found.size:,} bytes up to {found.end} are not zero"
 
 

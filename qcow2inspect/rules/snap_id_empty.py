@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qcow2inspect.findings import Category, Severity
-from qcow2inspect.layout.structure import printable
+from qcow2inspect.layout.structure import brief
 from qcow2inspect.rules.base import places_rule
 from qcow2inspect.rules.snapshots import snapshots_of
 
@@ -30,7 +30,7 @@ def _find(survey: Survey) -> Iterator[Spot]:
 
     for index, snapshot in snapshots_of(survey.image):
         if not snapshot.id.partition(b"\0")[0]:
-            what = f"snapshot {index:,} of the table, named “{printable(snapshot.name)}”, has no id"
+            what = f"snapshot {index:,} of the table, named “{brief(snapshot.name)}”, has no id"
             yield f"snap[{index}].id_size", what
 
 

@@ -23,6 +23,7 @@ from tests.images import image_of, luks_area, model, read_all
 V3 = Layout(1 << 20)
 SMALL = Layout(1 << 20, cluster_bits=9)
 HUGE = 1 << 62
+LONG = b"n" * 65_535
 LOCKED = Layout(1 << 20, crypt_method=CryptMethod.LUKS, luks_header=luks_area())
 BITMAPS = (DirtyBitmap(b"one", (0, 3, 15)), DirtyBitmap(b"two", (1,), granularity_bits=12))
 OUTSIDE = "Request for data outside of extension header"
@@ -197,7 +198,7 @@ REFUSED = {
         "Snapshot table is too big",
         blocks=False,
         layout=dataclasses.replace(V3, generations=200),
-        snapshots=tuple(Snapshot(b"n" * 65_535, ident=b"%05d" % i + b"i" * 65_530) for i in range(512)),
+        snapshots=(Snapshot(LONG, ident=LONG),) * 512,
     ),
     "no bitmaps": in_bitmaps("QCOW-BMP-EXT-BAD", "with zero bitmaps", pointer("nb_bitmaps", 0)),
     "many bitmaps": in_bitmaps("QCOW-BMP-EXT-BAD", "exceeding the QEMU supp", pointer("nb_bitmaps", 65_536)),
