@@ -81,7 +81,6 @@ class Image:
         source: where its bytes come from.
         header: the header; fields that the version does not have hold the implied values.
         geometry: sizes that follow from the header.
-        obstacles: what QEMU would refuse the image for, in QEMU's order; empty for a sound header.
 
     Args:
         source: the bytes of the image.
@@ -116,7 +115,6 @@ class Image:
             min(self.header.refcount_order, 6),
             self.header.incompatible_features.extended_l2 and self.header.cluster_bits >= 14,
         )
-        self.obstacles: tuple[Obstacle, ...] = tuple(obstacles(self.header))
         self._tables: Cache[L2Table] = Cache(_TABLE_MEMORY // self.geometry.cluster_size, self._read_l2_table)
 
     @classmethod
@@ -159,10 +157,15 @@ class Image:
     # -- header -----------------------------------------------------------------------------------------------
 
     @cached_property
+    def obstacles(self) -> tuple[Obstacle, ...]:
+        """What QEMU would refuse the image for, in QEMU's order; empty if it opens it."""
+        return tuple(obstacles(self))
+
+    @cached_property
     def extensions(self) -> ExtensionArea:
         """The header extensions."""
         header = self.header
-        cluster = self.source.read_at(0, self.geometry.cluster_size)
+        cluster = self.read(0, self.geometry.cluster_size)
         end = header.backing_file_offset or len(cluster)
         return parse_extensions(cluster, max(header.header_length, HeaderV2.SIZE), min(end, len(cluster)))
 
