@@ -9,12 +9,13 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from qcow2inspect.cli.common import add_image, add_json, dump_json, progress_bar, say
-from qcow2inspect.cli.opening import add_following
+from qcow2inspect.cli.opening import add_following, add_snapshot
 from qcow2inspect.errors import Damaged
 from qcow2inspect.image.facts import header_facts
 from qcow2inspect.image.image import Image, require_magic
 from qcow2inspect.layout.structure import visible
 from qcow2inspect.source.file import FileSource
+from qcow2inspect.units import exact_size
 
 if TYPE_CHECKING:
     import argparse
@@ -25,12 +26,14 @@ if TYPE_CHECKING:
 __all__ = ["add_arguments", "print_info", "run", "take_dossier"]
 
 _LABEL = 18
+_SNAPSHOTS = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the verb takes."""
     add_image(parser)
     add_json(parser, compat=True)
+    add_snapshot(parser)
     add_following(parser)
 
 
@@ -43,9 +46,35 @@ def run(options: argparse.Namespace) -> int:
         with open_chain(options.image) as chain:
             dump_json(info_document(chain.top))
         return 0
+    if options.snapshot is not None:
+        return _print_snapshot(options)
     if options.follow != "none" or options.backing:
         _print_chain(options)
     return _print_json(options.image) if options.json else print_info(options.image)
+
+
+def _print_snapshot(options: argparse.Namespace) -> int:
+    """What one snapshot is, and how much of its disk is of which type."""
+    from collections import Counter
+
+    from qcow2inspect.cli.opening import opened
+    from qcow2inspect.image.facts import snapshot_facts
+
+    with opened(options) as chain:
+        mapping = chain.mapping(options.snapshot)
+        assert mapping.snapshot is not None
+        facts = snapshot_facts(chain.qcow2, mapping.snapshot)
+        amounts: Counter[str] = Counter()
+        for extent in chain.disk(options.snapshot, lenient=True).extents():
+            amounts["cannot be read" if extent.error else extent.kind.word] += extent.guest.size
+        if options.json:
+            document = {"schema": "qcow2inspect/info", "schema_version": "1.0", "image": visible(options.image)}
+            dump_json({**document, "facts": dict(facts), "guest_bytes": dict(amounts)})
+            return 0
+        sizes = [(word, exact_size(amount)) for word, amount in amounts.items()]
+        for label, value in (("image", visible(options.image)), *facts, *sizes):
+            say(f"{label:<{_LABEL}}{value}")
+    return 0
 
 
 def _print_chain(options: argparse.Namespace) -> None:
@@ -100,6 +129,11 @@ def print_info(path: str) -> int:
         dossier = take_dossier(image)
         for label, value in dossier.facts[len(facts) :]:
             say(f"{label:<{_LABEL}}{value}")
+        for snapshot in image.snapshots[:_SNAPSHOTS]:
+            size = exact_size(snapshot.disk_size) if snapshot.disk_size is not None else "size not stated"
+            say(f"{'snapshot':<{_LABEL}}{snapshot.title}, {size}")
+        if len(image.snapshots) > _SNAPSHOTS:
+            say(f"{'':<{_LABEL}}and {len(image.snapshots) - _SNAPSHOTS:,} more")
         _print_states(dossier)
         _require_sound(image)
     return 0
