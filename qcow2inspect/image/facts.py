@@ -48,7 +48,7 @@ def header_facts(image: Image) -> list[tuple[str, str]]:
 
 def snapshot_facts(image: Image, snapshot: Snapshot) -> list[tuple[str, str]]:
     """Label and value of what the snapshot table says about a snapshot."""
-    from qcow2inspect.format.snapshot import utc
+    from qcow2inspect.format.header import utc
 
     entry = snapshot.entry
     size = snapshot.disk_size
