@@ -31,6 +31,7 @@ VERBS = {
     "bitmaps": "persistent dirty bitmaps: which guest ranges were written",
     "export": "write the raw disk",
     "report": "write the report",
+    "explain": "what a finding, a field or a flag means",
     "create": "make an image from a raw disk",
     "demo": "make example images and run the main job on one",
     "open": "open the terminal interface (the same as a bare IMAGE)",

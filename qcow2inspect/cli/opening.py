@@ -92,7 +92,7 @@ def guest_disk(options: argparse.Namespace, chain: Chain, *, key: bool = True) -
     """
     for layer in chain.layers if options.lenient else ():
         for obstacle in getattr(layer.image, "obstacles", ()):
-            warn(f"{layer.name}: header field {obstacle.field}: {obstacle.what}; QEMU refuses the image")
+            warn(f"{layer.name}: {obstacle.place}: {obstacle.what}; QEMU refuses the image")
     if key:
         unlock(options, chain)
     snapshot = getattr(options, "snapshot", None)

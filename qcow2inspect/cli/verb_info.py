@@ -13,6 +13,7 @@ from qcow2inspect.cli.opening import add_following, add_snapshot
 from qcow2inspect.errors import Damaged
 from qcow2inspect.image.facts import header_facts
 from qcow2inspect.image.image import Image, require_magic
+from qcow2inspect.image.support import place_of
 from qcow2inspect.layout.structure import visible
 from qcow2inspect.source.file import FileSource
 from qcow2inspect.units import exact_size
@@ -167,11 +168,10 @@ def _require_sound(image: Image) -> None:
     """QEMU refuses the image: say so in the exit code too."""
     if image.obstacles:
         first = image.obstacles[0]
-        at = image.header.row(first.field).at
         raise Damaged(
-            f"{image.name}: header field {first.field} (offset {at:#x}): {first.what}",
+            f"{image.name}: {place_of(image, first)}: {first.what}",
             why="QEMU refuses the image",
-            hint="“qcow2inspect header IMAGE” shows the fields",
+            hint=f"“qcow2inspect explain {first.code}” says more",
         )
 
 

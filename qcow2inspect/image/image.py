@@ -13,6 +13,7 @@ from qcow2inspect.format.extensions.data_file import DataFile
 from qcow2inspect.format.extensions.encryption import EncryptionHeader
 from qcow2inspect.format.geometry import (
     CLUSTER_BITS,
+    MAX_BACKING_NAME,
     MAX_BITMAPS,
     MAX_L1_ENTRIES,
     MAX_REFCOUNT_TABLE,
@@ -181,12 +182,12 @@ class Image:
 
     @cached_property
     def backing_name(self) -> bytes:
-        """The backing file name as stored; empty if there is none, cut at the end of the first cluster."""
+        """The backing file name as stored; empty if there is none, cut at 1023 bytes and at the end of cluster 0."""
         header = self.header
         if not header.backing_file_offset or header.backing_file_offset >= self.geometry.cluster_size:
             return b""
         room = self.geometry.cluster_size - header.backing_file_offset
-        return self.source.read_at(header.backing_file_offset, min(header.backing_file_size, room))
+        return self.source.read_at(header.backing_file_offset, min(header.backing_file_size, room, MAX_BACKING_NAME))
 
     @property
     def backing_format(self) -> bytes:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from qcow2inspect.format.header import Header
-
 if TYPE_CHECKING:
     from qcow2inspect.units import HostRange
 
@@ -37,7 +35,7 @@ class Obstacle:
 
     @property
     def place(self) -> str:
-        """Where it is, for messages: ``header field l1_size (offset 0x24)``, ``ext[0].length``."""
+        """Where it is, for messages: ``header field l1_size``, ``ext[0].length``, ``offset 0x1234``."""
         if self.where is not None:
             return f"offset {self.where.start}"
-        return self.path or f"header field {self.field} (offset {Header.row(self.field).at:#x})"
+        return self.path or f"header field {self.field}"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from qcow2inspect.image.view import View
     from qcow2inspect.source.protocol import Source
 
-__all__ = ["Support", "alone", "needs_backing", "needs_data_file", "needs_key", "refused"]
+__all__ = ["Support", "alone", "needs_backing", "needs_data_file", "needs_key", "place_of", "refused"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,15 +92,18 @@ def needs_key(image: AnyImage) -> NeedsKey | None:
     )
 
 
+def place_of(image: Image, obstacle: Obstacle) -> str:
+    """Where an obstacle is, with the offset if it is a header field."""
+    is_field = not obstacle.path and obstacle.where is None
+    return obstacle.place + (f" (offset {image.header.row(obstacle.field).at:#x})" if is_field else "")
+
+
 def refused(image: Image, obstacle: Obstacle) -> Damaged:
     """The error for what QEMU refuses an image for."""
-    row = image.header.row(obstacle.field)
     if obstacle.blocks_reading:
         why = "where guest data lies cannot be told"
         hint = "“qcow2inspect header IMAGE” shows the fields; a copy with the right value can be read"
     else:
         why = "QEMU refuses the whole image for this"
         hint = "guest data does not depend on it: “--lenient” reads on"
-    return Damaged(
-        f"{image.name}: header field {obstacle.field} (offset {row.at:#x}): {obstacle.what}", why=why, hint=hint
-    )
+    return Damaged(f"{image.name}: {place_of(image, obstacle)}: {obstacle.what}", why=why, hint=hint)

@@ -215,7 +215,7 @@ def printable(text: bytes) -> str:
 
 def brief(text: bytes) -> str:
     """:func:`printable`, no longer than 64 characters."""
-    words = printable(text)
+    words = printable(text[: 4 * _BRIEF + 4])  # a character has at most 4 bytes
     return words if len(words) <= _BRIEF else words[: _BRIEF - 3] + "..."
 
 
@@ -224,6 +224,8 @@ def visible(text: str) -> str:
 
     Control characters, bidirectional marks and bytes that were no UTF-8 appear as ``\\x1b`` or ``\\u202e``.
     """
+    if text.isprintable():
+        return text
     return "".join(char if char.isprintable() else _escaped(char) for char in text)
 
 

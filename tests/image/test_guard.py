@@ -280,7 +280,7 @@ def test_obstacles(name: str) -> None:
     assert first.code == case.code
     assert first.blocks_reading == case.blocks
     assert first.path or first.where or int(getattr(image.header, first.field)) == first.value
-    with pytest.raises(Damaged, match=f"header field {first.field} .*{re.escape(first.what)}"):
+    with pytest.raises(Damaged, match=f"{re.escape(first.place)}.*: {re.escape(first.what)}"):
         image.active_disk()
 
 

@@ -33,7 +33,7 @@ KNOWN_FEATURES = {
 
 
 class FeatureName(Structure):
-    """One entry of the feature name table."""
+    """One entry of the feature name table. Spec: Feature name table."""
 
     type: FeatureType = u8(0, "Which feature bitmap")
     bit: int = u8(1, "Bit number in that bitmap")
