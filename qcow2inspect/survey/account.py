@@ -68,14 +68,20 @@ class Account:
         if not len(batch):
             return
         self._count_types(batch)
+        if batch.is_plain:
+            self._spread(batch.offset >> self._geometry.cluster_bits, batch.length, batch.table)
+            self._statistics(batch, batch.stored, qemu)
+            self._copied(batch, batch.stored, qemu)
+            return
         trouble = dict(self._trouble(batch))
         weight = self._tables.weight[batch.table] * batch.length
         for name, mask in trouble.items():
             if mask.any():
                 qemu.corruptions[name] += int(weight[mask].sum())
         self._claim(batch, trouble)
-        self._statistics(batch, trouble, qemu)
-        self._copied(batch, qemu)
+        self._statistics(batch, batch.stored, qemu)
+        self._count_packed(batch, trouble, qemu)
+        self._copied(batch, batch.stored, qemu)
         for kind, mask in self._odd_masks(batch):
             self._note(kind, batch, mask)
 
@@ -162,31 +168,36 @@ class Account:
 
     # -- statistics ---------------------------------------------------------------------------------------------
 
-    def _statistics(self, batch: Batch, trouble: dict[str, Mask], qemu: QemuCheck) -> None:
+    def _statistics(self, batch: Batch, stored: Mask, qemu: QemuCheck) -> None:
+        """Guest clusters of the active state with a host cluster, and how often the next one lies elsewhere."""
         import numpy as np
 
         active = self._tables.active[batch.table]
-        stored = batch.stored
         qemu.allocated_clusters += int((active * batch.length)[stored].sum())
-        if "compressed cluster past the end" in trouble:
-            packed = int(active[batch.compressed & ~trouble["compressed cluster that must not be"]].sum())
-            qemu.allocated_clusters += packed
-            qemu.compressed_clusters += packed
-            qemu.fragmented_clusters += packed
-        index = np.flatnonzero(stored)
+        index = slice(None) if batch.is_plain else np.flatnonzero(stored)
         start, table = batch.offset[index], batch.table[index]
         end = start + (batch.length[index] << self._geometry.cluster_bits)
         jumps = (start[1:] != end[:-1]) & (table[1:] == table[:-1])
         qemu.fragmented_clusters += int(active[index][1:][jumps].sum())
 
+    def _count_packed(self, batch: Batch, trouble: dict[str, Mask], qemu: QemuCheck) -> None:
+        """Compressed clusters of the active state; QEMU calls each of them fragmented."""
+        if "compressed cluster past the end" not in trouble:
+            return
+        counted = batch.compressed & ~trouble["compressed cluster that must not be"]
+        packed = int(self._tables.active[batch.table][counted].sum())
+        qemu.allocated_clusters += packed
+        qemu.compressed_clusters += packed
+        qemu.fragmented_clusters += packed
+
     # -- COPIED -------------------------------------------------------------------------------------------------
 
-    def _copied(self, batch: Batch, qemu: QemuCheck) -> None:
+    def _copied(self, batch: Batch, stored: Mask, qemu: QemuCheck) -> None:
         """Compare the COPIED flags of active entries with the stored refcounts."""
         import numpy as np
 
         weight = self._tables.active[batch.table]
-        checked = batch.stored & (weight > 0) & self._is_judged[batch.table]
+        checked = stored & (weight > 0) & self._is_judged[batch.table]
         index = np.flatnonzero(checked)
         start, length = batch.offset[index] >> self._geometry.cluster_bits, batch.length[index]
         ones = length if self._image.has_data_file else self._refcounts.counts.ones(start, length)

@@ -65,6 +65,11 @@ class Runs:
         """How many clusters of each stretch ``[starts[i], starts[i] + lengths[i])`` have the number one."""
         import numpy as np
 
+        if not len(starts):
+            return np.zeros(0, dtype=np.int64)
+        low, high = np.searchsorted(self.starts, [starts.min(), (starts + lengths).max() - 1], side="right") - 1
+        if low == high:
+            return lengths if self.values[low] == 1 else np.zeros_like(lengths)
         is_one = (self.values == 1).astype(np.int64)
         before = np.concatenate(([0], np.cumsum(np.diff(self.starts) * is_one[:-1])))
 
@@ -204,19 +209,21 @@ class Tally:
                     self._add_events(clusters, clusters + 1, counts)
                 return
             self._dense = np.zeros(self.limit, dtype=np.uint8)
-        for clusters, counts in pending:
+        for clusters, counts in pending:  # each sorted, without repeats
             total = counts + self._dense[np.minimum(clusters, self.limit - 1)]
             fits = (total < 256) & (counts >= 0) & (clusters < self.limit)
-            if not fits.all():
-                large = ~fits
-                self._add_events(clusters[large], clusters[large] + 1, counts[large])
-                clusters, total = clusters[fits], total[fits]
-            self._dense[clusters] = total
-            self.touched.update(np.unique(clusters // WINDOW).tolist())
+            large = ~fits
+            self._add_events(clusters[large], clusters[large] + 1, counts[large])
+            fitting = clusters[fits]
+            self._dense[fitting] = total[fits]
+            window = fitting // WINDOW
+            self.touched.update(window[np.flatnonzero(np.diff(window, prepend=-1))].tolist())
 
     def _add_events(self, starts: Ints, ends: Ints, weights: Ints) -> None:
         import numpy as np
 
+        if not len(starts):
+            return
         self._events.append((np.concatenate((starts, ends)), np.concatenate((weights, -weights))))
         self._event_count += 2 * len(starts)
         if self._event_count > _EVENTS:

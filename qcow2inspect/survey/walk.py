@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Batch", "read_batches"]
 
-_BATCH = 4 << 20
+_BATCH = 2 << 20
 _OFFSET = L2Entry.host_cluster_offset.mask
+_COPIED = L2Entry.copied.mask
 
 
 @dataclass
@@ -43,6 +44,7 @@ class Batch:
         kind: ``uint8`` of :class:`ClusterType`.
         offset: host offset of its cluster, 0 without one; where the stream starts if it is compressed.
         stream: bytes that a compressed cluster may take; 0 for others.
+        is_plain: True if every entry is an aligned offset in the file, perhaps with COPIED, and nothing else.
     """
 
     table: Ints
@@ -53,6 +55,7 @@ class Batch:
     kind: npt.NDArray[np.uint8]
     offset: Ints
     stream: Ints
+    is_plain: bool = False
 
     def __len__(self) -> int:
         return len(self.raw)
@@ -150,15 +153,32 @@ class _Runs:
         heads, lengths = self._split(heads, lengths)
         raw = self._raw[heads]
         bitmap = None if self._bitmap is None else self._bitmap[heads]
-        kind = classify_column(raw, extended_l2=self._geometry.extended_l2, data_file=self._image.has_data_file)
         offset = (raw & np.uint64(_OFFSET)).astype(np.int64)
         stream = np.zeros(len(raw), dtype=np.int64)
+        entries = self._geometry.l2_entries
+        table, index = self._tables[heads // entries], heads % entries
+        if self._is_plain(raw, bitmap):
+            kind = np.full(len(raw), ClusterType.NORMAL, dtype=np.uint8)
+            return Batch(table, index, lengths, raw, bitmap, kind, offset, stream, is_plain=True)
+        kind = classify_column(raw, extended_l2=self._geometry.extended_l2, data_file=self._image.has_data_file)
         compressed = kind == ClusterType.COMPRESSED
         if compressed.any():
             offset[compressed], stream[compressed] = self._streams(raw[compressed])
-        entries = self._geometry.l2_entries
-        table, index = self._tables[heads // entries], heads % entries
         return Batch(table, index, lengths, raw, bitmap, kind, offset, stream)
+
+    def _is_plain(self, raw: Column, bitmap: Column | None) -> bool:
+        """True if the entries are nothing but aligned offsets inside the file and COPIED flags."""
+        import numpy as np
+
+        if self._image.has_data_file or not len(raw):
+            return False
+        if bitmap is not None and (bitmap & (bitmap >> np.uint64(32))).any():
+            return False
+        flags = ~(_COPIED | _OFFSET & -self._geometry.cluster_size) & (1 << 64) - 1
+        if int(np.bitwise_or.reduce(raw)) & flags:
+            return False
+        offset = raw & np.uint64(_OFFSET)
+        return 0 < int(offset.min()) and int(offset.max()) < self._image.end
 
     def _heads(self) -> tuple[Ints, Ints]:
         """Where runs start and how long they are; runs of zero entries are left out."""
@@ -189,6 +209,8 @@ class _Runs:
         """Cut runs into single entries where adding a cluster changes more than the offset, or passes the end."""
         import numpy as np
 
+        if not (lengths > 1).any():
+            return heads, lengths
         first = self._raw[heads]
         last = self._raw[heads + lengths - 1]
         offset = np.uint64(_OFFSET)
