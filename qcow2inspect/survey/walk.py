@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Batch", "read_batches"]
 
-_BATCH = 2 << 20
+_BATCH = 1 << 20
 _OFFSET = L2Entry.host_cluster_offset.mask
 _COPIED = L2Entry.copied.mask
 
