@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from qcow2inspect.format.mapping import ClusterType, L2Entry, L2EntryExtended
 from qcow2inspect.survey.columns import Tally
+from qcow2inspect.survey.content import classify_overwritten
 from qcow2inspect.survey.odd import KEPT, Odd, OddEntry
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Account"]
 
 _ALLOCATED = 0xFFFF_FFFF
+_SUSPICIOUS = 8
 
 
 class Account:
@@ -39,6 +41,7 @@ class Account:
         packed: claims of compressed clusters by all states.
         phantom: claims that only QEMU's check sees, in what it takes for L2 tables.
         types: guest clusters by type for each table: ``int64``, shape (tables, 5).
+        overwritten: tables that hold something else, and what.
         odd_count: number of entries that are odd in each way.
         odd: the first of them.
     """
@@ -60,6 +63,7 @@ class Account:
         self._is_judged = (tables.offsets != 0) & readable
         self.active, self.snapshots, self.packed, self.phantom = (Tally(limit) for _ in range(4))
         self.types = np.zeros((len(tables), len(_TYPES)), dtype=np.int64)
+        self.overwritten: dict[int, str] = {}
         self.odd_count: dict[Odd, int] = {}
         self.odd: dict[Odd, list[OddEntry]] = {}
 
@@ -74,6 +78,7 @@ class Account:
             self._copied(batch, batch.stored, qemu)
             return
         trouble = dict(self._trouble(batch))
+        self._find_overwritten(batch, trouble)
         weight = self._tables.weight[batch.table] * batch.length
         for name, mask in trouble.items():
             if mask.any():
@@ -120,6 +125,27 @@ class Account:
             yield "compressed cluster past the end", past
         if not self._image.has_data_file:
             yield "cluster past the end", stored & (batch.offset >= self._end)
+
+    def _find_overwritten(self, batch: Batch, trouble: dict[str, Mask]) -> None:
+        """Tables that hold something else: what seem to be their entries are neither claims nor odd entries."""
+        import numpy as np
+
+        bad = np.zeros(len(batch), dtype=bool)
+        for mask in trouble.values():
+            bad |= mask
+        if np.count_nonzero(bad) < _SUSPICIOUS:
+            return
+        first = int(batch.table[0])
+        used = np.bincount(batch.table - first, weights=batch.length)
+        wrong = np.bincount(batch.table - first, weights=batch.length * bad)
+        for place in np.flatnonzero((wrong >= _SUSPICIOUS) & (2 * wrong >= used)).tolist():
+            table = first + place
+            if not self._phantom[table]:
+                at = int(self._tables.offsets[table])
+                kind = classify_overwritten(self._image.read(at, self._geometry.cluster_size), self._geometry)
+                if kind:
+                    self.overwritten[table] = kind
+                    self._phantom[table] = True
 
     # -- claims -------------------------------------------------------------------------------------------------
 

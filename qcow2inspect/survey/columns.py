@@ -80,6 +80,12 @@ class Runs:
 
         return prefix(starts + lengths) - prefix(starts)
 
+    def ending_at(self, stop: int) -> Runs:
+        """The same below ``stop``, zero from there on."""
+        import numpy as np
+
+        return Runs(np.append(self.starts, stop), np.append(self.values, np.uint64(0)))
+
     def runs(self, start: int, stop: int) -> Runs:
         """The part inside ``[start, stop)``, numbers zero elsewhere not promised; starts begin at ``start``."""
         import numpy as np
@@ -127,17 +133,21 @@ def overlay(columns: Sequence[Runs | Tally], start: int, stop: int) -> tuple[Int
     return starts, ends, [part.at(starts) for part in parts]
 
 
-def windows(columns: Sequence[Runs | Tally], stop: int) -> Iterator[tuple[int, int]]:
-    """Windows that together are ``[0, stop)``: large where all columns are runs, else of :data:`WINDOW` clusters."""
-    start, last = 0, -(-stop // WINDOW)
+def windows(columns: Sequence[Runs | Tally], start: int, stop: int) -> Iterator[tuple[int, int]]:
+    """Windows that together are ``[start, stop)``: of :data:`WINDOW` clusters at most where bytes are counted."""
+    last = -(-stop // WINDOW)
     dense = sorted({window for column in columns if isinstance(column, Tally) for window in column.touched})
     for window in dense:
+        if window < start // WINDOW:
+            continue
         if window >= last:
             break
         if window * WINDOW > start:
             yield start, window * WINDOW
-        start = min(stop, (window + 1) * WINDOW)
-        yield window * WINDOW, start
+            start = window * WINDOW
+        end = min(stop, (window + 1) * WINDOW)
+        yield start, end
+        start = end
     if start < stop:
         yield start, stop
 
@@ -264,6 +274,12 @@ class Tally:
             self._long = Runs(starts, values.astype(np.uint64))
         return self._long
 
+    @property
+    def last(self) -> int:
+        """The cluster behind the last that is claimed, or a little more."""
+        bytes_end = (max(self.touched) + 1) * WINDOW if self.touched else 0
+        return max(int(self._long_runs().starts[-1]), min(bytes_end, self.limit))
+
     def at(self, clusters: Ints) -> Counts:
         """How often each cluster is claimed, same shape and index."""
         import numpy as np
@@ -277,9 +293,10 @@ class Tally:
     def runs(self, start: int, stop: int) -> Runs:
         """The runs of equal numbers inside ``[start, stop)``; no longer than a window where bytes are counted."""
         long = self._long_runs().runs(start, stop)
-        if self._dense is None or start // WINDOW not in self.touched:
+        if self._dense is None or start // WINDOW not in self.touched or start >= self.limit:
             return long
-        return merge([long, runs_of_column(self._dense[start:stop], start)])
+        dense = runs_of_column(self._dense[start : min(stop, self.limit)], start)
+        return merge([long, dense if stop <= self.limit else dense.ending_at(self.limit)])
 
     def ones(self, starts: Ints, lengths: Ints) -> Ints:
         """How many clusters of each stretch ``[starts[i], starts[i] + lengths[i])`` have the number one."""
@@ -301,10 +318,9 @@ class Tally:
 
     def _ones_of(self, start: int, stop: int) -> int:
         total = 0
-        for low, high in windows([self], stop):
-            if high > start:
-                part = self.runs(max(low, start), high)
-                lengths = [*part.starts[1:].tolist(), high]
-                ends = (end - at for at, end in zip(part.starts.tolist(), lengths, strict=True))
-                total += sum(size for size, value in zip(ends, part.values.tolist(), strict=True) if value == 1)
+        for low, high in windows([self], start, stop):
+            part = self.runs(low, high)
+            ends = [*part.starts[1:].tolist(), high]
+            rows = zip(part.starts.tolist(), ends, part.values.tolist(), strict=True)
+            total += sum(end - at for at, end, value in rows if value == 1)
         return total

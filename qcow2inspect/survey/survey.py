@@ -24,9 +24,11 @@ from qcow2inspect.image.table import Table
 from qcow2inspect.image.tree import Mapping, Tree
 from qcow2inspect.progress import Silent
 from qcow2inspect.survey.account import Account
+from qcow2inspect.survey.faults import Fault, Faults, clusters_of, find_faults
 from qcow2inspect.survey.odd import KEPT, Odd, OddEntry
 from qcow2inspect.survey.qemu import QemuCheck
 from qcow2inspect.survey.refcounts import StoredRefcounts, read_refcounts
+from qcow2inspect.survey.referrers import find_referrers
 from qcow2inspect.survey.regions import claim_metadata, open_refusal, read_snapshot_table
 from qcow2inspect.survey.tables import L1Column, Tables, gather_tables, read_l1
 from qcow2inspect.survey.usage import Usage
@@ -45,6 +47,16 @@ if TYPE_CHECKING:
 
 __all__ = ["KEPT", "Odd", "OddEntry", "Survey", "take_survey"]
 
+_CONCERNING = (
+    Fault.DATA_IN_METADATA,
+    Fault.MIXED_DATA,
+    Fault.SHARED,
+    Fault.OVERFLOW,
+    Fault.REF_ZERO,
+    Fault.BLOCK_MISSING,
+    Fault.REF_LOW,
+)
+
 
 @dataclass
 class Survey:
@@ -62,6 +74,10 @@ class Survey:
         qemu: what ``qemu-img check`` says.
         usage: who claims each host cluster, and the stored refcounts; None if only the header was looked at.
         tables: the L2 tables; None if only the header was looked at.
+        l1_columns: the L1 tables, equal ones of several snapshots once.
+        states: the active state and all snapshots.
+        overwritten: tables (their index in ``tables``) that hold something else than entries, and what.
+        table_types: guest clusters by type for each table, shape (tables, 5).
     """
 
     image: Image
@@ -75,11 +91,43 @@ class Survey:
     qemu: QemuCheck = field(default_factory=QemuCheck)
     usage: Usage | None = None
     tables: Tables | None = None
+    l1_columns: list[L1Column] = field(default_factory=list)
+    states: list[Mapping] = field(default_factory=list)
+    overwritten: dict[int, str] = field(default_factory=dict)
+    table_types: npt.NDArray[np.int64] | None = None
 
     @classmethod
     def of_header(cls, image: Image) -> Survey:
         """A survey that has looked at nothing but the header."""
         return cls(image, Tree(image))
+
+    @cached_property
+    def faults(self) -> Faults:
+        """Host clusters that are used or counted wrongly; none if only the header was looked at."""
+        if self.usage is None:
+            return Faults()
+        return find_faults(self.usage, self.image.geometry.refcount_max)
+
+    @cached_property
+    def referrers(self) -> dict[int, list[OddEntry]]:
+        """Host cluster -> L2 entries that claim it, for the first clusters with a fault that concerns guest data."""
+        import numpy as np
+
+        if self.tables is None:
+            return {}
+        clusters = clusters_of(self.faults.first(*_CONCERNING), KEPT)
+        skipped = np.array(sorted(self.overwritten), dtype=np.int64)
+        return find_referrers(self.image, self.tables, self.states, clusters=clusters, skipped=skipped)
+
+    @property
+    def empty_tables(self) -> npt.NDArray[np.intp]:
+        """L2 tables of the active state, by index, in which every entry is zero."""
+        import numpy as np
+
+        if self.tables is None or self.table_types is None:
+            return np.zeros(0, dtype=np.intp)
+        used = (self.tables.active > 0) & ~self.tables.is_phantom & (self.tables.offsets < self.image.end)
+        return np.flatnonzero(used & (self.table_types.sum(axis=1) == 0))
 
     def note(self, kind: Odd, count: int, entries: Iterator[OddEntry]) -> None:
         """Keep ``count`` entries that are odd in one way; only as many are taken from ``entries`` as are kept."""
@@ -132,9 +180,11 @@ class _Surveyor:
         self._walk(tables, account)
         self._count(columns[0] if columns else None, tables, account)
         claims = claim_metadata(image, columns, tables, refcounts, account)
-        survey.tables, survey.odd_count, survey.odd = tables, {**survey.odd_count, **account.odd_count}, survey.odd
-        for kind, entries in account.odd.items():
-            survey.odd[kind] = entries
+        survey.tables = tables
+        survey.odd_count |= account.odd_count
+        survey.odd |= account.odd
+        survey.l1_columns, survey.states, survey.overwritten = columns, self._states, account.overwritten
+        survey.table_types = account.types
         survey.usage = Usage(account, claims, refcounts, limit)
         Verdict(image, survey.usage, qemu).count(columns)
         survey.complete = True

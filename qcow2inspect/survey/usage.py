@@ -101,9 +101,13 @@ class Usage:
         metadata, *others = self._tallies[:-1]
         return sum((tally.at(clusters) for tally in others), metadata.at(clusters))
 
-    def stretches(self, stop: int | None = None) -> Iterator[Stretches]:
-        """All clusters below ``stop`` (those of the file if None), some rows at a time, in order."""
+    def stretches(self) -> Iterator[Stretches]:
+        """All clusters of the file, some rows at a time, in order."""
+        return self.stretches_of(0, self.limit)
+
+    def stretches_of(self, start: int, stop: int) -> Iterator[Stretches]:
+        """The clusters ``[start, stop)``, some rows at a time, in order."""
         tallies = self._tallies
-        for low, high in windows(tallies, self.limit if stop is None else stop):
-            start, end, values = overlay(tallies, low, high)
-            yield Stretches(start, end, *values)
+        for low, high in windows(tallies, start, stop):
+            first, end, values = overlay(tallies, low, high)
+            yield Stretches(first, end, *values)

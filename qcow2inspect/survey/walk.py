@@ -178,7 +178,7 @@ class _Runs:
         if int(np.bitwise_or.reduce(raw)) & flags:
             return False
         offset = raw & np.uint64(_OFFSET)
-        return 0 < int(offset.min()) and int(offset.max()) < self._image.end
+        return int(offset.min()) > 0 and int(offset.max()) < self._image.end
 
     def _heads(self) -> tuple[Ints, Ints]:
         """Where runs start and how long they are; runs of zero entries are left out."""
