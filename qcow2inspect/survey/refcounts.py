@@ -56,14 +56,15 @@ class StoredRefcounts:
         return broken
 
     def is_covered(self, clusters: Ints) -> npt.NDArray[np.bool_]:
-        """True for clusters whose refcount block exists."""
+        """True for clusters with a refcount block where a block can be."""
         import numpy as np
 
         if not len(self.offsets):
             return np.zeros(len(clusters), dtype=bool)
         index = clusters // self.entries
         inside = index < len(self.offsets)
-        covered: npt.NDArray[np.bool_] = inside & (self.offsets[np.where(inside, index, 0)] != 0)
+        at = self.offsets[np.where(inside, index, 0)]
+        covered: npt.NDArray[np.bool_] = inside & (at > 0) & ((at & (self.cluster_size - 1)) == 0)
         return covered
 
     def unreadable(self, starts: Ints, lengths: Ints) -> Ints:

@@ -186,9 +186,35 @@ class _Surveyor:
         survey.l1_columns, survey.states, survey.overwritten = columns, self._states, account.overwritten
         survey.table_types = account.types
         survey.usage = Usage(account, claims, refcounts, limit)
-        Verdict(image, survey.usage, qemu).count(columns)
+        verdict = Verdict(image, survey.usage, qemu)
+        verdict.count(columns)
+        if verdict.l1_copied is not None:
+            wrong = verdict.l1_copied
+            entries = (OddEntry(columns[0].mapping, int(i), None, int(columns[0].raw[i])) for i in wrong[:KEPT])
+            survey.note(Odd.L1_COPIED, len(wrong), entries)
+        self._judge_copied()
         survey.complete = True
         return survey
+
+    def _judge_copied(self) -> None:
+        """A COPIED flag that fits the references is right, and only the refcount is wrong: no odd entry."""
+        import numpy as np
+
+        survey, bits = self._survey, self._geometry.cluster_bits
+        if survey.usage is None:
+            return
+        for kind in (Odd.L1_COPIED, Odd.L2_COPIED):
+            kept = survey.odd.get(kind, [])
+            if not kept or (kind is Odd.L2_COPIED and self._image.has_data_file):
+                continue
+            offset = int(L1Entry.l2_table_offset.mask)
+            clusters = np.array([(entry.raw & offset) >> bits for entry in kept], dtype=np.int64)
+            references = survey.usage.references_at(clusters).tolist()
+            rows = zip(kept, references, strict=True)
+            wrong = [entry for entry, count in rows if count and (count == 1) != bool(entry.raw >> 63)]
+            survey.odd[kind] = wrong
+            if not wrong or survey.odd_count[kind] <= KEPT:
+                survey.odd_count[kind] = len(wrong)
 
     # -- refcount table ---------------------------------------------------------------------------------------
 
@@ -221,8 +247,8 @@ class _Surveyor:
         for number, (at, size) in enumerate(read_snapshot_table(self._image).l1, 1):
             if not at & (self._geometry.cluster_size - 1) and size <= MAX_L1_ENTRIES:
                 seen.setdefault((at, size), []).append(number)
-        for numbers in seen.values():
-            columns.append(read_l1(self._image, self._states[numbers[0]], numbers[0], len(numbers)))
+        states = self._states
+        columns.extend(read_l1(self._image, states[each[0]], each[0], len(each)) for each in seen.values())
         return columns
 
     @cached_property

@@ -28,6 +28,9 @@ class Verdict:
         image: the image.
         usage: the use of its clusters.
         qemu: the counters; those of L2 entries are there already.
+
+    Attributes:
+        l1_copied: entries of the active L1 table with a wrong COPIED flag.
     """
 
     def __init__(self, image: Image, usage: Usage, qemu: QemuCheck) -> None:
@@ -35,6 +38,7 @@ class Verdict:
         self._usage = usage
         self._qemu = qemu
         self._size = image.geometry.cluster_size
+        self.l1_copied: Ints | None = None
 
     def count(self, columns: list[L1Column]) -> None:
         """Count everything that is not in an L2 table."""
@@ -87,6 +91,7 @@ class Verdict:
         readable = refcounts.unreadable(clusters, np.ones_like(clusters)) == 0
         wrong = (once != (column.raw[used] >> np.uint64(63) != 0)) & readable
         self._add("COPIED flag of an L1 entry", int(np.count_nonzero(wrong)))
+        self.l1_copied = used[wrong]
 
     # -- refcounts ----------------------------------------------------------------------------------------------
 

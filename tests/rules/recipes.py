@@ -8,6 +8,9 @@ from dataclasses import replace
 from qcow2inspect.build.recipe import Compressed, Data, Recipe, Snapshot, Subclusters, Zero, build
 from qcow2inspect.build.writer import Layout
 from qcow2inspect.format.header import CryptMethod
+from qcow2inspect.image.image import Image
+from qcow2inspect.source.memory import MemorySource
+from tests.images import noise
 
 MIB = 1 << 20
 SOUND = Recipe(
@@ -20,6 +23,10 @@ SNAPSHOTS = replace(SOUND, snapshots=(Snapshot(b"one", {0: Data(b"new")}),))
 OVERLAY = replace(SOUND, layout=replace(SOUND.layout, backing_name=b"base.raw", backing_format=b"raw"))
 DATA_FILE = Recipe(Layout(size=MIB, data_file=b"data.raw"), {0: Data(b"a")})
 FAR = 1 << 40
+WIDE = replace(SOUND, layout=replace(SOUND.layout, size=8 * MIB), clusters={0: Data(b"a"), 600: Data(b"b")})
+NARROW = Recipe(Layout(size=MIB, cluster_bits=12, refcount_order=0), {0: Data(b"a")})
+PLAIN = replace(SOUND, clusters={index: Data(b"a") for index in range(8)})
+EMPTIED = {"L1[0].L2[0]": 0, "ref[4]": 0}
 
 
 def broken(recipe: Recipe = SOUND, end: int | None = None, **damage: int) -> bytes:
@@ -30,6 +37,39 @@ def broken(recipe: Recipe = SOUND, end: int | None = None, **damage: int) -> byt
 def damaged(address: str, value: int, recipe: Recipe = SOUND) -> bytes:
     """An image with damage at one address."""
     return build(replace(recipe, damage={address: value}))
+
+
+def overwritten(data: bytes) -> bytes:
+    """An image whose only L2 table was overwritten."""
+    image = bytearray(build(SOUND))
+    image[0x5000:0x6000] = data
+    return bytes(image)
+
+
+def alias_bomb() -> bytes:
+    """An image with all its L1 entries on one full L2 table."""
+    recipe = Recipe(Layout(size=2 << 30, cluster_bits=12), {index: Data(b"a") for index in range(512)})
+    image = bytearray(build(recipe))
+    at = int(Image(MemorySource(bytes(image))).l1.at)
+    image[at : at + 1024 * 8] = image[at : at + 8] * 1024
+    return bytes(image)
+
+
+def extended_bit0() -> bytes:
+    """An extended L2 entry with bit 0."""
+    image = Image(MemorySource(build(EXTENDED)))
+    data = bytearray(build(EXTENDED))
+    data[image.l1[0].l2_table_offset + 7] |= 1
+    return bytes(data)
+
+
+def compressed_with_bitmap() -> bytes:
+    """An extended L2 entry with compressed flag and bitmap."""
+    image = Image(MemorySource(build(EXTENDED)))
+    at = image.l1[0].l2_table_offset + 16
+    data = bytearray(build(EXTENDED))
+    data[at + 15] = 1
+    return bytes(data)
 
 
 def cut(recipe: Recipe, size: int) -> bytes:
@@ -59,6 +99,8 @@ BAD: dict[str, Callable[[], bytes]] = {
     "QCOW-EXTL2-OVERLAP": lambda: build(
         replace(EXTENDED, clusters={0: Subclusters(0x0000_0001_0000_0001, b"a")}),
     ),
+    "QCOW-EXTL2-ALLOC-NOHOST": lambda: damaged("L1[0].L2[5]", bytes(15) + b"\1", EXTENDED),
+    "QCOW-EXTL2-CMP-BITMAP": compressed_with_bitmap,
     "QCOW-HDR-COMPBIT": lambda: broken(hdr__compression_type=1),
     "QCOW-HDR-COMPTYPE": lambda: broken(hdr__compression_type=7),
     "QCOW-HDR-CORRUPT": lambda: broken(hdr__incompatible_features__corrupt=1),
@@ -79,19 +121,48 @@ BAD: dict[str, Callable[[], bytes]] = {
     "QCOW-HDR-RT-OFFSET": lambda: broken(hdr__refcount_table_offset=1 << 63),
     "QCOW-HDR-SIZE-HUGE": lambda: broken(hdr__size=1 << 63),
     "QCOW-HDR-SIZE-UNALIGNED": lambda: broken(hdr__size=MIB - 1),
+    "QCOW-HDR-SIZE-HIDES": lambda: broken(WIDE, hdr__size=MIB),
     "QCOW-HDR-SNAP-COUNT": lambda: broken(hdr__nb_snapshots=65_537),
     "QCOW-HDR-SNAP-OFFSET": lambda: broken(hdr__snapshots_offset=0x123),
     "QCOW-HDR-SUBCLUSTER": lambda: broken(hdr__incompatible_features__extended_l2=1),
+    "QCOW-IMG-ALIAS-BOMB": alias_bomb,
+    "QCOW-IMG-CHECKPARITY": lambda: damaged("L1[0]", 1 << 63),
+    "QCOW-IMG-TRAILING": lambda: build(SOUND) + b"appended",
+    "QCOW-IMG-TRUNCATED": lambda: cut(PLAIN, 0x7000),
+    "QCOW-L1-COPIED": lambda: damaged("L1[0].copied", 0),
+    "QCOW-L1-DUP": lambda: damaged("L1[1]", 1 << 63 | 0x5000, replace(WIDE, clusters={0: Data(b"a")})),
     "QCOW-L1-EOF": lambda: damaged("L1[0]", FAR),
+    "QCOW-L1-INTO-META": lambda: damaged("L1[0].l2_table_offset", 0x1000),
     "QCOW-L1-RESERVED": lambda: damaged("L1[0].reserved_low", 4),
     "QCOW-L1-UNALIGNED": lambda: damaged("L1[0].l2_table_offset", 0x3200),
     "QCOW-L1-ZERO-FLAGS": lambda: damaged("L1[0]", 1 << 63),
+    "QCOW-L2-BEYOND": lambda: broken(hdr__size=4 * 4096),
+    "QCOW-L2-COPIED": lambda: damaged("L1[0].L2[0].copied", 0),
     "QCOW-L2-COPIED-NOOFFSET": lambda: damaged("L1[0].L2[9]", 1 << 63),
+    "QCOW-L2-EMPTY": lambda: build(replace(SOUND, clusters={0: Data(b"a")}, damage=EMPTIED, end=0x6000)),
     "QCOW-L2-EOF": lambda: damaged("L1[0].L2[0].host_cluster_offset", FAR),
+    "QCOW-L2-EXT-BIT0": extended_bit0,
+    "QCOW-L2-INTO-META": lambda: damaged("L1[0].L2[0].host_cluster_offset", 0x2000),
+    "QCOW-L2-LOOKS-DATA": lambda: overwritten(noise(1, 4096)),
+    "QCOW-L2-LOOKS-REFBLOCK": lambda: overwritten(b"\0\1" * 2048),
     "QCOW-L2-PREALLOC-UNALIGNED": lambda: damaged("L1[0].L2[3].host_cluster_offset", 0x5200),
     "QCOW-L2-RESERVED": lambda: damaged("L1[0].L2[0].reserved_high", 1 << 58),
+    "QCOW-L2-SELF": lambda: damaged("L1[0].L2[0].host_cluster_offset", 0x5000),
+    "QCOW-L2-SHARED": lambda: damaged("L1[0].L2[9]", 1 << 63 | 0x4000),
     "QCOW-L2-UNALIGNED": lambda: damaged("L1[0].L2[0].host_cluster_offset", 0x5200),
+    "QCOW-L2-WIPED": lambda: overwritten(bytes(4096)),
     "QCOW-L2-ZERO-V2": lambda: damaged("L1[0].L2[0].reads_as_zero", 1, V2),
+    "QCOW-MAP-OVERLAP": lambda: broken(SNAPSHOTS, hdr__snapshots_offset=0x3000),
+    "QCOW-RB-INTO-META": lambda: damaged("rt[0]", 0x3000),
+    "QCOW-RB-SELF-UNCOUNTED": lambda: damaged("ref[2]", 0),
+    "QCOW-REF-BLOCKMISSING": lambda: damaged("rt[0]", 0),
+    "QCOW-REF-EOF": lambda: damaged("ref[100]", 1),
+    "QCOW-REF-LEAK": lambda: damaged("ref[3]", 2),
+    "QCOW-REF-LOW": lambda: damaged("ref[6]", 1, SNAPSHOTS),
+    "QCOW-REF-ORPHAN": lambda: damaged("L1[0].L2[0]", 0),
+    "QCOW-REF-OVERFLOW": lambda: damaged("L1[0].L2[9]", 1 << 63 | 0x4000, NARROW),
+    "QCOW-REF-ZERO": lambda: damaged("ref[0]", 0),
+    "QCOW-RT-DUP": lambda: damaged("rt[1]", 0x2000),
     "QCOW-RT-EOF": lambda: damaged("rt[0]", FAR),
     "QCOW-RT-RESERVED": lambda: damaged("rt[0].reserved_low", 8),
     "QCOW-RT-UNALIGNED": lambda: damaged("rt[0]", 0x2200),
@@ -115,3 +186,47 @@ COMPANIONS: dict[str, set[str]] = {
     "QCOW-SNAP-TABLE-OVERRUN": {"QCOW-SNAP-PRESENT"},
 }
 """Code -> codes that the same damage cannot help to trigger too."""
+
+
+CONSEQUENCES: dict[str, set[str]] = {
+    "QCOW-CMP-EOF": {"QCOW-REF-ORPHAN"},
+    "QCOW-EXTL2-CMP-BITMAP": {"QCOW-REF-ORPHAN"},
+    "QCOW-HDR-L1-EOF": {"QCOW-REF-ORPHAN"},
+    "QCOW-HDR-L1-LARGE": {"QCOW-REF-ORPHAN"},
+    "QCOW-HDR-L1-OFFSET": {"QCOW-REF-ORPHAN"},
+    "QCOW-HDR-REFORDER": {"QCOW-REF-LEAK", "QCOW-REF-ZERO"},
+    "QCOW-HDR-RT-EOF": {"QCOW-REF-BLOCKMISSING"},
+    "QCOW-HDR-RT-LARGE": {"QCOW-REF-BLOCKMISSING"},
+    "QCOW-HDR-RT-NONE": {"QCOW-REF-BLOCKMISSING"},
+    "QCOW-HDR-RT-OFFSET": {"QCOW-REF-BLOCKMISSING"},
+    "QCOW-IMG-ALIAS-BOMB": {"QCOW-L1-DUP", "QCOW-REF-LOW"},
+    "QCOW-IMG-CHECKPARITY": {"QCOW-L1-ZERO-FLAGS", "QCOW-REF-ORPHAN"},
+    "QCOW-IMG-TRUNCATED": {"QCOW-L2-EOF"},
+    "QCOW-L1-DUP": {"QCOW-REF-LOW"},
+    "QCOW-L1-EOF": {"QCOW-REF-ORPHAN"},
+    "QCOW-L1-INTO-META": {"QCOW-L2-INTO-META", "QCOW-REF-LOW", "QCOW-REF-ORPHAN"},
+    "QCOW-L1-UNALIGNED": {"QCOW-REF-ORPHAN"},
+    "QCOW-L1-ZERO-FLAGS": {"QCOW-REF-ORPHAN"},
+    "QCOW-L2-EOF": {"QCOW-REF-ORPHAN"},
+    "QCOW-L2-INTO-META": {"QCOW-REF-LOW", "QCOW-REF-ORPHAN"},
+    "QCOW-L2-LOOKS-DATA": {"QCOW-REF-ORPHAN"},
+    "QCOW-L2-LOOKS-REFBLOCK": {"QCOW-REF-ORPHAN"},
+    "QCOW-L2-PREALLOC-UNALIGNED": {"QCOW-REF-ORPHAN"},
+    "QCOW-L2-SELF": {"QCOW-REF-LOW", "QCOW-REF-ORPHAN"},
+    "QCOW-L2-SHARED": {"QCOW-REF-LOW"},
+    "QCOW-L2-UNALIGNED": {"QCOW-REF-ORPHAN"},
+    "QCOW-L2-WIPED": {"QCOW-REF-ORPHAN"},
+    "QCOW-MAP-OVERLAP": {"QCOW-REF-LEAK", "QCOW-REF-LOW", "QCOW-REF-ORPHAN"},
+    "QCOW-RB-INTO-META": {"QCOW-REF-LEAK", "QCOW-REF-ZERO"},
+    "QCOW-RB-SELF-UNCOUNTED": {"QCOW-REF-ZERO"},
+    "QCOW-REF-OVERFLOW": {"QCOW-L2-SHARED"},
+    "QCOW-RT-DUP": {"QCOW-REF-LOW"},
+    "QCOW-RT-EOF": {"QCOW-REF-ZERO"},
+    "QCOW-RT-RESERVED": {"QCOW-REF-ORPHAN"},
+    "QCOW-RT-UNALIGNED": {"QCOW-REF-BLOCKMISSING"},
+    "QCOW-SNAP-TABLE-OVERRUN": {"QCOW-REF-ORPHAN"},
+}
+"""Code -> codes of refcounts and owners that follow from the damage: a lost pointer leaves a cluster behind."""
+
+for _code, _also in CONSEQUENCES.items():
+    COMPANIONS[_code] = COMPANIONS.get(_code, set()) | _also
