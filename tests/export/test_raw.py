@@ -88,7 +88,7 @@ def test_holes_of_the_image_file_stay_holes(tmp_path: Path) -> None:
     assert out.stat().st_blocks * 512 < 1 << 20
 
 
-@pytest.mark.parametrize("calls", [0, 1, 5, 20])
+@pytest.mark.parametrize("calls", [0, 1, 2, 3])
 def test_cancel_leaves_nothing(demo: Path, tmp_path: Path, calls: int) -> None:
     with Image.open(demo) as image, pytest.raises(Cancelled):
         export_raw(image.active_disk(), str(tmp_path / "out.raw"), progress=Recorder(stop_after=calls))
