@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from qcow2inspect._version import __version__
+from qcow2inspect.export.target import json_of, map_of
 from qcow2inspect.layout.structure import printable
 from qcow2inspect.output import Output
 
@@ -16,20 +17,10 @@ if TYPE_CHECKING:
     from qcow2inspect.export.load import Trouble
     from qcow2inspect.output import Identity
 
-__all__ = ["json_of", "map_of", "write_error_map"]
+__all__ = ["write_error_map"]
 
 _STATUS = {"unreadable": "-", "past-end": "-", "absent": "?"}
 """ddrescue's letters: ``+`` finished, ``-`` bad, ``?`` not tried."""
-
-
-def map_of(path: str) -> str:
-    """Name of the map of an output."""
-    return f"{path}.map"
-
-
-def json_of(path: str) -> str:
-    """Name of the list of an output."""
-    return f"{path}.errors.json"
 
 
 def write_error_map(

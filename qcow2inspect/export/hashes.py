@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import queue
 import threading
 from typing import TYPE_CHECKING
@@ -91,6 +90,8 @@ class _Worker:
     """One hash and its thread."""
 
     def __init__(self, name: str) -> None:
+        import hashlib
+
         self.name = name
         self.hash = hashlib.new(name, usedforsecurity=False)
         self.items: queue.Queue[bytes | int | None] = queue.Queue(_WAITING)

@@ -6,10 +6,10 @@ import json
 import os
 import platform
 import shlex
-from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from qcow2inspect._version import __version__
+from qcow2inspect.export.target import manifest_names
 from qcow2inspect.output import Output
 from qcow2inspect.source.file import FileSource
 from qcow2inspect.units import counted, exact_size
@@ -23,15 +23,10 @@ if TYPE_CHECKING:
     from qcow2inspect.progress import Progress
     from qcow2inspect.source.protocol import Source
 
-__all__ = ["hash_source", "make_manifest", "manifest_names", "write_manifest"]
+__all__ = ["hash_source", "make_manifest", "write_manifest"]
 
 _LIBRARIES = ("zlib-ng", "backports.zstd", "cryptography", "numpy")
 _STEP = 4 << 20
-
-
-def manifest_names(path: str) -> tuple[str, str]:
-    """Names of the manifest of an output, as JSON and as text."""
-    return f"{path}.manifest.json", f"{path}.manifest.txt"
 
 
 def hash_source(source: Source, progress: Progress) -> str:
@@ -99,6 +94,8 @@ def write_manifest(path: str, manifest: dict[str, Any], *, evidence: Collection[
 
 
 def _version(name: str) -> str | None:
+    from importlib import metadata
+
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:

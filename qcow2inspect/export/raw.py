@@ -13,18 +13,17 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from qcow2inspect.errors import CannotExport, Qcow2InspectError
+from qcow2inspect.errors import CannotExport
 from qcow2inspect.export.choices import Choices, OnError, Sparse
-from qcow2inspect.export.errormap import json_of, map_of, write_error_map
 from qcow2inspect.export.hashes import Hashes
 from qcow2inspect.export.journal import Checkpoints, Journal, binding, journal_of
 from qcow2inspect.export.pipeline import Pipeline
-from qcow2inspect.export.plan import Plan, make_plan
-from qcow2inspect.export.target import STDOUT, FileTarget, Target, check, open_target, part_names
-from qcow2inspect.output import Identity, check_target, free_space
+from qcow2inspect.export.plan import make_plan
+from qcow2inspect.export.preflight import Check, Preflight, evidence_of, is_file, preflight, sidecars, simple, within_of
+from qcow2inspect.export.target import FileTarget, Target, json_of, manifest_names, map_of, open_target, part_names
 from qcow2inspect.progress import Silent
 from qcow2inspect.source.file import FileSource
-from qcow2inspect.units import GuestOffset, GuestRange, HostRange, exact_size, human_size
+from qcow2inspect.units import GuestOffset, GuestRange, HostRange, exact_size
 
 if TYPE_CHECKING:
     from qcow2inspect.image.view import View
@@ -34,55 +33,6 @@ __all__ = ["Check", "ExportResult", "Preflight", "export", "export_raw", "prefli
 
 _PATIENCE = 0.05
 _READ_BACK = 4 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that was looked at before an export.
-
-    Attributes:
-        ok: True if it is as it should be.
-        text: what it is, for a person.
-    """
-
-    ok: bool
-    text: str
-
-
-@dataclass
-class Preflight:
-    """What is known before the first byte is written.
-
-    Attributes:
-        target: where the file shall appear.
-        plan: what will be done.
-        checks: what was looked at.
-        problem: why the export cannot start; None if it can.
-    """
-
-    target: str
-    plan: Plan
-    checks: list[Check] = field(default_factory=list)
-    problem: Qcow2InspectError | None = None
-
-    @property
-    def size(self) -> int:
-        """Bytes of the file that will appear."""
-        return self.plan.size
-
-    @property
-    def bytes_to_write(self) -> int:
-        """Bytes that will be written; the rest stays a hole."""
-        return self.plan.to_write
-
-    @property
-    def warnings(self) -> list[str]:
-        """What a person must know about the bytes that come out."""
-        return self.plan.warnings
-
-    def _check(self, ok_text: str, problem: Qcow2InspectError | None) -> None:
-        self.checks.append(Check(problem is None, problem.what if problem else ok_text))
-        self.problem = self.problem or problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,62 +58,11 @@ class ExportResult:
     files: tuple[str, ...] = ()
 
 
-def preflight(
-    view: View,
-    target: str,
-    *,
-    force: bool = False,
-    sparse: bool = True,
-    progress: Progress | None = None,
-    choices: Choices | None = None,
-) -> Preflight:
-    """Look whether ``view`` can be written to ``target``; nothing is written.
-
-    Args:
-        view: what to export.
-        target: path of the raw file, of a block device, or ``-``.
-        force: replace an existing file, and start though the disk looks too full.
-        sparse: leave holes where the guest has zeros.
-        progress: may ask to stop.
-        choices: how to export; instead of ``force`` and ``sparse``.
-
-    Raises:
-        CannotRead: the image file cannot be read.
-        Cancelled: the user asked to stop.
-    """
-    choices = choices or _choices(force=force, sparse=sparse)
-    plan = make_plan(view, progress, within=_within(view, choices), on_error=choices.on_error)
-    flight = Preflight(target, plan)
-    problem: Qcow2InspectError | None = None
-    try:
-        _check_files(view, target, choices)
-    except CannotExport as error:
-        problem = error
-    flight._check("the target is free and is not the evidence", problem)
-    amount = f"{human_size(plan.to_write)} to write, disk of {human_size(flight.size)}"
-    flight._check(f"every byte can be read: {amount}" if not plan.unreadable else amount, plan.problem)
-    if problem is None and _is_file(target):
-        flight._check(*_room(flight, target, choices))
-    return flight
-
-
-def _room(flight: Preflight, target: str, choices: Choices) -> tuple[str, CannotExport | None]:
-    """What there is to say about free space, and whether it is too little."""
-    needed = flight.size if choices.sparse is Sparse.OFF else flight.plan.to_write
-    free = free_space(target)
-    if needed <= free or choices.force or choices.resume:
-        return f"{human_size(free)} free", None
-    return "", CannotExport(
-        f"{target}: {human_size(needed)} are needed, {human_size(free)} are free there",
-        hint="choose another place, or say --force to try all the same",
-    )
-
-
 def export_raw(
     view: View, target: str, *, force: bool = False, sparse: bool = True, progress: Progress | None = None
 ) -> ExportResult:
     """:func:`export` with the choices that most need."""
-    return export(view, target, _choices(force=force, sparse=sparse), progress=progress)
+    return export(view, target, simple(force=force, sparse=sparse), progress=progress)
 
 
 def export(
@@ -208,8 +107,8 @@ class _Run:
         self._choices = choices
         self._flight = flight
         self._progress = progress
-        self._evidence = _evidence(view)
-        self._within = _within(view, choices)
+        self._evidence = evidence_of(view)
+        self._within = within_of(view, choices)
         self.hashes: dict[str, str] = {}
         self.files: list[str] = []
 
@@ -231,7 +130,7 @@ class _Run:
             self._write_sidecars(journal, warnings, command)
             target.commit()
             complete = True
-        if _is_file(self._path):
+        if is_file(self._path):
             self.files[:0] = part_names(self._path, self._flight.size, self._choices.split)
         return written, warnings
 
@@ -240,7 +139,7 @@ class _Run:
         return self._choices.keep or self._choices.resume
 
     def _open_journal(self) -> Journal:
-        if not _is_file(self._path):
+        if not is_file(self._path):
             return Journal.passing()
         bound = binding(self._view, self._choices, self._flight.plan.first_encrypted)
         if self._choices.resume:
@@ -343,10 +242,12 @@ class _Run:
         if sums["unreadable"]:
             what = f"{exact_size(sums['unreadable'])} could not be read"
             warnings.append(f"{what}: {_SUBSTITUTE[self._choices.on_error]} stand in their place")
-        if not _is_file(self._path):
+        if not is_file(self._path):
             return
         listed = bool(count) or self._choices.on_error is not OnError.FAIL
         if listed:
+            from qcow2inspect.export.errormap import write_error_map
+
             ranges = journal.troubles()
             write_error_map(self._path, int(self._within.start), self._flight.size, ranges, evidence=self._evidence)
             self.files += [map_of(self._path), json_of(self._path)]
@@ -356,7 +257,7 @@ class _Run:
         self._remove_stale()
 
     def _write_manifest(self, substituted: dict[str, Any], warnings: list[str], command: tuple[str, ...]) -> None:
-        from qcow2inspect.export.manifest import make_manifest, manifest_names, write_manifest
+        from qcow2inspect.export.manifest import make_manifest, write_manifest
 
         facts = {
             "files": part_names(self._path, self._flight.size, self._choices.split),
@@ -373,7 +274,7 @@ class _Run:
 
     def _remove_stale(self) -> None:
         """What lies beside an earlier output of this name is not about this one."""
-        for name in _sidecars(self._path):
+        for name in sidecars(self._path):
             if name not in self.files and os.path.isfile(name) and not os.path.islink(name):
                 os.unlink(name)
 
@@ -384,41 +285,6 @@ _SUBSTITUTE = {
     OnError.PATTERN: "a pattern",
     OnError.BEST: "what came out of broken streams, and zeros,",
 }
-
-
-def _choices(*, force: bool, sparse: bool) -> Choices:
-    return Choices(force=force, sparse=Sparse.MAP if sparse else Sparse.OFF)
-
-
-def _within(view: View, choices: Choices) -> GuestRange:
-    return choices.within.clip(0, view.size) if choices.within else GuestRange.at(0, view.size)
-
-
-def _is_file(path: str) -> bool:
-    from qcow2inspect.export.target import is_device
-
-    return path != STDOUT and not is_device(path)
-
-
-def _sidecars(path: str) -> list[str]:
-    from qcow2inspect.export.manifest import manifest_names
-
-    return [map_of(path), json_of(path), *manifest_names(path)]
-
-
-def _check_files(view: View, path: str, choices: Choices) -> None:
-    """See whether the output, and every file beside it, may be written."""
-    size, evidence = _within(view, choices).size, _evidence(view)
-    check(path, size, choices, evidence)
-    if not _is_file(path):
-        return
-    for name in _sidecars(path):
-        check_target(name, force=choices.force or choices.resume, evidence=evidence)
-    check_target(journal_of(path), force=choices.force or choices.resume, evidence=evidence)
-
-
-def _evidence(view: View) -> tuple[Identity, ...]:
-    return tuple(source.identity for source in view.sources if source.identity is not None)
 
 
 def _changed(view: View) -> list[str]:

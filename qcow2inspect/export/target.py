@@ -297,6 +297,21 @@ class DeviceTarget:
         os.close(self._fd)
 
 
+def map_of(path: str) -> str:
+    """Name of the ddrescue map beside an output."""
+    return f"{path}.map"
+
+
+def json_of(path: str) -> str:
+    """Name of the list of troubles beside an output."""
+    return f"{path}.errors.json"
+
+
+def manifest_names(path: str) -> tuple[str, str]:
+    """Names of the manifest beside an output, as JSON and as text."""
+    return f"{path}.manifest.json", f"{path}.manifest.txt"
+
+
 def part_names(path: str, size: int, split: int) -> list[str]:
     """Names of the files that make the output.
 
