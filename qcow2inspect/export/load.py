@@ -51,7 +51,8 @@ class Trouble:
         layer: which file of the chain, 0 for the image.
         kind: ``unreadable``, ``past-end`` or ``absent``.
         reason: why, for a person.
-        written: what stands there now: ``zeros`` or ``pattern``.
+        written: what stands there now: ``zeros``, ``pattern``, or ``salvaged`` for what a broken stream gave, whose
+            last bytes may be wrong.
     """
 
     guest: GuestRange
@@ -225,18 +226,23 @@ class Loader:
         """Stop, or put something in the place of the extent and say so."""
         if self._on_error is OnError.FAIL:
             raise _named(extent, error)
-        start, reason = extent.guest.start, error.what
+        start, written = extent.guest.start, "zeros"
         if self._on_error is OnError.BEST and isinstance(error, BadStream):
             head = self._salvaged(extent)
-            if head:
-                self._keep(int(start), head, loaded)
-                start = GuestOffset(start + len(head))
-                reason += f" (the first {len(head):,} bytes came out)"
+            self._keep(int(start), head, loaded)
+            start = GuestOffset(start + len(head))
+            self._list(GuestRange(extent.guest.start, start), extent, error, "salvaged", loaded)
         rest = GuestRange(start, extent.guest.end)
         if self._on_error is OnError.PATTERN:
+            written = "pattern"
             loaded.pieces.append((int(start), (PATTERN * (-(-rest.size // len(PATTERN))))[: rest.size]))
-        written = "pattern" if self._on_error is OnError.PATTERN else "zeros"
-        loaded.troubles.append(Trouble(rest, extent.host, extent.layer, "unreadable", reason, written))
+        self._list(rest, extent, error, written, loaded)
+
+    @staticmethod
+    def _list(guest: GuestRange, extent: Extent, error: Qcow2InspectError, written: str, loaded: Loaded) -> None:
+        if guest:
+            trouble = Trouble(guest, extent.host, extent.layer, "unreadable", error.what, written)
+            loaded.troubles.append(trouble)
 
     def _salvaged(self, extent: Extent) -> bytes:
         """What the stream of a broken compressed cluster gives before it breaks, from the start of the extent."""

@@ -28,7 +28,7 @@ COPY = 8 << 20
 _ZEROS = 64 << 20
 _MOST_EXTENTS = 256
 _FIRST_WINDOW = 1 << 30
-_SMALLEST_WINDOW = 1 << 20
+_LARGEST_GRAIN = 1 << 26
 _PATIENCE = 0.03
 
 
@@ -57,17 +57,32 @@ def extents_of(view: View, within: GuestRange, progress: Progress) -> Iterator[E
     Raises:
         Cancelled: the user asked to stop.
     """
-    at, size = int(within.start), _FIRST_WINDOW
+    grain = _grain(view)
+    at, size = int(within.start), max(_FIRST_WINDOW, grain)
     while at < within.end:
         progress.advance(0)
-        end = min(at + size, int(within.end))
+        end = min((at + size) // grain * grain, int(within.end))
         began = time.monotonic()
-        yield from _window(view, GuestRange(GuestOffset(at), GuestOffset(end)))
+        yield from _window(view, GuestRange(GuestOffset(at), GuestOffset(end)), grain)
         at = end
-        size = size * 2 if time.monotonic() - began < _PATIENCE else max(_SMALLEST_WINDOW, size // 2)
+        size = size * 2 if time.monotonic() - began < _PATIENCE else max(grain, size // 2)
 
 
-def _window(view: View, window: GuestRange) -> Iterator[Extent]:
+def _grain(view: View) -> int:
+    """Guest bytes of the L2 table that maps the fewest, of all layers."""
+    from qcow2inspect.image.disk import Disk
+
+    spans, below = [_LARGEST_GRAIN], view
+    while isinstance(below, Disk):
+        spans.append(below.image.geometry.l2_span)
+        behind = below.support.backing
+        if behind is None or isinstance(behind, Qcow2InspectError):
+            break
+        below = behind
+    return min(spans)
+
+
+def _window(view: View, window: GuestRange, grain: int) -> Iterator[Extent]:
     """The extents of a window; in halves if a table in it cannot be read."""
     from qcow2inspect.image.view import Extent
 
@@ -80,11 +95,11 @@ def _window(view: View, window: GuestRange) -> Iterator[Extent]:
                 done = extent.guest.end
                 yield extent
         except Qcow2InspectError as error:
-            rest = GuestRange(done, part.end)
-            if rest.size <= _SMALLEST_WINDOW:
-                yield Extent(rest, ClusterType.INVALID, error=error)
+            first, last = done // grain, -(-part.end // grain)
+            if last - first == 1:
+                yield Extent(GuestRange(done, part.end), ClusterType.INVALID, error=error)
                 continue
-            middle = GuestOffset(done + rest.size // 2)
+            middle = GuestOffset((first + last) // 2 * grain)
             waiting += [GuestRange(middle, part.end), GuestRange(done, middle)]
 
 
