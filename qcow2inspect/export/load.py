@@ -165,7 +165,7 @@ class Loader:
         runs = [extent.host for extent in batch if extent.host is not None]
         start, end = min(run.start for run in runs), max(run.end for run in runs)
         try:
-            data = memoryview(read_padded(streams.source, start, end - start))
+            data = memoryview(_read_all(streams.source, HostRange(start, end)))
         except CannotRead:
             return
         inflate, size = streams.codec.decompress, streams.cluster_size
@@ -197,7 +197,9 @@ class Loader:
             self._give_up(extent, error, loaded)
 
     def _read(self, extent: Extent) -> list[Piece]:
-        plain = self._view.plain(extent)
+        plain, streams = self._view.plain(extent), self._streams_of(extent.layer)
+        if extent.kind is ClusterType.COMPRESSED and streams is not None and extent.host is not None:
+            _read_all(streams.source, extent.host)  # a file that became shorter must not look like a broken stream
         if plain is None:
             return [(int(extent.guest.start), self._view.read_extent(extent))]
         source, host = plain

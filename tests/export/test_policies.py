@@ -87,8 +87,7 @@ def test_best_keeps_what_came_out_of_the_stream(tmp_path: Path) -> None:
     (first, kept, *_), (start, rest, *_) = ranges(listed)
     assert [one[2:] for one in ranges(listed)] == [("unreadable", "salvaged"), ("unreadable", "zeros")]
     assert (first, start, int(str(kept)) + int(str(rest))) == (CLUSTER, CLUSTER + int(str(kept)), CLUSTER)
-    sound = os.path.commonprefix([data[CLUSTER : 2 * CLUSTER], disk[CLUSTER : 2 * CLUSTER]])
-    assert len(sound) > 20_000, "a third of the stream is sound"
+    assert data[CLUSTER:][:20_000] == disk[CLUSTER:][:20_000], "a third of the stream is sound"
     assert data[:CLUSTER] + data[2 * CLUSTER :] == disk[:CLUSTER] + disk[2 * CLUSTER :]
     assert not any(data[2 * CLUSTER - int(str(rest)) : 2 * CLUSTER])
 
