@@ -133,7 +133,7 @@ journal._INTERVAL = 0.01
 steps.LOAD, steps.COPY = 1 << 18, 1 << 18
 real = pipeline.Pipeline._work
 def slow(self, step):
-    time.sleep(0.004)
+    time.sleep(0.02)
     return real(self, step)
 pipeline.Pipeline._work = slow
 from qcow2inspect.__main__ import main
@@ -158,7 +158,7 @@ def test_a_killed_export_is_continued_as_often_as_need_be(
     for _ in range(12):
         with start(evidence, out, *(["--resume"] if resume else [])) as process:
             try:
-                assert process.wait(rng.uniform(0.05, 0.5)) == 0
+                assert process.wait(rng.uniform(0.1, 0.6)) == 0
                 break
             except subprocess.TimeoutExpired:
                 process.send_signal(signal.SIGKILL)
