@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from qcow2inspect.cli.common import progress_bar, warn
 from qcow2inspect.errors import BadAddress, CannotRead, NeedsKey
-from qcow2inspect.image.gate import Follow, OpenGate
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
     from qcow2inspect.image.chain import Chain
+    from qcow2inspect.image.gate import OpenGate
     from qcow2inspect.image.view import View
 
 __all__ = [
@@ -36,7 +36,7 @@ def add_following(parser: argparse.ArgumentParser) -> None:
     """``--follow`` and ``--backing``."""
     group = parser.add_argument_group("files that the image names (backing files, external data files)")
     text = "open none of them (the default); regular files below the image's own folder; any regular file"
-    group.add_argument("--follow", choices=[follow.value for follow in Follow], default="none", help=text)
+    group.add_argument("--follow", choices=["none", "folder", "any"], default="none", help=text)
     text = "where the file that an image calls NAME lies now; may be repeated"
     group.add_argument("--backing", metavar="NAME=PATH", action="append", default=[], help=text)
 
@@ -71,6 +71,8 @@ def opened(options: argparse.Namespace) -> Iterator[Chain]:
 
 
 def _gate(options: argparse.Namespace) -> OpenGate:
+    from qcow2inspect.image.gate import Follow, OpenGate
+
     places = {}
     for text in options.backing:
         name, equals, path = text.rpartition("=")
@@ -90,7 +92,7 @@ def guest_disk(options: argparse.Namespace, chain: Chain, *, key: bool = True) -
     """
     for layer in chain.layers if options.lenient else ():
         for obstacle in getattr(layer.image, "obstacles", ()):
-            warn(f"{layer.name}: header field {obstacle.field}: {obstacle.what}; QEMU refuses the image")
+            warn(f"{layer.name}: {obstacle.place}: {obstacle.what}; QEMU refuses the image")
     if key:
         unlock(options, chain)
     snapshot = getattr(options, "snapshot", None)

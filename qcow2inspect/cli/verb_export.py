@@ -88,7 +88,7 @@ def run(options: argparse.Namespace) -> int:
     with opened(options) as chain:
         view = chosen_view(options, chain)
         size = chain.top.header.size
-        if size != view.size and options.snapshot is None and options.layer is None:
+        if size % SECTOR and view.size == size // SECTOR * SECTOR:
             warn(f"the disk size {size:,} is no multiple of {SECTOR}: its last bytes are left out, as in QEMU")
         choices = _choices(options, view)
         if options.dry_run:

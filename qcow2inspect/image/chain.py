@@ -38,12 +38,13 @@ if TYPE_CHECKING:
     from qcow2inspect.progress import Progress
     from qcow2inspect.source.protocol import Source
 
-__all__ = ["MAX_LAYERS", "AnyImage", "Chain", "Layer", "open_chain"]
+__all__ = ["MAX_LAYERS", "AnyImage", "Chain", "Identity", "Layer", "chain_of", "find_snapshot", "open_chain"]
 
 MAX_LAYERS = 64
 """Files in a chain at most."""
 
 AnyImage: TypeAlias = "Image | V1Image"
+Identity: TypeAlias = tuple[int, int] | None
 
 
 @dataclass
@@ -225,7 +226,7 @@ class Chain:
         if snapshot is not None:
             raise BadAddress(f"there is no snapshot “{snapshot}”: version 1 images have none")
         if layer.image is not None:
-            from qcow2inspect.image.v1 import V1Disk
+            from qcow2inspect.image.v1_disk import V1Disk
 
             return V1Disk(layer.image, support)
         return RawDisk(layer.source)
@@ -337,7 +338,7 @@ def _open_data_file(layer: Layer, gate: OpenGate) -> None:
             layer.data_file = error
 
 
-def _open_backing(layer: Layer, image: AnyImage, gate: OpenGate, seen: set[object], depth: int) -> Layer:
+def _open_backing(layer: Layer, image: AnyImage, gate: OpenGate, seen: set[Identity], depth: int) -> Layer:
     named = read_name(image.backing_name)
     source = gate.open(named, layer.name, "backing file")
     try:

@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from qcow2inspect.findings import Category, Evidence, Finding, Severity
+from qcow2inspect.image.address import resolve
 from qcow2inspect.units import GuestRange, HostRange, human_size
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from qcow2inspect.image.image import Image
     from qcow2inspect.survey.survey import Odd, OddEntry, Survey
 
-__all__ = ["Check", "Rule", "guest_impact", "header_evidence", "header_rule", "odd_rule", "refusal_rule", "simple_rule"]
+__all__ = [
+    "Check",
+    "Rule",
+    "Spot",
+    "evidence_at",
+    "guest_impact",
+    "header_evidence",
+    "header_rule",
+    "odd_rule",
+    "places_rule",
+    "refusal_rule",
+    "simple_rule",
+]
 
 Check: TypeAlias = "Callable[[Survey], Iterator[Finding]]"
+Spot: TypeAlias = tuple[str | HostRange, str]
+"""A place, as an address or as host bytes without one, and what is observed there."""
 
 _SHOWN = 32
 
@@ -116,19 +132,68 @@ def header_rule(
     return Rule(code, severity, category, spec, False, (sys.modules[module].__doc__ or "").strip(), check)
 
 
-def refusal_rule(module: str, code: str, severity: Severity, *, spec: str = "Header") -> Rule:
-    """A rule for one of the conditions for which QEMU refuses an image (:mod:`qcow2inspect.image.guard`)."""
+def places_rule(
+    module: str,
+    code: str,
+    severity: Severity,
+    category: Category,
+    *,
+    find: Callable[[Survey], Iterable[Spot]],
+    spec: str,
+    needs_tables: bool = False,
+) -> Rule:
+    """A rule about any number of places; all of them are one finding.
+
+    Args:
+        module: name of the rule's module, for its docstring.
+        code: see :class:`Rule`.
+        severity: see :class:`Rule`.
+        category: see :class:`Rule`.
+        find: gives each place, as an address or as host bytes without one, and what is observed there.
+        spec: see :class:`Rule`.
+        needs_tables: see :class:`Rule`.
+    """
 
     def check(survey: Survey) -> Iterator[Finding]:
+        spots = iter(find(survey))
+        first = list(itertools.islice(spots, _SHOWN))
+        if first:
+            count = len(first) + sum(1 for _ in spots)
+            more = f"; and {count - 1:,} more of this kind" if count > 1 else ""
+            evidence = tuple(evidence_at(survey, place) for place, _ in first)
+            yield Finding(code, severity, category, first[0][1] + more, evidence, (), count)
+
+    return Rule(code, severity, category, spec, needs_tables, (sys.modules[module].__doc__ or "").strip(), check)
+
+
+def evidence_at(survey: Survey, place: str | HostRange) -> Evidence:
+    """The bytes at an address, or host bytes that no structure names; of long ones the first 8 are shown.
+
+    Raises:
+        BadAddress: the address leads nowhere.
+    """
+    if isinstance(place, str):
+        node = resolve(survey.tree, place).node
+        where, path, shown = node.where, node.path, node.shown
+    else:
+        where, path, shown = place, str(place.start), ""
+    raw = int.from_bytes(survey.image.read(where.start, min(8, where.size)), "big")
+    return Evidence(where, path, raw, shown)
+
+
+def refusal_rule(
+    module: str, code: str, severity: Severity, *, spec: str = "Header", category: Category | None = None
+) -> Rule:
+    """A rule for one of the conditions for which QEMU refuses an image (:mod:`qcow2inspect.image.guard`)."""
+
+    def find(survey: Survey) -> Iterator[Spot]:
         for obstacle in survey.image.obstacles:
             if obstacle.code == code:
                 effect = "guest data cannot be read" if obstacle.blocks_reading else "guest data can still be read"
-                message = f"{obstacle.what}; QEMU refuses the image, {effect}"
-                evidence = header_evidence(survey.image, obstacle.field)
-                yield Finding(code, severity, Category.CORRUPTION, message, (evidence,))
+                place = obstacle.where or obstacle.path or f"hdr.{obstacle.field}"
+                yield place, f"{obstacle.what}; QEMU refuses the image, {effect}"
 
-    explanation = (sys.modules[module].__doc__ or "").strip()
-    return Rule(code, severity, Category.CORRUPTION, spec, False, explanation, check)
+    return places_rule(module, code, severity, category or Category.CORRUPTION, find=find, spec=spec)
 
 
 def odd_rule(

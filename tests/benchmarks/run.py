@@ -148,6 +148,48 @@ def bench_screen(folder: Path, runs: int) -> Iterator[Row]:
         yield Row(f"memory of the interface, {size}iB disk", f"{keys.rss >> 20} MiB", "-", "-", "< 150 MB")
 
 
+def bench_random(folder: Path, runs: int) -> Iterator[Row]:
+    """Random reads of 4 KiB beside other readers, which are installed into an environment of their own."""
+    mebibytes, count = (128, 2000) if runs < 5 else (1024, 10000)
+    subprocess.run([sys.executable, "-m", "venv", str(folder / "venv")], check=True)
+    others = str(folder / "venv" / "bin" / "python")
+    wanted = ["libqcow-python", "dissect.hypervisor"]
+    subprocess.run([others, "-m", "pip", "install", "-q", *wanted], check=True, stderr=subprocess.DEVNULL)
+    plain = plain_image(folder / "plain.qcow2", mebibytes)
+    packed = folder / "packed.qcow2"
+    subprocess.run(["qemu-img", "convert", "-c", "-O", "qcow2", str(text_disk(folder, 64)), str(packed)], check=True)
+    for image in (plain, packed):
+        ours, digest = _random(sys.executable, "ours", image, count, runs)
+        for name in ("pyqcow", "dissect"):
+            theirs, other = _random(others, name, image, count, runs)
+            remark = "" if other == digest else ", other bytes!"
+            what = f"{count} random reads of 4 KiB, {image.stem}"
+            yield Row(what, f"{ours:.2f} s", f"{name} {theirs:.2f} s{remark}", f"{ours / theirs:.2f}", "<= 1.0")
+
+
+def _random(python: str, name: str, image: Path, count: int, runs: int) -> tuple[float, str]:
+    script = str(Path(__file__).with_name("random_reads.py"))
+    found = []
+    for _ in range(max(1, runs // 2)):
+        done = subprocess.run(
+            [python, script, name, str(image), str(count)], env=ENV, check=True, capture_output=True, text=True
+        )
+        found.append(done.stdout.split())
+    return statistics.median(float(seconds) for seconds, _ in found), found[0][1]
+
+
+def text_disk(folder: Path, mebibytes: int) -> Path:
+    """A raw disk that compresses to about a third."""
+    raw = folder / "text.source"
+    chance = random.Random(5)
+    words = [chance.randbytes(chance.randrange(3, 12)) for _ in range(3000)]
+    with raw.open("wb") as file:
+        while file.tell() < mebibytes << 20:
+            file.write(b"".join(chance.choices(words, k=20000)))
+        file.truncate(mebibytes << 20)
+    return raw
+
+
 def table(rows: list[Row]) -> str:
     """The rows as a Markdown table."""
     lines = ["| what | ours | compared with | ratio | goal |", "|---|---|---|---|---|"]
