@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from qcow2inspect.codec import codec_for
 from qcow2inspect.errors import BadStream, CannotRead, Qcow2InspectError
 from qcow2inspect.export.choices import OnError, Sparse
+from qcow2inspect.export.stored import StoredRanges
 from qcow2inspect.format.geometry import SECTOR
 from qcow2inspect.format.mapping import ClusterType
 from qcow2inspect.progress import Cancelled
@@ -95,6 +96,9 @@ class Loader:
         on_error: what to do about what cannot be read.
         sparse: which zeros are left out of the pieces.
         stop: set when nobody wants the bytes any more.
+
+    Attributes:
+        stored: what the files store; the rest is holes.
     """
 
     def __init__(self, view: View, on_error: OnError, sparse: Sparse, stop: threading.Event) -> None:
@@ -103,6 +107,7 @@ class Loader:
         self._sparse = sparse
         self._stop = stop
         self._streams: dict[int, _Streams | None] = {}
+        self.stored = StoredRanges()
 
     def load(self, extents: Sequence[Extent]) -> Loaded:
         """The bytes of extents that follow each other.
@@ -204,7 +209,7 @@ class Loader:
             return [(int(extent.guest.start), self._view.read_extent(extent))]
         source, host = plain
         shift = extent.guest.start - host.start
-        return [(part.start + shift, _read_all(source, part)) for part in source.data_ranges(host)]
+        return [(part.start + shift, _read_all(source, part)) for part in self.stored.within(source, host)]
 
     def _load_in_halves(self, extent: Extent, error: CannotRead, loaded: Loaded) -> None:
         """Part the bytes that a failing medium still gives from those it does not, down to the sector."""

@@ -113,7 +113,7 @@ class Pipeline:
         if host is None or not isinstance(source, FileSource):
             return False
         shift, written = extent.guest.start - self._origin - host.start, 0
-        for part in source.data_ranges(host):
+        for part in self._loader.stored.within(source, host):
             at = int(part.start)
             while at < part.end:
                 if self._stop.is_set():
