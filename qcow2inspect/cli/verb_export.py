@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from qcow2inspect.cli.common import add_image, progress_bar, warn
 from qcow2inspect.cli.opening import add_data, add_states, chosen_view, opened
 from qcow2inspect.export.raw import export_raw
-from qcow2inspect.format.geometry import SECTOR
 from qcow2inspect.layout.structure import visible
 from qcow2inspect.units import exact_size, human_size
 

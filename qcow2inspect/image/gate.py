@@ -6,7 +6,6 @@ Nothing that stands in an image is opened by itself. Whatever is allowed, only r
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 from dataclasses import dataclass, field
@@ -71,6 +70,8 @@ def read_name(name: bytes) -> NamedFile:
 def _read_json(text: str, shown: str) -> NamedFile:
     def not_plain(why: str) -> NamedFile:
         return NamedFile(shown, None, plain=False, why_not=why)
+
+    import json  # few images have such a name: start-up does not pay for it
 
     try:
         options = json.loads(text) if len(text) <= _LONGEST else None

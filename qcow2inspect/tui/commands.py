@@ -25,7 +25,8 @@ class Command:
         title: two or three words for footer and palette.
         help: one sentence.
         group: heading in the help.
-        scope: where the keys work: ``app``, ``overview``, ``explore``, ``hex``, ``list``, ``tree``, ``task``.
+        scope: where the keys work: ``app``, a screen (``overview``, ``explore``, ``guest``, ...), a pane (``hex``,
+            ``list``, ``tree``, ``findings``).
         action: Textual action of the widget that owns the scope.
         weight: place in the footer, heaviest first; 0 keeps it out.
         shown: how the keys are written; made from ``keys`` if empty.
@@ -121,6 +122,68 @@ COMMANDS: tuple[Command, ...] = (
         "mode('explore')",
         71,
     ),
+    Command(
+        "guest",
+        ("5",),
+        "Guest",
+        "The disk as the guest sees it, and where each byte comes from",
+        "Screens",
+        "app",
+        "mode('guest')",
+        68,
+    ),
+    Command(
+        "guest.entry",
+        ("enter",),
+        "entry",
+        "Go to the L1 or L2 entry that maps the byte under the cursor",
+        "Travel",
+        "guest",
+        "follow",
+        95,
+    ),
+    Command(
+        "guest.swap",
+        ("s",),
+        "host view",
+        "Go to the host bytes of the guest byte under the cursor",
+        "Travel",
+        "guest",
+        "swap",
+        86,
+    ),
+    Command("guest.pane", ("tab",), "pane", "Go to the other pane", "Screens", "guest", "next_pane", 30),
+    Command(
+        "swap",
+        ("s",),
+        "guest view",
+        "Go to the guest bytes that the host bytes under the cursor hold or map",
+        "Travel",
+        "explore",
+        "swap",
+        86,
+    ),
+    Command(
+        "states",
+        ("S",),
+        "snapshot or layer",
+        "Choose which bytes to look at: active state, snapshot, VM state, one file of the chain",
+        "Travel",
+        "app",
+        "states",
+        62,
+    ),
+    Command(
+        "open_files",
+        ("o",),
+        "open files",
+        "See which files the image names, and open them where that is allowed",
+        "Act",
+        "app",
+        "open_files",
+        45,
+    ),
+    Command("passphrase", ("p",), "passphrase", "Unlock encrypted guest data", "Act", "app", "passphrase", 44),
     Command("pane", ("tab",), "pane", "Go to the next pane", "Screens", "explore", "next_pane", 60),
     Command(
         "pane.previous",

@@ -25,6 +25,7 @@ __all__ = ["HelpDialog", "HelpText"]
 _WHERE = {
     "overview": "in Overview",
     "explore": "in Explore",
+    "guest": "in Guest",
     "hex": "in the bytes",
     "list": "in lists and texts",
     "tree": "in the structure",
