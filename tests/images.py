@@ -225,10 +225,10 @@ def qemu_json(*arguments: str | Path) -> Any:
     return json.loads(qemu_img(*arguments, "--output=json"))
 
 
-def qemu_io(path: Path, *commands: str) -> None:
-    """Let ``qemu-io`` write into an image; it must succeed."""
+def qemu_io(path: Path | str, *commands: str, how: tuple[str, ...] = ("-f", "qcow2")) -> None:
+    """Let ``qemu-io`` write into an image, opened as ``how`` says; it must succeed."""
     asked = [word for command in commands for word in ("-c", command)]
-    ran = run_qemu("qemu-io", "-f", "qcow2", *asked, path)
+    ran = run_qemu("qemu-io", *how, *asked, path)
     assert ran.code == 0, f"qemu-io {commands}: exit {ran.code}: {ran.error}{ran.out}"
     assert "failed" not in ran.out, ran.out
 

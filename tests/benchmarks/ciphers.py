@@ -30,10 +30,9 @@ def each(make: Callable[[bytes], Any]) -> Callable[[], bytes]:
     """One call of the library for each sector."""
 
     def run() -> bytes:
-        view, parts = memoryview(DATA), []
-        for at in range(0, len(DATA), 512):
-            parts.append(make((at // 512).to_bytes(16, "little")).decryptor().update(view[at : at + 512]))
-        return b"".join(parts)
+        view = memoryview(DATA)
+        contexts = ((at, make((at // 512).to_bytes(16, "little")).decryptor()) for at in range(0, len(DATA), 512))
+        return b"".join(context.update(view[at : at + 512]) for at, context in contexts)
 
     return run
 

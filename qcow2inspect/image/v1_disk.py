@@ -1,0 +1,293 @@
+"""The guest disk of a version 1 image: from guest offset to bytes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from qcow2inspect.codec.deflate import Deflate
+from qcow2inspect.errors import BadStream, Damaged, NeedsFile, NeedsKey, Qcow2InspectError
+from qcow2inspect.format.geometry import SECTOR
+from qcow2inspect.format.mapping import ClusterType
+from qcow2inspect.format.v1 import HeaderV1, L1EntryV1, L2EntryV1, compressed_descriptor_v1
+from qcow2inspect.image.cache import Cache
+from qcow2inspect.image.v1 import LAST_OFFSET_V1
+from qcow2inspect.image.view import Extent
+from qcow2inspect.layout.structure import printable
+from qcow2inspect.units import GuestOffset, GuestRange, HostOffset, HostRange
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from qcow2inspect.cipher.protocol import Cipher
+    from qcow2inspect.image.table import Table
+    from qcow2inspect.image.v1 import V1Image
+    from qcow2inspect.image.view import View
+    from qcow2inspect.source.protocol import Source
+
+__all__ = ["V1Disk"]
+
+_OFFSET = L2EntryV1.host_cluster_offset.mask
+_L1_CHUNK = 1 << 16
+_INFLATED_KEPT = 1 << 22
+
+
+class V1Disk:
+    """The guest disk of a version 1 image.
+
+    A view (:class:`~qcow2inspect.image.view.View`) of ``size`` guest bytes: the header's size, rounded down to whole
+    sectors as QEMU does it.
+
+    Args:
+        image: the image.
+        cipher: decrypts guest data; without one, encrypted clusters cannot be read.
+        backing: what lies under the image; without one, what an overlay does not hold cannot be read.
+
+    Raises:
+        Damaged: QEMU refuses the image for its header.
+    """
+
+    def __init__(self, image: V1Image, *, cipher: Cipher | None = None, backing: View | None = None) -> None:
+        for obstacle in image.obstacles:
+            raise Damaged(
+                f"{image.name}: header field {obstacle.field} (offset {HeaderV1.row(obstacle.field).at:#x}): "
+                f"{obstacle.what}",
+                why="QEMU refuses the whole image for this",
+                hint="“qcow2inspect header IMAGE” shows the fields",
+            )
+        self.image = image
+        self.name = f"{image.name} (active disk)"
+        self.size = image.header.size // SECTOR * SECTOR
+        self._cluster = image.cluster_size
+        self._descriptor = compressed_descriptor_v1(image.header.cluster_bits)
+        self._cipher = cipher if image.is_encrypted else None
+        self._backing = backing
+        self._codec = Deflate()
+        self._inflated: Cache[bytes] = Cache(_INFLATED_KEPT // self._cluster, self._inflate)
+        self._needs_key = _key_error(image) if image.is_encrypted and cipher is None else None
+        self._needs_backing = _backing_error(image) if image.backing_name and backing is None else None
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """The image file, then those of the backing file."""
+        return (self.image.source, *(self._backing.sources if self._backing else ()))
+
+    # -- extents ----------------------------------------------------------------------------------------------
+
+    def lookup(self, guest: GuestOffset) -> Extent:
+        """The extent around ``guest``: its cluster, or the part of it that has one origin.
+
+        Raises:
+            IndexError: ``guest`` is not on the disk.
+        """
+        if not 0 <= guest < self.size:
+            raise IndexError(guest)
+        cluster = GuestRange.at(guest - guest % self._cluster, self._cluster)
+        return next(extent for extent in self.extents(cluster) if guest in extent.guest)
+
+    def extents(self, within: GuestRange | None = None) -> Iterator[Extent]:
+        """The extents that cover ``within`` (the whole disk by default), in order."""
+        part = within.clip(0, self.size) if within else GuestRange.at(0, self.size)
+        for own in _join(self._pieces(part)):
+            extent = _cut(own, own.guest.clip(part.start, part.end))
+            if extent.kind is ClusterType.UNALLOCATED and self._backing is not None:
+                yield from self._from_backing(extent, self._backing)
+            else:
+                yield extent
+
+    def _from_backing(self, extent: Extent, backing: View) -> Iterator[Extent]:
+        """What the backing file has for an unallocated extent; nothing past its end."""
+        inside = extent.guest.clip(0, max(int(extent.guest.start), backing.size))
+        for below in backing.extents(inside) if inside else ():
+            yield replace(below, layer=below.layer + 1)
+        rest = GuestRange(inside.end, extent.guest.end)
+        if rest:
+            yield replace(extent, guest=rest)
+
+    def _pieces(self, part: GuestRange) -> Iterator[Extent]:
+        """Extents of this image that cover ``part`` and the rest of the clusters and tables it touches."""
+        import numpy as np
+
+        if not part:
+            return
+        l1, span = self.image.l1, self.image.l2_span
+        start, stop = part.start // span, (part.end - 1) // span + 1
+        stored = min(max(start, -(-max(0, self.image.end - l1.at) // l1.stride)), stop)
+        for first in range(start, stored, _L1_CHUNK):
+            column = l1.column(first, min(first + _L1_CHUNK, stored))
+            done = 0
+            for index in np.flatnonzero(column).tolist():
+                yield from self._unused(first + done, first + index)
+                yield from self._span(first + index, L1EntryV1(int(column[index])), part)
+                done = index + 1
+            yield from self._unused(first + done, first + len(column))
+        yield from self._unused(stored, stop, past_end=True)
+
+    def _unused(self, start: int, stop: int, *, past_end: bool = False) -> Iterator[Extent]:
+        """L1 entries ``[start, stop)`` without an L2 table."""
+        span = self.image.l2_span
+        if stop > start:
+            yield self._unallocated(GuestRange.at(start * span, (stop - start) * span), past_end=past_end)
+
+    def _unallocated(self, guest: GuestRange, *, past_end: bool = False) -> Extent:
+        return Extent(guest, ClusterType.UNALLOCATED, error=self._needs_backing, past_end=past_end)
+
+    def _span(self, l1_index: int, entry: L1EntryV1[int], part: GuestRange) -> Iterator[Extent]:
+        """What one L2 table maps, as far as ``part`` touches it."""
+        span, at = self.image.l2_span, entry.l2_table_offset
+        guest = GuestRange.at(l1_index * span, span)
+        if at + self.image.l2_entries * 8 > LAST_OFFSET_V1:
+            what = f"guest {guest}: L1[{l1_index}] points to {at}, beyond any possible file"
+            why = "the L2 table that maps these bytes cannot be found"
+            yield Extent(guest, ClusterType.INVALID, error=Damaged(what, why=why))
+        elif at >= self.image.end:
+            yield self._unallocated(guest, past_end=True)
+        else:
+            inside = guest.clip(part.start, part.end)
+            first = (inside.start - guest.start) // self._cluster
+            last = (inside.end - guest.start - 1) // self._cluster + 1
+            yield from self._runs(self.image.l2_table(at), guest.start + first * self._cluster, first, last)
+
+    def _runs(self, table: Table[L2EntryV1[int]], guest: int, first: int, last: int) -> Iterator[Extent]:
+        """Extents of entries ``[first, last)`` of a table, joined where they go on; ``guest`` is where they start."""
+        import numpy as np
+
+        raw = table.column(first, last)
+        compressed = L2EntryV1(raw).compressed
+        steps = np.arange(len(raw), dtype=np.uint64) * np.uint64(self._cluster)
+        base = np.where(raw == 0, np.uint64(0), raw - steps)  # equal along a run, and for all unallocated clusters
+        breaks = (base[1:] != base[:-1]) | compressed[1:] | compressed[:-1] | ((raw[1:] == 0) != (raw[:-1] == 0))
+        breaks |= (raw[1:] >= np.uint64(self.image.end)) != (raw[:-1] >= np.uint64(self.image.end))
+        starts = [0, *(np.flatnonzero(breaks) + 1).tolist()]
+        for start, stop in zip(starts, [*starts[1:], len(raw)], strict=True):
+            part = GuestRange.at(guest + start * self._cluster, (stop - start) * self._cluster)
+            yield self._extent(part, int(raw[start]))
+
+    def _extent(self, guest: GuestRange, raw: int) -> Extent:
+        """A run of equal entries that starts with the entry ``raw``."""
+        entry = L2EntryV1(raw)
+        if not raw:
+            return self._unallocated(guest)
+        if entry.compressed:
+            return Extent(guest, ClusterType.COMPRESSED, self._descriptor(raw).run())
+        where = HostRange.at(entry.host_cluster_offset, guest.size)
+        error: Qcow2InspectError | None = self._needs_key
+        if where.start % SECTOR or where.end > LAST_OFFSET_V1:
+            trouble = "no multiple of 512" if where.start % SECTOR else "beyond any possible file"
+            error = Damaged(
+                f"guest {guest}: the L2 entry points to host {where.start}, {trouble}",
+                why="QEMU refuses to read these bytes",
+            )
+        return Extent(guest, ClusterType.NORMAL, where, error=error, past_end=where.start >= self.image.end)
+
+    # -- bytes ------------------------------------------------------------------------------------------------
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """``size`` guest bytes from ``offset`` on; fewer only at the end of the disk.
+
+        Raises:
+            CannotRead, Damaged, NeedsFile, NeedsKey: a part of the range cannot be read; the error names it.
+        """
+        if offset < 0 or size < 0:
+            raise ValueError(f"cannot read {size} bytes at {offset}")
+        part = GuestRange.at(offset, size).clip(0, self.size)
+        return b"".join(map(self.read_extent, self.extents(part))) if part else b""
+
+    def read_extent(self, extent: Extent) -> bytes:
+        """The bytes of an extent of this disk.
+
+        Raises:
+            CannotRead, Damaged, NeedsFile, NeedsKey: they cannot be read.
+        """
+        if extent.error is not None:
+            raise extent.error
+        if extent.layer and self._backing is not None:
+            return self._backing.read_extent(replace(extent, layer=extent.layer - 1))
+        if extent.kind is ClusterType.COMPRESSED:
+            inside = extent.guest.start % self._cluster
+            return self._inflated[extent.guest.start - inside][inside : inside + extent.guest.size]
+        if extent.host is None or extent.past_end:
+            return bytes(extent.guest.size)
+        if self._cipher is None:
+            return self.image.read(extent.host.start, extent.guest.size)
+        return self._deciphered(self._cipher, extent.guest, extent.host.start)
+
+    def _deciphered(self, cipher: Cipher, guest: GuestRange, host: HostOffset) -> bytes:
+        """Guest bytes out of whole sectors; a sector's number counts guest sectors."""
+        before = guest.start % SECTOR
+        size = -(-(before + guest.size) // SECTOR) * SECTOR
+        data = self.image.read(host - before, size)
+        return cipher.decrypt(data, (guest.start - before) // SECTOR)[before : before + guest.size]
+
+    def plain(self, extent: Extent) -> tuple[Source, HostRange] | None:
+        """Where the bytes of a normal extent lie as they are; None for every other one, and for encrypted ones."""
+        if extent.layer and self._backing is not None:
+            return self._backing.plain(replace(extent, layer=extent.layer - 1))
+        if extent.error is not None or extent.kind is not ClusterType.NORMAL or extent.host is None:
+            return None
+        return None if self._cipher else (self.image.source, extent.host)
+
+    def _inflate(self, guest: int) -> bytes:
+        """The whole guest cluster at ``guest``, which is compressed."""
+        l1_index, inside = divmod(guest, self.image.l2_span)
+        l2_index = inside // self._cluster
+        raw = self.image.l2_table(self.image.l1[l1_index].l2_table_offset)[l2_index].raw
+        run = self._descriptor(raw).run()
+        try:
+            return self._codec.decompress(self.image.read(run.start, run.size), self._cluster)
+        except BadStream as error:
+            raise BadStream(
+                f"guest {GuestRange.at(guest, self._cluster)}: the compressed cluster at host {run} "
+                f"(L1[{l1_index}].L2[{l2_index}]) cannot be inflated: {error.what}",
+                why="its bytes are lost unless another copy exists",
+            ) from error
+
+
+def _cut(extent: Extent, guest: GuestRange) -> Extent:
+    """The part of an extent that covers ``guest``; a compressed run belongs to all of its cluster."""
+    host = extent.host
+    if host is not None and extent.kind is not ClusterType.COMPRESSED:
+        host = HostRange.at(host.start + (guest.start - extent.guest.start), guest.size)
+    return replace(extent, guest=guest, host=host)
+
+
+def _join(pieces: Iterator[Extent]) -> Iterator[Extent]:
+    """Neighbours that say the same of bytes that go on, as one."""
+    last: Extent | None = None
+    for piece in pieces:
+        if last is None:
+            last = piece
+        elif _goes_on(last, piece):
+            host = HostRange(last.host.start, piece.host.end) if last.host and piece.host else None
+            last = replace(last, guest=GuestRange(last.guest.start, piece.guest.end), host=host)
+        else:
+            yield last
+            last = piece
+    if last is not None:
+        yield last
+
+
+def _goes_on(last: Extent, new: Extent) -> bool:
+    if (last.kind, last.past_end) != (new.kind, new.past_end) or last.error is not new.error:
+        return False
+    if new.kind is ClusterType.UNALLOCATED:
+        return True
+    return new.kind is ClusterType.NORMAL and bool(last.host and new.host and last.host.end == new.host.start)
+
+
+def _backing_error(image: V1Image) -> NeedsFile:
+    name = printable(image.backing_name)
+    return NeedsFile(
+        f"{image.name}: the image is an overlay: what it does not hold lies in its backing file “{name}”, "
+        "which is not opened",
+        why="zeros in its place would be wrong",
+        hint=f"with “{name}” in place, “qemu-img convert -O raw” writes the whole disk",
+    )
+
+
+def _key_error(image: V1Image) -> NeedsKey:
+    return NeedsKey(
+        f"{image.name}: guest data is encrypted (AES) and no key is given",
+        why="the bytes without the key would be noise",
+        hint="give the passphrase",
+    )
