@@ -56,6 +56,7 @@ class InspectApp(BaseApp):
     def __init__(self, session: Session, look: Look | None = None, *, passphrase: bytes | None = None) -> None:
         super().__init__(look)
         self.session = session
+        self._begun = False
         self._passphrase = passphrase
         self.news: Signal[Message] = Signal(self, "news")
         self.add_mode("overview", lambda: OverviewScreen(session, self.look))
@@ -76,6 +77,12 @@ class InspectApp(BaseApp):
         if self.session.gate is not None or self._passphrase is not None:
             self._open_behind()
         self.set_interval(_LOOK_AGAIN, self._look_again)
+        self._begun = True
+
+    @property
+    def busy(self) -> bool:
+        """True while something is done in the background, or has not begun."""
+        return not self._begun or any(not worker.is_finished for worker in self.workers)
 
     # -- tasks ------------------------------------------------------------------------------------------------
 

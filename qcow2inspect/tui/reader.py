@@ -39,7 +39,7 @@ class Chunk:
     Attributes:
         start: guest offset of the first.
         data: the bytes; zeros stand where they cannot be read, and the piece there says so.
-        pieces: where they come from: extents without gaps.
+        pieces: where they come from: extents without gaps; the first and the last may reach further.
     """
 
     start: int
@@ -59,7 +59,7 @@ def read_chunk(view: View, start: int, size: int = CHUNK) -> Chunk:
         piece, read = _piece(view, at, end)
         data += read
         pieces.append(piece)
-        at = int(piece.guest.end)
+        at += len(read)
     return Chunk(start, data, tuple(pieces))
 
 
@@ -67,14 +67,14 @@ def _piece(view: View, at: int, end: int) -> tuple[Extent, bytes]:
     extent = Extent(GuestRange.at(at, end - at), ClusterType.INVALID)
     try:
         extent = view.lookup(GuestOffset(at))
-        extent = extent.cut(GuestRange(GuestOffset(at), GuestOffset(min(end, extent.guest.end))))
-        data = view.read_extent(extent)
-        if len(data) == extent.guest.size:
+        part = GuestRange(GuestOffset(at), GuestOffset(min(end, extent.guest.end)))
+        data = view.read_extent(extent.cut(part))
+        if len(data) == part.size:
             return extent, data
-        error: Qcow2InspectError = CannotRead(f"guest {extent.guest}: the file became shorter while it was read")
+        error: Qcow2InspectError = CannotRead(f"guest {part}: the file became shorter while it was read")
     except Qcow2InspectError as caught:
         error = caught
-    return replace(extent, error=error), bytes(extent.guest.size)
+    return replace(extent, error=error), bytes(min(end, extent.guest.end) - at)
 
 
 class GuestReader:

@@ -101,7 +101,7 @@ def facts(session: Session, guest: GuestOffset, extent: Extent) -> Iterator[tupl
     label = "file" if stored else "asked"
     yield label, f"layer {number}, {visible(layer.name)}", "text"
     yield "type", kind_words(extent), "bad" if extent.error else "warn" if extent.absent or extent.past_end else "text"
-    yield "guest", f"{extent.guest.start}‥{extent.guest.end - 1:#x}  {human_size(extent.guest.size)} of a kind", "text"
+    yield "guest", f"{extent.guest.start}‥{extent.guest.end - 1:#x}  {human_size(extent.guest.size)}", "text"
     yield from _host(guest, extent, layer)
     if extent.error is not None:
         yield "why", visible(extent.error.what), "bad"
@@ -172,8 +172,11 @@ def crumbs(session: Session, guest: GuestOffset, extent: Extent | None) -> list[
 
 def readings(data: bytes) -> Iterator[tuple[str, str]]:
     """The bytes at the cursor as unsigned numbers, in the byte order of most guests and in that of the network."""
-    for size in (1, 2, 4, 8):
+    yield "u8", f"{data[0]:,}"
+    for size in (2, 4, 8):
         if len(data) >= size:
-            little, big = int.from_bytes(data[:size], "little"), int.from_bytes(data[:size], "big")
-            name = "u8" if size == 1 else f"u{size * 8}"
-            yield name, f"{little:,}" if size == 1 else f"le {little:,}  be {big:,}"
+            little = int.from_bytes(data[:size], "little")
+            yield f"le{size * 8}", f"{little:,}" if size < 8 else f"{little:,}  {little:#x}"
+    for size in (2, 4, 8):
+        if len(data) >= size:
+            yield f"be{size * 8}", f"{int.from_bytes(data[:size], 'big'):,}"

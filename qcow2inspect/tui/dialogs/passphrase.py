@@ -60,8 +60,10 @@ class Secret(Widget, can_focus=True):
         self.action_clear()
         return typed.encode("utf-8", "surrogateescape")
 
-    def __bool__(self) -> bool:
-        return bool(self._typed)
+    @property
+    def is_empty(self) -> bool:
+        """True if nothing is typed."""
+        return not self._typed
 
     def action_rub_out(self) -> None:
         """The last character is wrong."""
@@ -148,7 +150,7 @@ class PassphraseDialog(Dialog[None]):
 
     def action_start(self) -> None:
         """Try it."""
-        if self._progress is None and self.secret:
+        if self._progress is None and not self.secret.is_empty:
             self._progress = tasks.TaskProgress("unlock", self.post_message)
             self.outcome.show(("more", "trying the passphrase", "dim"))
             self._keys("Esc cancel")

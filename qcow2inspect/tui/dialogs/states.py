@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["StatesDialog"]
 
 _TEXT = 72
-_WIDTHS = (4, 26, 21, 12, 12)
+_WIDTHS = (4, 22, 21, 12, 12)
 _HEADS = ("id", "name", "date", "disk size", "VM state")
 
 

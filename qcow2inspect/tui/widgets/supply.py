@@ -96,10 +96,10 @@ class SupplyPane(TextPane):
 
     def _entry(self, place: Place, width: int) -> Iterator[Line]:
         node = place.node
-        yield from self.row(node.path.rpartition(".")[2] or node.path, f"at {place.offset}", width)
         size = min(8, node.where.size)
         raw = int.from_bytes(self.session.image.read(place.offset, size), "big")
-        yield from self.row("", f"{raw:#0{2 + 2 * size}x}", width, "dim")
+        words = f"{raw:#0{2 + 2 * size}x} at {place.offset}"
+        yield from self.row(node.path.rpartition(".")[2] or node.path, words, width, "dim", label_role="text")
         role = node.state if self.look.glyphs.has(node.state) else "text"
         yield from self.row("", describe.shown(node), width, role, sign=self.look.glyphs[role].strip())
 
