@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from qcow2inspect.image.chain import Chain
     from qcow2inspect.layout.node import Node
     from qcow2inspect.tui.location import Location
+    from qcow2inspect.tui.tasks import Order
     from qcow2inspect.units import GuestOffset, HostOffset
 
 __all__ = [
@@ -213,9 +214,9 @@ class Unlocked(Message):
 class Preflighted(Message):
     """The checks before an export are done."""
 
-    def __init__(self, target: str, result: Preflight) -> None:
+    def __init__(self, order: Order, result: Preflight) -> None:
         super().__init__()
-        self.target = target
+        self.order = order
         self.result = result
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from qcow2inspect.errors import Qcow2InspectError
 from qcow2inspect.progress import Cancelled
-from qcow2inspect.tui.location import Location
+from qcow2inspect.tui.location import GuestState, Location
 from qcow2inspect.tui.messages import (
     Exported,
     Followed,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from qcow2inspect.image.view import View
 
 __all__ = [
+    "Order",
     "TaskProgress",
     "export",
     "find_guest",
@@ -166,30 +168,51 @@ def look_up(tree: Tree, text: str, post: Callable[[Message], object]) -> None:
         post(Resolved(text, None, str(error)))
 
 
-def preflight(
-    image: Image, target: str, *, force: bool, sparse: bool, progress: TaskProgress, post: Callable[[Message], object]
-) -> None:
-    """Check whether the raw disk could be written to ``target``."""
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What shall be exported, and how.
+
+    Attributes:
+        state: which bytes of the guest.
+        target: path of the raw file.
+        sparse: leave holes where there are zeros.
+        force: replace an existing file.
+        absent_as_zero: zeros in place of data whose file is not there.
+        lenient: read on where QEMU refuses the image for what guest data does not depend on.
+    """
+
+    state: GuestState
+    target: str
+    sparse: bool = True
+    force: bool = False
+    absent_as_zero: bool = False
+    lenient: bool = False
+
+    def view(self, chain: Chain) -> View:
+        """The bytes."""
+        return self.state.view(chain, absent_as_zero=self.absent_as_zero, lenient=self.lenient)
+
+
+def preflight(chain: Chain, order: Order, progress: TaskProgress, post: Callable[[Message], object]) -> None:
+    """Check whether an order could be carried out."""
 
     def work() -> Message:
         from qcow2inspect.export import raw
 
-        disk = image.active_disk()
-        return Preflighted(target, raw.preflight(disk, target, force=force, sparse=sparse, progress=progress))
+        how = {"force": order.force, "sparse": order.sparse}
+        return Preflighted(order, raw.preflight(order.view(chain), order.target, **how, progress=progress))
 
     _guarded("preflight", post, work)
 
 
-def export(
-    image: Image, target: str, *, force: bool, sparse: bool, progress: TaskProgress, post: Callable[[Message], object]
-) -> None:
-    """Write the raw disk to ``target``."""
+def export(chain: Chain, order: Order, progress: TaskProgress, post: Callable[[Message], object]) -> None:
+    """Carry out an order."""
 
     def work() -> Message:
         from qcow2inspect.export import raw
 
-        disk = image.active_disk()
-        return Exported(raw.export_raw(disk, target, force=force, sparse=sparse, progress=progress))
+        how = {"force": order.force, "sparse": order.sparse}
+        return Exported(raw.export_raw(order.view(chain), order.target, **how, progress=progress))
 
     _guarded("export", post, work)
 
