@@ -61,6 +61,7 @@ class InspectApp(BaseApp):
         self.news: Signal[Message] = Signal(self, "news")
         self.add_mode("overview", lambda: OverviewScreen(session, self.look))
         self.add_mode("explore", self._explore)
+        self.add_mode("findings", self._findings)
         self.add_mode("guest", self._guest)
         self._survey = tasks.TaskProgress("survey", self.post_message)
         self._unlocking = tasks.TaskProgress("unlock", self.post_message)
@@ -153,6 +154,11 @@ class InspectApp(BaseApp):
         from qcow2inspect.tui.screens.explore import ExploreScreen
 
         return ExploreScreen(self.session, self.look)
+
+    def _findings(self) -> Screen[None]:
+        from qcow2inspect.tui.screens.findings import FindingsScreen
+
+        return FindingsScreen(self.session, self.look)
 
     def _guest(self) -> Screen[None]:
         from qcow2inspect.tui.screens.guest import GuestScreen

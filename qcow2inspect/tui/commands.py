@@ -49,6 +49,25 @@ def _move(name: str, keys: tuple[str, ...], text: str, scope: str, action: str, 
     return Command(f"{scope}.{name}", keys, text, text, "Move", scope, action, shown=shown, in_palette=False)
 
 
+def _walking(scope: str) -> tuple[Command, ...]:
+    """What screens with a cursor on bytes have in common."""
+
+    def command(name: str, key: str, title: str, text: str, action: str, weight: int = 0) -> Command:
+        return Command(f"{scope}.{name}", (key,), title, text, "Find", scope, action, weight)
+
+    text = "Wait for a key: f finding, e entry of another type, t change of type, c cluster, m mark"
+    return (
+        command("search", "slash", "search", "Search for text or bytes, from the cursor on", "search", 84),
+        command("search_on", "n", "next match", "Search on for the same", "search_on(1)"),
+        command("search_back", "N", "previous match", "Search backwards for the same", "search_on(-1)"),
+        command("stop", "escape", "stop", "Stop a search that runs", "stop"),
+        command("next", "right_square_bracket", "next", f"Next. {text}", "prefix(1)", 66),
+        command("previous", "left_square_bracket", "previous", f"Previous. {text}", "prefix(-1)", 28),
+        command("mark", "m", "mark", "Give this place a letter", "mark", 26),
+        command("to_mark", "apostrophe", "to mark", "Go to a place that has a letter", "to_mark", 24),
+    )
+
+
 COMMANDS: tuple[Command, ...] = (
     Command(
         "evidence",
@@ -122,6 +141,19 @@ COMMANDS: tuple[Command, ...] = (
         "mode('explore')",
         71,
     ),
+    Command(
+        "findings",
+        ("4",),
+        "Findings",
+        "All findings, the heaviest first, each with the bytes that prove it",
+        "Screens",
+        "app",
+        "mode('findings')",
+        69,
+    ),
+    Command("filter", ("f",), "filter", "Show only findings with some words", "Find", "finding-list", "filter", 84),
+    Command("filter.off", ("escape",), "all", "Show all findings again", "Find", "finding-list", "all"),
+    Command("finding.pane", ("tab",), "pane", "Go to the other pane", "Screens", "finding-list", "next_pane", 30),
     Command(
         "guest",
         ("5",),
@@ -229,6 +261,8 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command("help", ("question_mark", "f1"), "help", "All keys and what they do", "Learn", "app", "help", 99, "?"),
     Command("quit", ("q",), "quit", "Leave; a summary stays in the terminal", "Learn", "app", "leave", 98),
+    *_walking("explore"),
+    *_walking("guest"),
     # movement
     _move("up", ("up", "k"), "one row up", "list", "up"),
     _move("down", ("down", "j"), "one row down", "list", "down"),
@@ -242,8 +276,6 @@ COMMANDS: tuple[Command, ...] = (
     _move("row_end", ("end", "dollar_sign"), "end of the row", "hex", "row_end", "End $"),
     _move("first", ("ctrl+home",), "first byte of the file", "hex", "home"),
     _move("last", ("ctrl+end", "G"), "last byte of the file", "hex", "end"),
-    _move("next", ("right_square_bracket",), "next entry or field", "hex", "next_field", "]"),
-    _move("previous", ("left_square_bracket",), "previous entry or field", "hex", "previous_field", "["),
     _move("open", ("right", "l"), "open, or go to the first part", "tree", "open"),
     _move("close", ("left", "h"), "close, or go to what it is part of", "tree", "close"),
     _move("toggle", ("space",), "open or close", "tree", "switch"),
@@ -294,6 +326,8 @@ _NAMES = {
     "end": "End",
     "f1": "F1",
     "escape": "Esc",
+    "slash": "/",
+    "apostrophe": "'",
 }
 
 

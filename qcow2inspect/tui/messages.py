@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from qcow2inspect.image.chain import Chain
     from qcow2inspect.layout.node import Node
     from qcow2inspect.tui.location import Location
+    from qcow2inspect.tui.search import Pattern
     from qcow2inspect.tui.tasks import Order
     from qcow2inspect.units import GuestOffset, HostOffset
 
@@ -35,10 +36,12 @@ __all__ = [
     "KnowledgeGrew",
     "NodeChosen",
     "PathAsked",
+    "Placed",
     "Preflighted",
     "Progressed",
     "ReportWritten",
     "Resolved",
+    "Searched",
     "TaskFailed",
     "Unlocked",
 ]
@@ -70,6 +73,40 @@ class GuestFound(Message):
     def __init__(self, location: Location | None) -> None:
         super().__init__()
         self.location = location
+
+
+class Placed(Message):
+    """The next or previous place of a kind was looked for.
+
+    Attributes:
+        location: where it is; None if there is none.
+        step: 1 for the next, -1 for the previous.
+    """
+
+    def __init__(self, location: Location | None, step: int) -> None:
+        super().__init__()
+        self.location = location
+        self.step = step
+
+
+class Searched(Message):
+    """A search has ended.
+
+    Attributes:
+        pattern: what was looked for.
+        offset: where it is; None if it is nowhere.
+        step: 1 if it was looked for onwards, -1 backwards.
+        wrapped: True if it was found beyond the end, where the search began again.
+        unread: bytes that could not be searched.
+    """
+
+    def __init__(self, pattern: Pattern, offset: int | None, step: int, *, wrapped: bool, unread: int) -> None:
+        super().__init__()
+        self.pattern = pattern
+        self.offset = offset
+        self.step = step
+        self.wrapped = wrapped
+        self.unread = unread
 
 
 class NodeChosen(Message):

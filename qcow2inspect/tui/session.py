@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from qcow2inspect.image.image import Image
     from qcow2inspect.image.view import View
     from qcow2inspect.layout.node import Node
+    from qcow2inspect.progress import Progress
+    from qcow2inspect.tui.hostmap import HostMap
+    from qcow2inspect.tui.search import Pattern
     from qcow2inspect.units import HostOffset
 
 __all__ = ["Session", "first_knowledge"]
@@ -40,6 +43,8 @@ class Session:
         done: what was written during the session, for the summary on leaving.
         gate: which of the files that the image names may be opened; None for none.
         state: which bytes of the guest are looked at.
+        marks: places that the user gave a letter.
+        pattern: what was searched for last.
     """
 
     image: Image
@@ -52,8 +57,11 @@ class Session:
     done: list[str] = field(default_factory=list)
     gate: OpenGate | None = None
     state: GuestState = ACTIVE
+    marks: dict[str, Location] = field(default_factory=dict)
+    pattern: Pattern | None = None
     _chain: Chain | None = None
     _before: list[Chain] = field(default_factory=list)
+    _host_map: HostMap | None = None
     _view: tuple[Chain, GuestState, View] | None = None
 
     @classmethod
@@ -105,6 +113,19 @@ class Session:
         from qcow2inspect.tui.states import live_states
 
         return tuple(live_states(self._chain, states))
+
+    def host_map(self, progress: Progress | None = None) -> HostMap:
+        """What each host cluster belongs to; made when it is first wanted, in whatever thread wants it.
+
+        Raises:
+            CannotRead: the image file cannot be read.
+            Cancelled: the user asked to stop.
+        """
+        if self._host_map is None:
+            from qcow2inspect.tui.hostmap import make_host_map
+
+            self._host_map = make_host_map(self.tree, progress)
+        return self._host_map
 
     def close(self) -> None:
         """Give all files back."""

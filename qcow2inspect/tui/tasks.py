@@ -16,10 +16,12 @@ from qcow2inspect.tui.messages import (
     GuestFound,
     Knowledge,
     KnowledgeGrew,
+    Placed,
     Preflighted,
     Progressed,
     ReportWritten,
     Resolved,
+    Searched,
     TaskFailed,
     Unlocked,
 )
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from qcow2inspect.image.image import Image
     from qcow2inspect.image.tree import Tree
     from qcow2inspect.image.view import View
+    from qcow2inspect.tui.search import Pattern
 
 __all__ = [
     "Order",
@@ -46,8 +49,10 @@ __all__ = [
     "index",
     "look_at_header",
     "look_up",
+    "place",
     "preflight",
     "report",
+    "search",
     "survey",
     "unlock",
     "unlock_with_file",
@@ -324,3 +329,40 @@ def _guest_at(view: View, offset: HostOffset, worker: Worker[None]) -> GuestOffs
             inside = 0 if extent.kind.word == "compressed" else offset - extent.host.start
             return GuestOffset(extent.guest.start + inside)
     return None
+
+
+# -- looking around ---------------------------------------------------------------------------------------------
+
+
+def place(look: Callable[[], Location | None], step: int, post: Callable[[Message], object]) -> None:
+    """Look for the next or previous place of a kind."""
+    _guarded("find", post, lambda: Placed(look(), step))
+
+
+def search(
+    view: View, pattern: Pattern, way: tuple[int, int], progress: TaskProgress, post: Callable[[Message], object]
+) -> None:
+    """Look for a pattern: from the byte after the cursor to the end, then from the start; or backwards.
+
+    Args:
+        view: the bytes.
+        pattern: what to look for.
+        way: offset of the cursor, and 1 or -1.
+        progress: may ask to stop.
+        post: takes the result.
+    """
+
+    def work() -> Message:
+        from qcow2inspect.tui.search import find
+
+        at, step = way
+        parts = [(at + 1, view.size), (0, at + 1)] if step > 0 else [(0, at), (at, view.size)]
+        unread = 0
+        for number, (start, end) in enumerate(parts):
+            hit = find(view, pattern, start, end, backward=step < 0, progress=progress)
+            unread += hit.unread
+            if hit.offset is not None:
+                return Searched(pattern, hit.offset, step, wrapped=bool(number), unread=unread)
+        return Searched(pattern, None, step, wrapped=False, unread=unread)
+
+    _guarded("search", post, work)

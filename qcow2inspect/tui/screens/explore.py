@@ -8,7 +8,7 @@ from textual import work
 from textual.containers import Container
 from textual.worker import get_current_worker
 
-from qcow2inspect.tui import describe, tasks
+from qcow2inspect.tui import describe, nearby, tasks
 from qcow2inspect.tui.commands import bindings
 from qcow2inspect.tui.location import ACTIVE, GuestState, Location
 from qcow2inspect.tui.messages import (
@@ -18,9 +18,8 @@ from qcow2inspect.tui.messages import (
     JumpAsked,
     KnowledgeGrew,
     NodeChosen,
-    TaskFailed,
 )
-from qcow2inspect.tui.screens.base import BaseScreen
+from qcow2inspect.tui.screens.walk import WalkScreen
 from qcow2inspect.tui.widgets.hexpane import HexPane
 from qcow2inspect.tui.widgets.inspector import Inspector, Translation
 from qcow2inspect.tui.widgets.vtree import VTree
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from textual.message import Message
     from textual.widget import Widget
 
+    from qcow2inspect.image.view import View
     from qcow2inspect.layout.node import Node
     from qcow2inspect.tui.session import Session
     from qcow2inspect.tui.theme import Look
@@ -41,7 +41,7 @@ _TINTED = 1024
 _FRAMED = 116
 
 
-class ExploreScreen(BaseScreen):
+class ExploreScreen(WalkScreen):
     """One location, seen as tree, bytes and words. What moves in one moves in all."""
 
     BINDINGS = bindings("explore")
@@ -210,11 +210,54 @@ class ExploreScreen(BaseScreen):
         elif message.location.offset == self.hex.at and self.app.screen is self:
             self.post_message(JumpAsked(message.location))
 
-    def on_task_failed(self, message: TaskFailed) -> None:
-        """Say why the guest byte was not found."""
-        message.stop()
-        if message.error is not None:
-            self.status.say(str(message.error), "bad")
+    # -- next and previous ------------------------------------------------------------------------------------
+
+    @property
+    def bytes_view(self) -> View:
+        """The image file."""
+        return self.hex.view
+
+    @property
+    def bytes_at(self) -> int:
+        """Host offset of the cursor."""
+        return self.hex.at
+
+    @property
+    def bytes_name(self) -> str:
+        """What is searched."""
+        return "the image file"
+
+    def place_at(self, offset: int, size: int, title: str) -> Location:
+        """The location of ``size`` host bytes."""
+        return Location(HostOffset(offset), "", size, title)
+
+    def counts(self) -> dict[str, str]:
+        """Fields can be walked, too."""
+        return {"": "", **super().counts()}
+
+    def step_field(self, step: int) -> None:
+        """To the next or previous entry or field."""
+        if step > 0:
+            self.hex.next_field()
+        else:
+            self.hex.previous_field()
+
+    def find_nearby(self, key: str, step: int) -> Location | None:
+        """The next or previous thing that a key stands for."""
+        if key == "e":
+            return nearby.next_entry(self.session, self.node, step)
+        if key == "c":
+            end, cluster = self.hex.byte_count, self.session.image.geometry.cluster_size
+            offset = nearby.next_cluster(self.hex.at, cluster, end, step)
+            return Location(HostOffset(offset)) if offset is not None else None
+        return super().find_nearby(key, step)
+
+    def next_type(self, step: int) -> Location | None:
+        """Where the host clusters begin to belong to something else."""
+        offset = self.session.host_map().next_change(self.hex.at, step)
+        return Location(HostOffset(offset)) if offset is not None else None
+
+    # -- panes ------------------------------------------------------------------------------------------------
 
     def action_toggle_tree(self) -> None:
         """To the tree and back."""

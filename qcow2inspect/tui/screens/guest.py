@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 from textual.containers import Container
 
 from qcow2inspect.errors import Qcow2InspectError
-from qcow2inspect.tui import supply
+from qcow2inspect.tui import nearby, supply
 from qcow2inspect.tui.commands import bindings
 from qcow2inspect.tui.location import Location
 from qcow2inspect.tui.messages import ChainChanged, FollowAsked, GuestChosen, JumpAsked
-from qcow2inspect.tui.screens.base import BaseScreen
+from qcow2inspect.tui.screens.walk import WalkScreen
 from qcow2inspect.tui.widgets.guestpane import CELLS, GuestPane, word_of
 from qcow2inspect.tui.widgets.supply import SupplyPane
-from qcow2inspect.units import GuestRange, human_size
+from qcow2inspect.units import GuestOffset, GuestRange, human_size
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -29,7 +29,7 @@ __all__ = ["GuestScreen"]
 _FRAMED = 116
 
 
-class GuestScreen(BaseScreen):
+class GuestScreen(WalkScreen):
     """One guest byte, seen among its neighbours and in words."""
 
     BINDINGS = bindings("guest")
@@ -165,6 +165,57 @@ class GuestScreen(BaseScreen):
             self.status.say(there)
         else:
             self.post_message(JumpAsked(there))
+
+    # -- next and previous ------------------------------------------------------------------------------------
+
+    @property
+    def bytes_view(self) -> View | None:
+        """The guest bytes."""
+        return self.hex.view
+
+    @property
+    def bytes_at(self) -> int:
+        """Guest offset of the cursor."""
+        return self.hex.at
+
+    @property
+    def bytes_name(self) -> str:
+        """What is searched."""
+        return f"the guest bytes, {self.session.state.title}"
+
+    def place_at(self, offset: int, size: int, title: str) -> Location:
+        """The location of ``size`` guest bytes."""
+        state = self.session.state
+        return Location(size=size, title=title, mode="guest", guest=GuestOffset(offset), state=state)
+
+    def find_nearby(self, key: str, step: int) -> Location | None:
+        """The next or previous thing that a key stands for."""
+        if key == "f":
+            return self._next_finding(step)
+        if key == "c":
+            cluster = self.session.image.geometry.cluster_size
+            offset = nearby.next_cluster(self.hex.at, cluster, self.hex.byte_count, step)
+            return self.place_at(offset, 0, "") if offset is not None else None
+        return super().find_nearby(key, step)
+
+    def _next_finding(self, step: int) -> Location | None:
+        """Guest ranges that findings of the active state name."""
+        findings = self.session.knowledge.findings if self.session.state.kind == "active" else ()
+        places = [(int(part.start), f) for f in findings for part in f.guest]
+        ahead = [(at, f) for at, f in places if (at - self.hex.at) * step > 0]
+        if not ahead:
+            return None
+        at, finding = min(ahead, key=lambda pair: pair[0] * step)
+        return self.place_at(at, 0, f"{finding.severity} {finding.code}: {finding.message}")
+
+    def next_type(self, step: int) -> Location | None:
+        """Where the guest bytes begin to come from elsewhere."""
+        if self.hex.view is None or not self.hex.view.size:
+            return None
+        offset = nearby.next_guest_type(self.hex.view, self.hex.guest, step)
+        return self.place_at(offset, 0, "") if offset is not None else None
+
+    # -- panes ------------------------------------------------------------------------------------------------
 
     def action_next_pane(self) -> None:
         """To the other pane."""
