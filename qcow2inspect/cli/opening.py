@@ -21,9 +21,12 @@ if TYPE_CHECKING:
 __all__ = [
     "add_data",
     "add_following",
+    "add_key",
     "add_snapshot",
     "add_states",
     "chosen_view",
+    "gate_of",
+    "given_passphrase",
     "guest_disk",
     "opened",
     "unlock",
@@ -50,10 +53,7 @@ def add_data(parser: argparse.ArgumentParser, *, key: bool = True) -> None:
     """What reading guest data needs: files, passphrase, and what to do about what is missing."""
     add_following(parser)
     if key:
-        group = parser.add_argument_group("encrypted images; without these the passphrase is asked for on a terminal")
-        text = "file with the passphrase; all its bytes count, as in QEMU"
-        group.add_argument("--passphrase-file", metavar="FILE", help=text)
-        group.add_argument("--passphrase-fd", metavar="N", type=int, help="open file descriptor with the passphrase")
+        add_key(parser)
     group = parser.add_argument_group("images that are not whole")
     text = "guest data whose file is not there: stop (the default), or zeros in its place, each range named"
     group.add_argument("--missing", choices=["fail", "zero"], default="fail", help=text)
@@ -61,16 +61,29 @@ def add_data(parser: argparse.ArgumentParser, *, key: bool = True) -> None:
     group.add_argument("--lenient", action="store_true", help=text)
 
 
+def add_key(parser: argparse.ArgumentParser) -> None:
+    """``--passphrase-file`` and ``--passphrase-fd``."""
+    group = parser.add_argument_group("encrypted images; without these the passphrase is asked for on a terminal")
+    text = "file with the passphrase; all its bytes count, as in QEMU"
+    group.add_argument("--passphrase-file", metavar="FILE", help=text)
+    group.add_argument("--passphrase-fd", metavar="N", type=int, help="open file descriptor with the passphrase")
+
+
 @contextmanager
 def opened(options: argparse.Namespace) -> Iterator[Chain]:
     """The image of the options with the files it names, as far as the options allow it."""
     from qcow2inspect.image.chain import open_chain
 
-    with open_chain(options.image, _gate(options)) as chain:
+    with open_chain(options.image, gate_of(options)) as chain:
         yield chain
 
 
-def _gate(options: argparse.Namespace) -> OpenGate:
+def gate_of(options: argparse.Namespace) -> OpenGate:
+    """What the options of :func:`add_following` allow.
+
+    Raises:
+        BadAddress: ``--backing`` is not written as it must be.
+    """
     from qcow2inspect.image.gate import Follow, OpenGate
 
     places = {}
@@ -153,14 +166,27 @@ def unlock(options: argparse.Namespace, chain: Chain) -> None:
             warn(f"{layer.name}: a legacy AES key cannot be verified: with a wrong passphrase the data is noise")
 
 
-def _passphrase(options: argparse.Namespace, chain: Chain) -> bytes | None:
-    """The passphrase as given; asked for where a person sits, else None."""
+def given_passphrase(options: argparse.Namespace) -> bytes | None:
+    """The passphrase of ``--passphrase-file`` or ``--passphrase-fd``; None if there is neither.
+
+    Raises:
+        BadAddress: there are both.
+        CannotRead: it cannot be read.
+    """
     if options.passphrase_file is not None and options.passphrase_fd is not None:
         raise BadAddress("give either --passphrase-file or --passphrase-fd")
     if options.passphrase_file is not None:
         return _read_passphrase(options.passphrase_file, options.passphrase_file)
     if options.passphrase_fd is not None:
         return _read_passphrase(options.passphrase_fd, f"file descriptor {options.passphrase_fd}")
+    return None
+
+
+def _passphrase(options: argparse.Namespace, chain: Chain) -> bytes | None:
+    """The passphrase as given; asked for where a person sits, else None."""
+    given = given_passphrase(options)
+    if given is not None:
+        return given
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return None
     import getpass

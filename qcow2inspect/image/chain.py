@@ -79,6 +79,11 @@ class Layer:
         """True if a key is needed to read guest data."""
         return self.image is not None and self.image.header.crypt_method is not CryptMethod.NONE
 
+    def unlock(self, passphrase: bytes, progress: Progress | None = None) -> None:
+        """Make this layer readable, if it is encrypted; see :meth:`Chain.unlock`."""
+        if self.is_encrypted:
+            self.cipher = _cipher(self, passphrase, progress)
+
 
 @dataclass
 class Chain:
@@ -135,13 +140,12 @@ class Chain:
             Cancelled: the user asked to stop.
         """
         for layer in self.layers:
-            if layer.is_encrypted:
-                layer.cipher = _cipher(layer, passphrase, progress)
+            layer.unlock(passphrase, progress)
 
     # -- views ------------------------------------------------------------------------------------------------
 
-    def mapping(self, snapshot: str | None) -> Mapping:
-        """The mapping of the snapshot with this id or name; that of the active state for None.
+    def mapping(self, snapshot: str | int | None) -> Mapping:
+        """The mapping of the snapshot with this id, name or index; that of the active state for None.
 
         Raises:
             BadAddress: there is no such snapshot.
@@ -150,11 +154,11 @@ class Chain:
             return active_mapping(self.qcow2)
         return find_snapshot(self.qcow2, snapshot)
 
-    def disk(self, snapshot: str | None = None, *, lenient: bool = False, absent_as_zero: bool = False) -> View:
+    def disk(self, snapshot: str | int | None = None, *, lenient: bool = False, absent_as_zero: bool = False) -> View:
         """The guest disk through all layers.
 
         Args:
-            snapshot: id or name of a snapshot; the active state for None.
+            snapshot: id or name of a snapshot, or its index in the table; the active state for None.
             lenient: see :class:`~qcow2inspect.image.disk.Disk`.
             absent_as_zero: read zeros where the chain ends too early; the extents say so.
 
@@ -176,7 +180,7 @@ class Chain:
         behind = needs_backing(image) if image is not None else None
         return self._disk(index, behind, None, lenient=lenient, absent_as_zero=True)
 
-    def vm_state(self, snapshot: str, *, lenient: bool = False) -> View:
+    def vm_state(self, snapshot: str | int, *, lenient: bool = False) -> View:
         """The state of the virtual machine, RAM included, that a snapshot keeps behind the end of its disk.
 
         Raises:
@@ -211,7 +215,7 @@ class Chain:
         self,
         index: int,
         behind: View | Qcow2InspectError | None,
-        snapshot: str | None,
+        snapshot: str | int | None,
         *,
         lenient: bool,
         absent_as_zero: bool,
@@ -249,15 +253,20 @@ class Chain:
         self.close()
 
 
-def find_snapshot(image: Image, snapshot: str) -> Mapping:
-    """The mapping of the snapshot with this id or, if none has it, this name.
+def find_snapshot(image: Image, snapshot: str | int) -> Mapping:
+    """The mapping of the snapshot with this id or, if none has it, this name; a number is an index in the table.
 
     Raises:
         BadAddress: there is no such snapshot.
     """
     import os
 
-    wanted, mappings = os.fsencode(snapshot), snapshot_mappings(image)
+    mappings = snapshot_mappings(image)
+    if isinstance(snapshot, int):
+        if 0 <= snapshot < len(mappings):
+            return mappings[snapshot]
+        raise BadAddress(f"there is no snapshot number {snapshot}; the image has {len(mappings)}")
+    wanted = os.fsencode(snapshot)
     for attribute in ("id", "name"):
         for mapping in mappings:
             if getattr(mapping.snapshot, attribute) == wanted:
@@ -272,29 +281,36 @@ def open_chain(path: str | os.PathLike[str], gate: OpenGate | None = None) -> Ch
     Raises:
         CannotRead, NotQcow2, Unsupported, Damaged: the image itself cannot be opened; what it names never raises.
     """
-    import os
-
     source = FileSource(path)
     try:
         chain = Chain([Layer(source, *_open_image(source))])
     except BaseException:
         source.close()
         raise
-    gate = gate or OpenGate()
-    gate = OpenGate(gate.follow, gate.places, gate.root or os.path.dirname(source.name))
     try:
-        _follow(chain, gate)
+        _follow(chain, _rooted(gate or OpenGate(), source))
     except BaseException:
         chain.close()
         raise
     return chain
 
 
-def chain_of(image: Image) -> Chain:
-    """A chain of an open image, without any file behind it."""
+def chain_of(image: Image, gate: OpenGate | None = None) -> Chain:
+    """A chain of an open image; without a gate no file behind it is looked for."""
     layer = Layer(image.source, "qcow2", image, needs_backing(image), "QCOW-BACK-PRESENT", needs_data_file(image))
     layer.cipher = needs_key(image)
-    return Chain([layer])
+    chain = Chain([layer])
+    if gate is not None:
+        layer.end, layer.end_code = None, ""
+        _follow(chain, _rooted(gate, image.source))
+    return chain
+
+
+def _rooted(gate: OpenGate, source: Source) -> OpenGate:
+    """The gate with the folder of the image that the user opened."""
+    import os
+
+    return OpenGate(gate.follow, gate.places, gate.root or os.path.dirname(source.name))
 
 
 def _open_image(source: Source) -> tuple[str, AnyImage]:

@@ -71,7 +71,7 @@ def _read_json(text: str, shown: str) -> NamedFile:
     def not_plain(why: str) -> NamedFile:
         return NamedFile(shown, None, plain=False, why_not=why)
 
-    import json
+    import json  # few images have such a name: start-up does not pay for it
 
     try:
         options = json.loads(text) if len(text) <= _LONGEST else None

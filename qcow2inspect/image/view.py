@@ -212,6 +212,9 @@ class RawDisk:
 class Window:
     """A part of another view, as a view of its own that starts at 0.
 
+    Attributes:
+        start: where the part begins in the other view.
+
     Args:
         view: the other view.
         part: which of its bytes.
@@ -220,7 +223,7 @@ class Window:
 
     def __init__(self, view: View, part: GuestRange, name: str) -> None:
         self._view = view
-        self._start = int(part.start)
+        self.start = int(part.start)
         self.name = name
         self.size = part.clip(0, view.size).size
 
@@ -234,26 +237,26 @@ class Window:
 
     def read_extent(self, extent: Extent) -> bytes:
         """The bytes of an extent."""
-        return self._view.read_extent(self._moved(extent, self._start))
+        return self._view.read_extent(self._moved(extent, self.start))
 
     def plain(self, extent: Extent) -> tuple[Source, HostRange] | None:
         """Where the bytes of an extent lie as they are."""
-        return self._view.plain(self._moved(extent, self._start))
+        return self._view.plain(self._moved(extent, self.start))
 
     def read_at(self, offset: int, size: int) -> bytes:
         """``size`` bytes from ``offset`` on; fewer only at the end."""
-        return self._view.read_at(self._start + offset, max(0, min(size, self.size - offset)))
+        return self._view.read_at(self.start + offset, max(0, min(size, self.size - offset)))
 
     def lookup(self, guest: GuestOffset) -> Extent:
         """The extent around ``guest``, cut at the edges of the part."""
         if not 0 <= guest < self.size:
             raise IndexError(guest)
-        extent = self._view.lookup(GuestOffset(self._start + guest))
-        inside = extent.guest.clip(self._start, self._start + self.size)
-        return self._moved(extent.cut(inside), -self._start)
+        extent = self._view.lookup(GuestOffset(self.start + guest))
+        inside = extent.guest.clip(self.start, self.start + self.size)
+        return self._moved(extent.cut(inside), -self.start)
 
     def extents(self, within: GuestRange | None = None) -> Iterator[Extent]:
         """The extents of the part."""
         part = within.clip(0, self.size) if within else GuestRange.at(0, self.size)
-        for extent in self._view.extents(GuestRange.at(self._start + part.start, part.size)):
-            yield self._moved(extent, -self._start)
+        for extent in self._view.extents(GuestRange.at(self.start + part.start, part.size)):
+            yield self._moved(extent, -self.start)

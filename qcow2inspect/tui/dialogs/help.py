@@ -25,6 +25,8 @@ __all__ = ["HelpDialog", "HelpText"]
 _WHERE = {
     "overview": "in Overview",
     "explore": "in Explore",
+    "guest": "in Guest",
+    "finding-list": "in Findings",
     "hex": "in the bytes",
     "list": "in lists and texts",
     "tree": "in the structure",
