@@ -12,7 +12,7 @@ stays readable, and the rest says why it is not.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from qcow2inspect.errors import BadAddress, CannotRead, Damaged, NeedsFile, NeedsKey, Qcow2InspectError, Unsupported
@@ -124,19 +124,23 @@ class Chain:
     # -- keys -------------------------------------------------------------------------------------------------
 
     def unlock(self, passphrase: bytes, progress: Progress | None = None) -> None:
-        """Make all encrypted layers readable with one passphrase.
+        """Make the encrypted layers readable that a passphrase opens; the others keep saying why they are not.
 
         A legacy AES key cannot be verified: with a wrong passphrase the bytes are noise.
 
         Raises:
-            NeedsKey: it opens none of the key slots of a LUKS layer.
-            Unsupported: a layer is encrypted in a way that cannot be decrypted here.
-            Damaged: the LUKS header of a layer is unusable.
+            NeedsKey, Unsupported, Damaged: no layer can be opened; the error is that of the first.
             Cancelled: the user asked to stop.
         """
-        for layer in self.layers:
-            if layer.is_encrypted:
+        locked = [layer for layer in self.layers if layer.is_encrypted]
+        for layer in locked:
+            try:
                 layer.cipher = _cipher(layer, passphrase, progress)
+            except Qcow2InspectError as error:
+                layer.cipher = error
+        failed = [layer.cipher for layer in locked if isinstance(layer.cipher, Qcow2InspectError)]
+        if failed and len(failed) == len(locked):
+            raise failed[0]
 
     # -- views ------------------------------------------------------------------------------------------------
 
@@ -281,7 +285,7 @@ def open_chain(path: str | os.PathLike[str], gate: OpenGate | None = None) -> Ch
         source.close()
         raise
     gate = gate or OpenGate()
-    gate = OpenGate(gate.follow, gate.places, gate.root or os.path.dirname(source.name))
+    gate = replace(gate, root=gate.root or os.path.dirname(source.name))
     try:
         _follow(chain, gate)
     except BaseException:
@@ -333,7 +337,7 @@ def _open_data_file(layer: Layer, gate: OpenGate) -> None:
     layer.data_file = needs_data_file(image)
     if image.data_file_name:
         try:
-            layer.data_file = gate.open(read_name(image.data_file_name), layer.name, "external data file")
+            layer.data_file = gate.open(read_name(image.data_file_name, from_cwd=True), layer.name, "external data file")
         except NeedsFile as error:
             layer.data_file = error
 
@@ -345,7 +349,7 @@ def _open_backing(layer: Layer, image: AnyImage, gate: OpenGate, seen: set[Ident
         if source.identity in seen:
             layer.end_code = "QCOW-BACK-LOOP"
             raise Damaged(
-                f"{layer.name}: its backing file “{named.stored}” is {source.name}, which stands earlier in the chain: "
+                f"{layer.name}: its backing file “{printable(image.backing_name)}” is {source.name}, which stands earlier in the chain: "
                 "a loop",
                 why="what neither of them holds lies nowhere; QEMU hangs or refuses",
             )
@@ -356,7 +360,8 @@ def _open_backing(layer: Layer, image: AnyImage, gate: OpenGate, seen: set[Ident
                 why="what lies deeper is not read",
             )
         seen.add(source.identity)
-        return _layer_of(source, named.format or printable(image.backing_format.split(b"\0")[0]))
+        stated = printable(image.backing_format.split(b"\0")[0])
+        return _layer_of(source, stated or named.format)  # the extension outweighs a json: name
     except BaseException:
         source.close()
         raise
