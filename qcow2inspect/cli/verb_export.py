@@ -14,6 +14,7 @@ from qcow2inspect.cli.opening import add_data, add_states, chosen_view, opened
 from qcow2inspect.export.raw import export_raw
 from qcow2inspect.format.geometry import SECTOR
 from qcow2inspect.layout.structure import visible
+from qcow2inspect.output import check_target
 from qcow2inspect.units import exact_size, human_size
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def run(options: argparse.Namespace) -> int:
         size = chain.top.header.size
         if size % SECTOR and disk.size == size // SECTOR * SECTOR:
             warn(f"the disk size {size:,} is no multiple of {SECTOR}: its last bytes are left out, as in QEMU")
+        check_target(options.out, force=options.force, evidence=chain.evidence)  # the view knows only what it reads
         with progress_bar() as progress:
             result = export_raw(disk, options.out, force=options.force, sparse=not options.no_sparse, progress=progress)
     for warning in result.warnings:

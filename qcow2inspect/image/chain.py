@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from qcow2inspect.errors import BadAddress, CannotRead, Damaged, NeedsFile, NeedsKey, Qcow2InspectError, Unsupported
 from qcow2inspect.format.header import CryptMethod
-from qcow2inspect.image.gate import OpenGate, read_name
+from qcow2inspect.image.gate import NamedFile, OpenGate, identities, read_name
 from qcow2inspect.image.image import Image, require_magic
 from qcow2inspect.image.mapping import Mapping, active_mapping, snapshot_mappings
 from qcow2inspect.image.probe import probe
@@ -29,6 +29,7 @@ from qcow2inspect.units import GuestOffset, GuestRange
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Iterator
     from types import TracebackType
     from typing import Self
 
@@ -73,6 +74,14 @@ class Layer:
     def name(self) -> str:
         """The path of the file."""
         return self.source.name
+
+    @property
+    def named(self) -> Iterator[NamedFile]:
+        """The files that the image names: its backing file and its external data file."""
+        if self.image is not None and needs_backing(self.image):
+            yield read_name(self.image.backing_name)
+        if isinstance(self.image, Image) and self.image.has_data_file and self.image.data_file_name:
+            yield read_name(self.image.data_file_name, from_cwd=True)
 
     @property
     def is_encrypted(self) -> bool:
@@ -120,6 +129,14 @@ class Chain:
     def end(self) -> Qcow2InspectError | None:
         """Why the chain ends too early; None if all of it is there."""
         return self.layers[-1].end
+
+    @property
+    def evidence(self) -> set[tuple[int, int]]:
+        """Device and inode of all files of the chain, and of those it names without having them open."""
+        sources = [source for layer in self.layers for source in (layer.source, layer.data_file)]
+        opened = {source.identity for source in sources if source and not isinstance(source, Qcow2InspectError)}
+        named = {found for layer in self.layers for file in layer.named for found in identities(file, layer.name)}
+        return {identity for identity in opened | named if identity}
 
     # -- keys -------------------------------------------------------------------------------------------------
 
@@ -337,7 +354,9 @@ def _open_data_file(layer: Layer, gate: OpenGate) -> None:
     layer.data_file = needs_data_file(image)
     if image.data_file_name:
         try:
-            layer.data_file = gate.open(read_name(image.data_file_name, from_cwd=True), layer.name, "external data file")
+            layer.data_file = gate.open(
+                read_name(image.data_file_name, from_cwd=True), layer.name, "external data file"
+            )
         except NeedsFile as error:
             layer.data_file = error
 
@@ -349,7 +368,7 @@ def _open_backing(layer: Layer, image: AnyImage, gate: OpenGate, seen: set[Ident
         if source.identity in seen:
             layer.end_code = "QCOW-BACK-LOOP"
             raise Damaged(
-                f"{layer.name}: its backing file “{printable(image.backing_name)}” is {source.name}, which stands earlier in the chain: "
+                f"{layer.name}: its backing file “{named.stored}” is {source.name}, which stands earlier in the chain: "
                 "a loop",
                 why="what neither of them holds lies nowhere; QEMU hangs or refuses",
             )

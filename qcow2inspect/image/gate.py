@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any
@@ -18,9 +19,9 @@ from qcow2inspect.layout.structure import brief, printable, visible
 from qcow2inspect.source.file import FileSource
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
-__all__ = ["Follow", "NamedFile", "OpenGate", "read_name"]
+__all__ = ["Follow", "NamedFile", "OpenGate", "identities", "read_name"]
 
 _FORMATS = ("qcow2", "qcow", "raw")
 _LONGEST = 1 << 16
@@ -172,6 +173,14 @@ class OpenGate:
         real, base = os.path.realpath(path), os.path.realpath(self.root or ".")
         if os.path.commonpath([real, base]) != base:
             raise _needs(beside, role, named, f"is {_shown(path)}, outside the folder of the image")
+
+
+def identities(named: NamedFile, beside: str) -> Iterator[tuple[int, int]]:
+    """Device and inode of what a name may mean, found without opening it."""
+    for path in (os.path.join(os.path.dirname(beside), named.path), named.path) if named.path else ():
+        with suppress(OSError, ValueError):
+            status = os.stat(path)
+            yield status.st_dev, status.st_ino
 
 
 def _one_of(near: str, named: NamedFile, beside: str, role: str) -> str:
