@@ -384,7 +384,7 @@ class Disk:
             CannotRead, Damaged, NeedsFile, NeedsKey: they cannot be read.
         """
         if extent.error is not None:
-            raise extent.error
+            raise extent.error.with_traceback(None)  # many extents share it: what one read left must not pile up
         if extent.layer and self._backing is not None:
             return self._backing.read_extent(replace(extent, layer=extent.layer - 1))
         if extent.kind is ClusterType.NORMAL and extent.host is not None:
