@@ -12,12 +12,12 @@ stays readable, and the rest says why it is not.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from qcow2inspect.errors import BadAddress, CannotRead, Damaged, NeedsFile, NeedsKey, Qcow2InspectError, Unsupported
 from qcow2inspect.format.header import CryptMethod
-from qcow2inspect.image.gate import OpenGate, read_name
+from qcow2inspect.image.gate import NamedFile, OpenGate, identities, read_name
 from qcow2inspect.image.image import Image, require_magic
 from qcow2inspect.image.mapping import Mapping, active_mapping, snapshot_mappings
 from qcow2inspect.image.probe import probe
@@ -29,6 +29,7 @@ from qcow2inspect.units import GuestOffset, GuestRange
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Iterator
     from types import TracebackType
     from typing import Self
 
@@ -73,6 +74,14 @@ class Layer:
     def name(self) -> str:
         """The path of the file."""
         return self.source.name
+
+    @property
+    def named(self) -> Iterator[NamedFile]:
+        """The files that the image names: its backing file and its external data file."""
+        if self.image is not None and needs_backing(self.image):
+            yield read_name(self.image.backing_name)
+        if isinstance(self.image, Image) and self.image.has_data_file and self.image.data_file_name:
+            yield read_name(self.image.data_file_name, from_cwd=True)
 
     @property
     def is_encrypted(self) -> bool:
@@ -126,21 +135,34 @@ class Chain:
         """Why the chain ends too early; None if all of it is there."""
         return self.layers[-1].end
 
+    @property
+    def evidence(self) -> set[tuple[int, int]]:
+        """Device and inode of all files of the chain, and of those it names without having them open."""
+        sources = [source for layer in self.layers for source in (layer.source, layer.data_file)]
+        opened = {source.identity for source in sources if source and not isinstance(source, Qcow2InspectError)}
+        named = {found for layer in self.layers for file in layer.named for found in identities(file, layer.name)}
+        return {identity for identity in opened | named if identity}
+
     # -- keys -------------------------------------------------------------------------------------------------
 
     def unlock(self, passphrase: bytes, progress: Progress | None = None) -> None:
-        """Make all encrypted layers readable with one passphrase.
+        """Make the encrypted layers readable that a passphrase opens; the others keep saying why they are not.
 
         A legacy AES key cannot be verified: with a wrong passphrase the bytes are noise.
 
         Raises:
-            NeedsKey: it opens none of the key slots of a LUKS layer.
-            Unsupported: a layer is encrypted in a way that cannot be decrypted here.
-            Damaged: the LUKS header of a layer is unusable.
+            NeedsKey, Unsupported, Damaged: no layer can be opened; the error is that of the first.
             Cancelled: the user asked to stop.
         """
-        for layer in self.layers:
-            layer.unlock(passphrase, progress)
+        locked = [layer for layer in self.layers if layer.is_encrypted]
+        for layer in locked:
+            try:
+                layer.unlock(passphrase, progress)
+            except Qcow2InspectError as error:
+                layer.cipher = error
+        failed = [layer.cipher for layer in locked if isinstance(layer.cipher, Qcow2InspectError)]
+        if failed and len(failed) == len(locked):
+            raise failed[0]
 
     # -- views ------------------------------------------------------------------------------------------------
 
@@ -310,7 +332,7 @@ def _rooted(gate: OpenGate, source: Source) -> OpenGate:
     """The gate with the folder of the image that the user opened."""
     import os
 
-    return OpenGate(gate.follow, gate.places, gate.root or os.path.dirname(source.name))
+    return replace(gate, root=gate.root or os.path.dirname(source.name))
 
 
 def _open_image(source: Source) -> tuple[str, AnyImage]:
@@ -349,7 +371,9 @@ def _open_data_file(layer: Layer, gate: OpenGate) -> None:
     layer.data_file = needs_data_file(image)
     if image.data_file_name:
         try:
-            layer.data_file = gate.open(read_name(image.data_file_name), layer.name, "external data file")
+            layer.data_file = gate.open(
+                read_name(image.data_file_name, from_cwd=True), layer.name, "external data file"
+            )
         except NeedsFile as error:
             layer.data_file = error
 
@@ -372,7 +396,8 @@ def _open_backing(layer: Layer, image: AnyImage, gate: OpenGate, seen: set[Ident
                 why="what lies deeper is not read",
             )
         seen.add(source.identity)
-        return _layer_of(source, named.format or printable(image.backing_format.split(b"\0")[0]))
+        stated = printable(image.backing_format.split(b"\0")[0])
+        return _layer_of(source, stated or named.format)  # the extension outweighs a json: name
     except BaseException:
         source.close()
         raise
