@@ -34,7 +34,7 @@ def broken(recipe: Recipe = SOUND, end: int | None = None, **damage: int) -> byt
     return build(replace(recipe, damage={name.replace("__", "."): value for name, value in damage.items()}, end=end))
 
 
-def damaged(address: str, value: int, recipe: Recipe = SOUND) -> bytes:
+def damaged(address: str, value: int | bytes, recipe: Recipe = SOUND) -> bytes:
     """An image with damage at one address."""
     return build(replace(recipe, damage={address: value}))
 
