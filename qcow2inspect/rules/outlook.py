@@ -36,10 +36,9 @@ def _leaks(survey: Survey) -> Iterator[str]:
     orphans = survey.faults.count.get(Fault.ORPHAN, 0)
     if orphans:
         amount = human_size(orphans * survey.image.geometry.cluster_size)
-        text = (
-            f"“qemu-img check -r leaks” would free {counted(orphans, 'cluster')} ({amount}); the next writes overwrite"
-        )
-        yield f"{text} {'guest data that can still be put back' if _is_lost_data(survey) else 'what they hold'}."
+        held = "guest data that can still be put back" if _is_lost_data(survey) else "what they hold"
+        clusters = counted(orphans, "cluster")
+        yield f"“qemu-img check -r leaks” would free {clusters} ({amount}); the next writes overwrite {held}."
 
 
 def _is_lost_data(survey: Survey) -> bool:
@@ -53,17 +52,10 @@ def _all(survey: Survey) -> Iterator[str]:
     if not qemu.corruption_count:
         return
     left = sum(survey.odd_count.get(kind, 0) for kind in _NEVER_REPAIRED)
-    keeps = (
-        f"; {counted(left, 'entry', 'entries')} with reserved bits or unaligned offsets stay as they are"
-        if left
-        else ""
-    )
-    tables = (
-        f"; {counted(len(survey.overwritten), 'overwritten L2 table')} would be taken at its word"
-        if survey.overwritten
-        else ""
-    )
+    entries, tables = counted(left, "entry", "entries"), counted(len(survey.overwritten), "overwritten L2 table")
+    keeps = f"; {entries} with reserved bits or unaligned offsets would stay as they are" if left else ""
+    trusted = f"; {tables} would be believed" if survey.overwritten else ""
     yield (
         "“qemu-img check -r all” would set refcounts and COPIED flags to what the tables say, right or wrong"
-        f"{keeps}{tables}. It changes the evidence: work on a copy."
+        f"{keeps}{trusted}. It changes the evidence: work on a copy."
     )
