@@ -61,6 +61,7 @@ class InspectApp(BaseApp):
         self.news: Signal[Message] = Signal(self, "news")
         self.add_mode("overview", lambda: OverviewScreen(session, self.look))
         self.add_mode("explore", self._explore)
+        self.add_mode("map", self._map)
         self.add_mode("findings", self._findings)
         self.add_mode("guest", self._guest)
         self._survey = tasks.TaskProgress("survey", self.post_message)
@@ -155,6 +156,11 @@ class InspectApp(BaseApp):
 
         return ExploreScreen(self.session, self.look)
 
+    def _map(self) -> Screen[None]:
+        from qcow2inspect.tui.screens.map import MapScreen
+
+        return MapScreen(self.session, self.look)
+
     def _findings(self) -> Screen[None]:
         from qcow2inspect.tui.screens.findings import FindingsScreen
 
@@ -216,7 +222,9 @@ class InspectApp(BaseApp):
 
     def action_mode(self, mode: str) -> None:
         """Another screen; it is where it was left."""
-        if mode != self.current_mode:
+        if mode == "map" and self.current_mode == "explore":
+            self.jump(Location(self.here.offset, mode="map"))
+        elif mode != self.current_mode:
             self.session.history.leave(self.here)
             self.session.here = Location(mode=mode, state=self.session.state)
             self.switch_mode(mode)

@@ -49,6 +49,9 @@ def _move(name: str, keys: tuple[str, ...], text: str, scope: str, action: str, 
     return Command(f"{scope}.{name}", keys, text, text, "Move", scope, action, shown=shown, in_palette=False)
 
 
+_TROUBLE = "To the next cluster that is leaked, claimed twice or named by a finding"
+
+
 def _walking(scope: str) -> tuple[Command, ...]:
     """What screens with a cursor on bytes have in common."""
 
@@ -141,6 +144,31 @@ COMMANDS: tuple[Command, ...] = (
         "mode('explore')",
         71,
     ),
+    Command(
+        "map",
+        ("3",),
+        "Map",
+        "The clusters of the image file, in the colour of what they belong to",
+        "Screens",
+        "app",
+        "mode('map')",
+        67,
+    ),
+    Command(
+        "map.explore",
+        ("enter",),
+        "explore",
+        "Explore the cell under the cursor, at its worst cluster",
+        "Travel",
+        "map",
+        "follow",
+        95,
+    ),
+    Command("map.pane", ("tab",), "pane", "Go to the other pane", "Screens", "map", "next_pane", 30),
+    Command("zoom_in", ("plus", "equals_sign"), "finer", "Fewer clusters in a cell", "Move", "grid", "zoom(1)", 85),
+    Command("zoom_out", ("minus",), "coarser", "More clusters in a cell", "Move", "grid", "zoom(-1)", 84),
+    Command("bad", ("n",), "next trouble", _TROUBLE, "Find", "grid", "next_bad(1)", 83),
+    Command("bad.back", ("N",), "trouble before", f"Back: {_TROUBLE}", "Find", "grid", "next_bad(-1)"),
     Command(
         "findings",
         ("4",),
@@ -276,6 +304,8 @@ COMMANDS: tuple[Command, ...] = (
     _move("row_end", ("end", "dollar_sign"), "end of the row", "hex", "row_end", "End $"),
     _move("first", ("ctrl+home",), "first byte of the file", "hex", "home"),
     _move("last", ("ctrl+end", "G"), "last byte of the file", "hex", "end"),
+    _move("cell_left", ("left", "h"), "one cell back", "grid", "left"),
+    _move("cell_right", ("right", "l"), "one cell on", "grid", "right"),
     _move("open", ("right", "l"), "open, or go to the first part", "tree", "open"),
     _move("close", ("left", "h"), "close, or go to what it is part of", "tree", "close"),
     _move("toggle", ("space",), "open or close", "tree", "switch"),
@@ -327,6 +357,9 @@ _NAMES = {
     "f1": "F1",
     "escape": "Esc",
     "slash": "/",
+    "plus": "+",
+    "minus": "-",
+    "equals_sign": "=",
     "apostrophe": "'",
 }
 

@@ -140,6 +140,17 @@ class HostMap:
         other = np.flatnonzero(self.owners[: at + 1][::-1] != self.owners[at])
         return (at - int(other[0]) + 1) * self.unit if len(other) else 0
 
+    def next_bad(self, unit: int, step: int, named: frozenset[int]) -> int | None:
+        """The nearest unit after (``step`` 1) or before (-1) ``unit`` that is leaked, in conflict, or named."""
+        import numpy as np
+
+        low = unit + 1 if step > 0 else 0
+        part = self.owners[low:] if step > 0 else self.owners[:unit]
+        found = np.flatnonzero(part >= Owner.LEAKED)
+        places = {low + int(found[0 if step > 0 else -1])} if len(found) else set()
+        places |= {other for other in named if (other - unit) * step > 0 and other < len(self.owners)}
+        return min(places, key=lambda place: abs(place - unit), default=None)
+
 
 def make_host_map(tree: Tree, progress: Progress | None = None) -> HostMap:
     """Go through all tables of an image.

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from qcow2inspect.image.address import Place
     from qcow2inspect.image.chain import Chain
     from qcow2inspect.layout.node import Node
+    from qcow2inspect.tui.hostmap import HostMap
     from qcow2inspect.tui.location import Location
     from qcow2inspect.tui.search import Pattern
     from qcow2inspect.tui.tasks import Order
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ByteChosen",
+    "CellChosen",
     "ChainChanged",
     "EdgeReached",
     "Exported",
@@ -34,6 +36,7 @@ __all__ = [
     "JumpAsked",
     "Knowledge",
     "KnowledgeGrew",
+    "MapMade",
     "NodeChosen",
     "PathAsked",
     "Placed",
@@ -218,6 +221,22 @@ class TaskFailed(Message):
         super().__init__()
         self.task = task
         self.error = error
+
+
+class CellChosen(Message):
+    """The cursor of the map moved, or the map was zoomed."""
+
+    def can_replace(self, message: Message) -> bool:
+        """The newest place counts."""
+        return isinstance(message, CellChosen)
+
+
+class MapMade(Message):
+    """The map of the host clusters is there."""
+
+    def __init__(self, host_map: HostMap) -> None:
+        super().__init__()
+        self.map = host_map
 
 
 class ChainChanged(Message):

@@ -16,6 +16,7 @@ from qcow2inspect.tui.messages import (
     GuestFound,
     Knowledge,
     KnowledgeGrew,
+    MapMade,
     Placed,
     Preflighted,
     Progressed,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from qcow2inspect.image.tree import Tree
     from qcow2inspect.image.view import View
     from qcow2inspect.tui.search import Pattern
+    from qcow2inspect.tui.session import Session
 
 __all__ = [
     "Order",
@@ -46,6 +48,7 @@ __all__ = [
     "export",
     "find_guest",
     "follow",
+    "host_map",
     "index",
     "look_at_header",
     "look_up",
@@ -334,6 +337,11 @@ def _guest_at(view: View, offset: HostOffset, worker: Worker[None]) -> GuestOffs
 
 
 # -- looking around ---------------------------------------------------------------------------------------------
+
+
+def host_map(session: Session, progress: TaskProgress, post: Callable[[Message], object]) -> None:
+    """Make the map of the host clusters."""
+    _guarded("map", post, lambda: MapMade(session.host_map(progress)))
 
 
 def place(look: Callable[[], Location | None], step: int, post: Callable[[Message], object]) -> None:

@@ -56,11 +56,11 @@ async def test_the_tree_follows_the_bytes() -> None:
         await go(pilot, "L1[0].L2[3]")
         screen = explore(pilot)
         assert screen.tree_pane.node.path == "L1[0].L2[3]"
-        await tap(pilot, "right_square_bracket")
+        await tap(pilot, "right_square_bracket", "right_square_bracket")
         await settle(pilot)
         assert screen.tree_pane.node.path == "L1[0].L2[4]"
         assert screen.hex.at % 8 == 0
-        await tap(pilot, "left_square_bracket", "left_square_bracket")
+        await tap(pilot, *["left_square_bracket"] * 4)
         await settle(pilot)
         assert screen.tree_pane.node.path == "L1[0].L2[2]"
         await go(pilot, "ref[5]")

@@ -26,6 +26,8 @@ _WHERE = {
     "overview": "in Overview",
     "explore": "in Explore",
     "guest": "in Guest",
+    "map": "in Map",
+    "grid": "in the map",
     "finding-list": "in Findings",
     "hex": "in the bytes",
     "list": "in lists and texts",

@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 __all__ = ["ExploreScreen"]
 
 _TINTED = 1024
-_FRAMED = 116
 
 
 class ExploreScreen(WalkScreen):
@@ -75,12 +74,10 @@ class ExploreScreen(WalkScreen):
         self.arrive(self.session.here)
 
     def _name_panes(self) -> None:
-        """Where a frame is a line only, the name needs its own blanks."""
         dot = self.look.glyphs["dot"]
         names = {"hex": f"Hex {dot} host file", "tree": "Structure", "inspector": "Inspector"}
-        blank = "" if self.size.width >= _FRAMED else " "
         for pane in (self.hex, self.tree_pane, self.inspector, self.translation):
-            pane.border_title = f"{blank}{names.get(pane.id or '', 'Translation')}{blank}"
+            pane.border_title = self.framed(names.get(pane.id or "", "Translation"))
 
     # -- the one place ----------------------------------------------------------------------------------------
 

@@ -112,7 +112,6 @@ class FindingsScreen(BaseScreen):
         """Fill it."""
         super().on_mount()
         self.query_one(Input).display = False
-        self.detail.border_title = "Finding"
         self._fill()
 
     @property
@@ -135,10 +134,12 @@ class FindingsScreen(BaseScreen):
         self.list.show(shown, complete=knowledge.surveyed, filtered=bool(words))
         count = f"{len(shown)} of {len(knowledge.findings)}" if words else f"{len(shown)}"
         self.list.border_title = f"Findings {self.look.glyphs['dot']} {count}"
+        self.status.show_facts([f"not checked: {'; '.join(knowledge.dossier.not_checked) or 'nothing'}"])
         self.crumbs.show([(self.session.tree.root.name, "0"), ("findings", "")], knowledge.findings)
         self.call_after_refresh(self._describe)
 
     def _describe(self) -> None:
+        self.detail.border_title = self.framed("Finding")
         self.detail.show(self.list.finding)
 
     def on_edge_reached(self, message: EdgeReached) -> None:

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["GuestScreen"]
 
-_FRAMED = 116
-
 
 class GuestScreen(WalkScreen):
     """One guest byte, seen among its neighbours and in words."""
@@ -123,10 +121,9 @@ class GuestScreen(WalkScreen):
         return chunk.data[inside : min(inside + 8, extent.guest.end - chunk.start)]
 
     def _name_panes(self) -> None:
-        blank = "" if self.size.width >= _FRAMED else " "
         title = self.look.glyphs.text(self.session.state.title)
         self.hex.border_title = f"Guest {self.look.glyphs['dot']} {title}"
-        self.supply.border_title = f"{blank}Where it comes from{blank}"
+        self.supply.border_title = self.framed("Where it comes from")
 
     # -- what the panes say -----------------------------------------------------------------------------------
 
