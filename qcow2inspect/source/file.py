@@ -78,6 +78,21 @@ class FileSource:
         return self._opened.st_mtime
 
     @property
+    def opened(self) -> os.stat_result:
+        """What the file system said of the file when it was opened."""
+        return self._opened
+
+    @property
+    def protection(self) -> str:
+        """How the file descriptor keeps the file from being changed, as the kernel has it."""
+        import fcntl
+
+        flags = fcntl.fcntl(self._fd, fcntl.F_GETFL)
+        mode = "read-only" if flags & os.O_ACCMODE == os.O_RDONLY else "NOT read-only"
+        kept = flags & getattr(os, "O_NOATIME", 0)
+        return f"{mode}, {'access time kept' if kept else 'access time not kept (O_NOATIME was refused)'}"
+
+    @property
     def changed(self) -> bool:
         """True if size or modification time differ from what they were when the file was opened."""
         now = os.fstat(self._fd)
