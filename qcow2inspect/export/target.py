@@ -21,7 +21,21 @@ if TYPE_CHECKING:
     from qcow2inspect.output import Identity
     from qcow2inspect.units import HostRange
 
-__all__ = ["STDOUT", "DeviceTarget", "FileTarget", "PipeTarget", "Target", "check", "describe_device", "open_target"]
+__all__ = [
+    "STDOUT",
+    "DeviceTarget",
+    "FileTarget",
+    "PipeTarget",
+    "Target",
+    "check",
+    "describe_device",
+    "is_device",
+    "json_of",
+    "manifest_names",
+    "map_of",
+    "open_target",
+    "part_names",
+]
 
 STDOUT = "-"
 """The name that means standard output."""

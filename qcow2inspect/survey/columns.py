@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     Ints: TypeAlias = npt.NDArray[np.int64]
     Counts: TypeAlias = npt.NDArray[np.uint64]
 
-__all__ = ["WINDOW", "Runs", "Tally", "overlay", "windows"]
+__all__ = ["WINDOW", "Runs", "Tally", "merge", "overlay", "runs_of_column", "windows"]
 
 WINDOW = 1 << 20
 """Clusters that are looked at together where an image has no long runs."""

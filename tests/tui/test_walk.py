@@ -11,7 +11,7 @@ import pytest
 from textual.widgets import Input
 
 from qcow2inspect.build.demo import damaged_recipe, demo_disk, demo_recipe
-from qcow2inspect.build.recipe import Compressed, Data, Recipe, Zero, build
+from qcow2inspect.build.recipe import Cluster, Compressed, Data, Recipe, Zero, build
 from qcow2inspect.build.writer import Layout
 from qcow2inspect.findings import Finding
 from qcow2inspect.image.address import resolve
@@ -240,7 +240,7 @@ def test_search_finds_what_a_plain_look_finds(text: str) -> None:
     """Across the borders of holes, zero clusters, compressed clusters and chunks; both ways."""
     chance = random.Random(5)
     letters = bytes(chance.choice(b"ab\0") for _ in range(997))
-    clusters = {
+    clusters: dict[int, Cluster] = {
         1: Data(letters),
         2: Zero(),
         3: Compressed(letters[::-1]),
