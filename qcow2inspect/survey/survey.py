@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from qcow2inspect.image.chain import Chain
     from qcow2inspect.image.image import Image
     from qcow2inspect.progress import Progress
 
@@ -78,6 +79,7 @@ class Survey:
         states: the active state and all snapshots.
         overwritten: tables (their index in ``tables``) that hold something else than entries, and what.
         table_types: guest clusters by type for each table, shape (tables, 5).
+        chain: the image with the files it names; None if nobody followed them.
     """
 
     image: Image
@@ -95,6 +97,7 @@ class Survey:
     states: list[Mapping] = field(default_factory=list)
     overwritten: dict[int, str] = field(default_factory=dict)
     table_types: npt.NDArray[np.int64] | None = None
+    chain: Chain | None = None
 
     @classmethod
     def of_header(cls, image: Image) -> Survey:
@@ -141,18 +144,21 @@ class Survey:
             kept.append(entry)
 
 
-def take_survey(image: Image, progress: Progress | None = None) -> Survey:
+def take_survey(image: Image, progress: Progress | None = None, chain: Chain | None = None) -> Survey:
     """Read all metadata of an image.
 
     Args:
         image: the image; its backing file, data file or key is not needed.
         progress: told about every batch of tables, in bytes.
+        chain: the image with the files it names, for the rules about them.
 
     Raises:
         CannotRead: the image file cannot be read.
         Cancelled: the user asked to stop.
     """
-    return _Surveyor(image, progress or Silent()).run()
+    survey = _Surveyor(image, progress or Silent()).run()
+    survey.chain = chain
+    return survey
 
 
 class _Surveyor:
