@@ -27,6 +27,7 @@ VERBS = {
     "l1": "the L1 table, entry by entry",
     "l2": "an L2 table, entry by entry",
     "refcount": "the refcounts of host clusters",
+    "check": "what is wrong with an image, and what qemu-img check says",
     "hexdump": "bytes with the names of the fields they belong to",
     "bitmaps": "persistent dirty bitmaps: which guest ranges were written",
     "export": "write the raw disk",
@@ -66,7 +67,7 @@ class _Parser(argparse.ArgumentParser):
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all verbs."""
     parser = _base_parser()
-    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True, prog="qcow2inspect")
     for name in VERBS:
         _add_verb(verbs, name)
     return parser
@@ -106,7 +107,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     if not words or words[0] not in VERBS:
         return build_parser().parse_args(words)
     parser = _base_parser()
-    _add_verb(parser.add_subparsers(dest="verb", metavar="VERB", required=True), words[0])
+    _add_verb(parser.add_subparsers(dest="verb", metavar="VERB", required=True, prog="qcow2inspect"), words[0])
     return parser.parse_args(words)
 
 
