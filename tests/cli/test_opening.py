@@ -17,7 +17,7 @@ from qcow2inspect.build.recipe import Data, Recipe, Snapshot, Zero, build
 from qcow2inspect.build.writer import Layout
 from qcow2inspect.format.header import CryptMethod
 from tests.cli.conftest import ROOT, Ran, Run
-from tests.image.test_chain import vm_recipe
+from tests.image.chains import vm_recipe
 from tests.images import noise, qemu_img, qemu_io, run_qemu
 
 K = 1 << 16

@@ -11,117 +11,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qcow2inspect.build.recipe import Cluster, Data, Recipe, Snapshot, Subclusters, Zero, build
+from qcow2inspect.build.recipe import Cluster, Data, Recipe, Subclusters, Zero, build
 from qcow2inspect.build.writer import Layout
-from qcow2inspect.errors import BadAddress, CannotRead, Damaged, NeedsFile, NeedsKey, Qcow2InspectError, Unsupported
+from qcow2inspect.errors import CannotRead, NeedsFile, NeedsKey, Qcow2InspectError, Unsupported
 from qcow2inspect.format.header import CryptMethod
 from qcow2inspect.format.mapping import ClusterType
-from qcow2inspect.format.snapshot import SnapshotExtra
 from qcow2inspect.image.chain import Chain, Layer, chain_of, open_chain
 from qcow2inspect.image.gate import Follow, OpenGate
 from qcow2inspect.image.image import Image
-from qcow2inspect.image.v1 import V1Image
-from qcow2inspect.image.view import Extent, HostFile, RawDisk, View, Window
 from qcow2inspect.progress import Cancelled
-from qcow2inspect.source.file import FileSource
 from qcow2inspect.source.memory import MemorySource
 from qcow2inspect.units import GuestOffset, GuestRange
+from tests.image.chains import K, agree, chains, layout, over, write
 from tests.image.v1_images import V1Recipe
-from tests.images import damages, image_of, luks_area, noise, raw_by_qemu, read_all, recipes, run_qemu, state_of
+from tests.images import damages, image_of, luks_area, noise, raw_by_qemu, read_all, recipes, run_qemu
 
-K = 1 << 16
 ANY = OpenGate(Follow.ANY)
 LOST = NeedsFile("the base is lost")
-
-
-# -- the toy model ------------------------------------------------------------------------------------------------
-
-
-def over(recipe: Recipe, below: bytes, state: dict[int, Cluster] | None = None) -> bytes:
-    """What a guest reads of an overlay, worked out cluster by cluster."""
-    size = recipe.layout.geometry.cluster_size
-    whole = -(-recipe.layout.size // size) * size
-    disk = bytearray(below[: recipe.layout.size].ljust(whole, b"\0"))
-    for index, cluster in (state_of(recipe) if state is None else state).items():
-        at = index * size
-        disk[at : at + size] = _seen(cluster, bytes(disk[at : at + size]))
-    return bytes(disk[: recipe.layout.size])
-
-
-def _seen(cluster: Cluster, below: bytes) -> bytes:
-    if isinstance(cluster, Zero):
-        return bytes(len(below))
-    data = (cluster.data * -(-len(below) // len(cluster.data)))[: len(below)] if cluster.data else b""
-    if not isinstance(cluster, Subclusters):
-        return data
-    part = len(below) // 32
-
-    def one(number: int) -> bytes:
-        if cluster.bitmap >> number & 1:
-            return data[number * part : (number + 1) * part]
-        return bytes(part) if cluster.bitmap >> (32 + number) & 1 else below[number * part : (number + 1) * part]
-
-    return b"".join(map(one, range(32)))
-
-
-@st.composite
-def old_recipes(draw: st.DrawFn) -> V1Recipe:
-    bits = draw(st.integers(9, 16))
-    count = draw(st.integers(1, 40))
-    some = st.dictionaries(st.integers(0, count - 1), st.binary(min_size=1, max_size=9), max_size=6)
-    size = (count << bits) - draw(st.sampled_from([0, 512 % (1 << bits), 100]))
-    stored = draw(some)
-    packed = {number: data for number, data in draw(some).items() if number not in stored}
-    return V1Recipe(size, stored, packed, cluster_bits=bits, l2_bits=draw(st.integers(6, 9)))
-
-
-@st.composite
-def chains(draw: st.DrawFn) -> tuple[Chain, bytes]:
-    """A chain in memory, and what a guest reads from it."""
-    parts = draw(st.lists(recipes() | old_recipes(), min_size=1, max_size=4))
-    raw = draw(st.none() | st.binary(max_size=3) | st.integers(0, 200_000).map(lambda size: noise(size, size)))
-    layers: list[Layer] = []
-    seen = b""
-    if raw is not None:
-        layers = [Layer(MemorySource(raw), "raw", None)]
-        seen = raw.ljust(-(-len(raw) // 512) * 512, b"\0")
-    for part in parts:
-        if isinstance(part, Recipe):
-            image: Image | V1Image = image_of(part)
-            seen = over(part, seen)
-        else:
-            image = part.image()
-            seen = part.model(seen)
-        layers.insert(0, Layer(image.source, "any", image))
-    return Chain(layers), seen
-
-
-def facts(extent: Extent, at: int) -> tuple[object, ...]:
-    """What an extent says of one byte."""
-    host = extent.host
-    where = host and (host.start if extent.kind is ClusterType.COMPRESSED else host.start + at - extent.guest.start)
-    return extent.kind, where, extent.layer, extent.error and extent.error.what, extent.past_end, extent.absent
-
-
-def agree(view: View) -> None:
-    """One place and a range say the same; the extents cover the view once."""
-    end = 0
-    for extent in view.extents():
-        assert extent.guest.start == end
-        assert extent.guest
-        end = int(extent.guest.end)
-        for at in {extent.guest.start, (extent.guest.start + end) // 2, extent.guest.start + 511, end - 1}:
-            if at < end:
-                one = view.lookup(GuestOffset(at))
-                assert one.guest.start <= at < one.guest.end
-                assert one.guest.end <= view.size
-                assert _named(facts(one, int(at))) == _named(facts(extent, int(at))), f"guest {at:#x}"
-    assert end == view.size
-
-
-def _named(said: tuple[object, ...]) -> tuple[object, ...]:
-    """Errors name the range they were found in, which is shorter for one place."""
-    return tuple(word.partition(": ")[2] if isinstance(word, str) else word for word in said)
 
 
 @given(chains(), st.data())
@@ -175,15 +81,6 @@ def test_lookup_and_extents_agree_in_damaged_chains(data: st.DataObject) -> None
 
 
 # -- files --------------------------------------------------------------------------------------------------------
-
-
-def layout(backing: str = "base", size: int = 8 * K, bits: int = 16, stated: bytes = b"qcow2") -> Layout:
-    return Layout(size, cluster_bits=bits, backing_name=backing.encode(), backing_format=stated)
-
-
-def write(path: Path, recipe: Recipe | bytes) -> Path:
-    path.write_bytes(recipe if isinstance(recipe, bytes) else build(recipe))
-    return path
 
 
 TOP = Recipe(layout(), {0: Data(b"top"), 5: Zero()})
@@ -438,175 +335,6 @@ def test_encrypted_clusters_past_the_end_of_the_file(cut: int, tmp_path: Path) -
             else:
                 assert ours == theirs[at : at + K]
         assert [disk.lookup(GuestOffset(at)).past_end for at in (0, K, 2 * K)] == [False, False, cut >= K]
-
-
-# -- snapshots and VM state ---------------------------------------------------------------------------------------
-
-
-def test_snapshots_have_their_own_size() -> None:
-    first = Snapshot(b"small", {0: Data(b"new")}, disk_size=2 * K)
-    recipe = Recipe(Layout(8 * K), {0: Data(b"old"), 7: Data(b"end")}, (first, Snapshot(b"large", disk_size=9 * K)))
-    chain = chain_of(image_of(recipe))
-    small, large = chain.disk("small"), chain.disk("2")
-    assert (small.size, large.size, chain.disk().size) == (2 * K, 9 * K, 8 * K)
-    assert small.read_at(0, 3) == b"old"
-    assert large.read_at(0, 3) == chain.disk().read_at(0, 3) == b"new"
-    assert large.read_at(7 * K, 3) == b"end"
-    for disk in (small, large):
-        agree(disk)
-    with pytest.raises(BadAddress, match=r"no snapshot “third”; the image has: .*small.*large"):
-        chain.disk("third")
-
-
-def test_a_snapshot_that_asks_for_more_than_its_l1_table_maps() -> None:
-    chain = chain_of(
-        image_of(Recipe(Layout(1 << 15, cluster_bits=9), {0: Data(b"x")}, (Snapshot(b"s", disk_size=1 << 40),)))
-    )
-    disk = chain.disk("s")
-    agree(disk)
-    assert disk.size == 1 << 40
-    beyond = disk.lookup(GuestOffset(1 << 30))
-    assert beyond.past_end
-    assert beyond.kind is ClusterType.UNALLOCATED
-
-
-def test_damaged_l1_tables_stand_for_one_state_each() -> None:
-    recipe = Recipe(Layout(8 * K), {0: Data(b"old")}, (Snapshot(b"s", {0: Data(b"new")}),))
-    bad_snapshot = chain_of(image_of(replace(recipe, damage={"snap[0].l1_table_offset": 0x200})))
-    assert bad_snapshot.disk().read_at(0, 3) == b"new"
-    with pytest.raises(Damaged, match="its L1 table lies at 0x200, no multiple"):
-        bad_snapshot.disk("s")
-    for damage in ({"hdr.l1_size": 0}, {"hdr.l1_table_offset": 0x200}, {"hdr.size": (1 << 64) - 512}):
-        bad_active = chain_of(image_of(replace(recipe, damage=damage)))
-        for snapshot, lenient in ((None, False), (None, True), ("s", False)):
-            with pytest.raises(Damaged, match="header field"):
-                bad_active.disk(snapshot, lenient=lenient)
-        assert bad_active.disk("s", lenient=True).read_at(0, 3) == b"old"
-
-
-def vm_recipe(state: bytes, *, size: int | None = None, disk_size: int = 1 << 15, bits: int = 9) -> Recipe:
-    """A disk that was larger or smaller when the snapshot was taken, and its VM state behind its end."""
-    made = Layout(1 << 16, cluster_bits=bits, l1_extra=8)
-    span, cluster = made.geometry.l2_span, made.geometry.cluster_size
-    first = -(-disk_size // span) * span // cluster
-    parts: dict[int, Cluster] = {
-        first + index: Data(state[at : at + cluster].ljust(cluster, b"\0"))
-        for index, at in enumerate(range(0, len(state), cluster))
-    }
-    extra = SnapshotExtra(len(state) if size is None else size, GuestOffset(disk_size), (1 << 64) - 1).encode()
-    return Recipe(made, {0: Data(b"disk"), **parts}, (Snapshot(b"s", extra=extra),))
-
-
-@pytest.mark.parametrize("disk_size", [512, 1 << 15, (1 << 15) + 512, 1 << 16, 3 << 15])
-@pytest.mark.parametrize("length", [1, 511, 512, 5000])
-def test_vm_state(disk_size: int, length: int) -> None:
-    state = b"QEVM" + noise(length, length)
-    view = chain_of(image_of(vm_recipe(state, disk_size=disk_size))).vm_state("s")
-    assert (view.size, read_all(view, 777)) == (len(state), state)
-    assert b"".join(map(view.read_extent, view.extents())) == state
-    assert view.read_at(2, 10) == state[2:12]
-    assert view.read_at(len(state), 10) == b""
-    assert not list(view.extents(GuestRange.at(3, 0)))
-    agree(view)
-    with pytest.raises(ValueError, match="cannot read"):
-        view.read_at(-1, 1)
-    with pytest.raises(IndexError):
-        view.lookup(GuestOffset(view.size))
-
-
-def test_a_vm_state_that_is_not_there_in_full() -> None:
-    view = chain_of(image_of(vm_recipe(b"QEVM", size=(1 << 64) - 1))).vm_state("s")
-    assert view.size == (1 << 64) - 1
-    assert view.read_at(0, 4) == b"QEVM"
-    assert view.lookup(GuestOffset(1 << 50)).past_end
-    *_, last = view.extents()
-    assert last.past_end
-    assert last.guest.end == view.size
-
-
-def test_a_vm_state_that_nobody_saved() -> None:
-    chain = chain_of(image_of(Recipe(Layout(K), {}, (Snapshot(b"s"),))))
-    with pytest.raises(BadAddress, match="only its disk was saved"):
-        chain.vm_state("s")
-    with pytest.raises(BadAddress, match="no snapshot “t”"):
-        chain.vm_state("t")
-
-
-def test_what_version_1_does_not_have(tmp_path: Path) -> None:
-    with open_chain(write(tmp_path / "old", V1Recipe(K, {0: b"x"}).build())) as chain:
-        assert chain.disk().read_at(0, 1) == b"x"
-        assert chain.layer_disk(0).read_at(0, 1) == b"x"
-        with pytest.raises(BadAddress, match="version 1 images have none"):
-            chain.disk("s")
-        with pytest.raises(Unsupported, match="version 1"):
-            chain.vm_state("s")
-
-
-# -- layers, windows, raw disks -----------------------------------------------------------------------------------
-
-
-def test_layers_alone(tmp_path: Path) -> None:
-    write(tmp_path / "base", noise(4, 3 * K + 5))
-    write(tmp_path / "middle", Recipe(layout("base", 4 * K, 12, b"raw"), {2: Data(b"middle")}))
-    with open_chain(write(tmp_path / "top", replace(TOP, layout=layout("middle"))), ANY) as chain:
-        top, middle, base = map(chain.layer_disk, range(3))
-        assert (top.size, middle.size, base.size) == (8 * K, 4 * K, 3 * K + 512)
-        assert middle.read_at(0, 3 * 4096) == bytes(8192) + (b"middle" * 4096)[:4096]
-        assert read_all(base) == noise(4, 3 * K + 5).ljust(base.size, b"\0")
-        for view in (top, middle, base):
-            agree(view)
-            assert {extent.layer for extent in view.extents()} == {0}
-        assert {extent.kind for extent in middle.extents() if extent.absent} == {ClusterType.UNALLOCATED}
-        assert not any(extent.absent for extent in base.extents())
-        with pytest.raises(IndexError):
-            chain.layer_disk(3)
-
-
-@pytest.mark.parametrize("size", [0, 1, 511, 512, 513, 100_000])
-def test_raw_disks_of_odd_sizes_with_holes(size: int, tmp_path: Path) -> None:
-    path = tmp_path / "raw"
-    with path.open("wb") as file:
-        for at in range(8192, size - 8192, 32768):
-            file.seek(at)
-            file.write(noise(at, 4096))
-        file.truncate(size)
-    with FileSource(path) as source:
-        disk = RawDisk(source)
-        assert disk.size == -(-size // 512) * 512
-        assert read_all(disk, 999) == path.read_bytes().ljust(disk.size, b"\0")
-        agree(disk)
-        for extent in disk.extents():
-            assert disk.read_extent(extent) == read_all(disk)[extent.guest.start : extent.guest.end]
-            assert (disk.plain(extent) is None) == (extent.kind is ClusterType.ZERO_ALLOC)
-        with pytest.raises(IndexError):
-            disk.lookup(GuestOffset(disk.size))
-        assert disk.read_at(disk.size + 5, 5) == b""
-
-
-@pytest.mark.parametrize(
-    "make", [HostFile, RawDisk, lambda source: Window(RawDisk(source), GuestRange.at(0, 512), "w")]
-)
-def test_an_empty_range_has_no_extents(make: type[RawDisk]) -> None:
-    view = make(MemorySource(bytes(1024)))
-    for empty in (GuestRange.at(0, 0), GuestRange.at(100, 0), GuestRange.at(5000, 10)):
-        assert not list(view.extents(empty))
-
-
-def test_an_empty_range_of_a_disk_has_no_extents() -> None:
-    for disk in (chain_of(image_of(BASE)).disk(), V1Recipe(K).image().active_disk()):
-        assert not list(disk.extents(GuestRange.at(100, 0)))
-        assert not list(disk.extents(GuestRange.at(1 << 40, 10)))
-
-
-@given(chains(), st.data())
-def test_windows(made: tuple[Chain, bytes], data: st.DataObject) -> None:
-    chain, expected = made
-    low = data.draw(st.integers(0, len(expected)))
-    part = GuestRange.at(low, data.draw(st.integers(0, len(expected))))
-    window = Window(chain.disk(), part, "part")
-    assert read_all(window, 5000) == expected[part.start : part.end]
-    assert b"".join(map(window.read_extent, window.extents())) == expected[part.start : part.end]
-    agree(window)
 
 
 # -- the chain as a whole -----------------------------------------------------------------------------------------
