@@ -18,6 +18,7 @@ from qcow2inspect.build.recipe import Cluster, Compressed, Data, Recipe, Snapsho
 from qcow2inspect.build.writer import Layout
 from qcow2inspect.errors import Qcow2InspectError
 from qcow2inspect.format.header import CompressionType
+from qcow2inspect.format.luks import LUKS_MAGIC, LuksHeaderFields, LuksKeySlot, SlotState
 from qcow2inspect.image.image import Image
 from qcow2inspect.image.tree import Tree
 from qcow2inspect.image.view import View
@@ -81,6 +82,40 @@ def noise(seed: int, size: int) -> bytes:
     import random
 
     return random.Random(seed).randbytes(size)
+
+
+def luks_area(length: int = 4040 * 512, slots: Mapping[int, Mapping[str, int]] | None = None, **fields: Any) -> bytes:
+    """A LUKS header that is sound but that no passphrase opens, and room for its key material.
+
+    Args:
+        length: bytes of the area.
+        slots: key slot -> fields that differ from those of a sound header.
+        fields: fields of the header that differ.
+    """
+    values: dict[str, Any] = {
+        "magic": LUKS_MAGIC,
+        "version": 1,
+        "cipher_name": b"aes".ljust(32, b"\0"),
+        "cipher_mode": b"xts-plain64".ljust(32, b"\0"),
+        "hash_spec": b"sha256".ljust(32, b"\0"),
+        "payload_offset": 4040,
+        "key_bytes": 64,
+        "mk_digest": bytes(20),
+        "mk_digest_salt": bytes(32),
+        "mk_digest_iterations": 1000,
+        "uuid": b"3b0d2e4a-0000-4000-8000-000000000000".ljust(40, b"\0"),
+    }
+    header = LuksHeaderFields(**{**values, **fields}).encode()
+    for index in range(8):
+        slot: dict[str, Any] = {
+            "active": SlotState.DISABLED if index else SlotState.ENABLED,
+            "iterations": 0 if index else 1000,
+            "salt": bytes(32),
+            "key_material_offset": 8 + index * 504,
+            "stripes": 4000,
+        }
+        header += LuksKeySlot(**{**slot, **(slots or {}).get(index, {})}).encode()
+    return header.ljust(length, b"\0")
 
 
 # -- the toy model ----------------------------------------------------------------------------------------------

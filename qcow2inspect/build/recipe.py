@@ -18,17 +18,30 @@ from qcow2inspect.build.writer import ImageWriter, Layout
 from qcow2inspect.codec import codec_for
 from qcow2inspect.format.geometry import SECTOR
 from qcow2inspect.format.header import CryptMethod
+from qcow2inspect.format.snapshot import SnapshotExtra
 from qcow2inspect.image.address import resolve
 from qcow2inspect.image.image import Image
 from qcow2inspect.image.tree import Tree
 from qcow2inspect.source.memory import MemorySource
+from qcow2inspect.units import GuestOffset
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from qcow2inspect.layout.node import Node
 
-__all__ = ["Cluster", "Compressed", "Data", "Recipe", "Snapshot", "Subclusters", "Zero", "build", "patch"]
+__all__ = [
+    "Cluster",
+    "Compressed",
+    "Data",
+    "DirtyBitmap",
+    "Recipe",
+    "Snapshot",
+    "Subclusters",
+    "Zero",
+    "build",
+    "patch",
+]
 
 
 @dataclass(frozen=True)
@@ -65,12 +78,34 @@ Cluster = Data | Compressed | Zero | Subclusters
 
 @dataclass(frozen=True)
 class Snapshot:
-    """An internal snapshot, and what is written after it was taken."""
+    """An internal snapshot, and what is written after it was taken.
+
+    Attributes:
+        name: its name.
+        then: guest clusters that are written later.
+        date_sec: when it was taken, seconds since 1970.
+        disk_size: disk size of its entry; by default that of the image.
+        ident: its id; by default its number.
+        extra: the extra data of its entry, instead of VM state size, disk size and instruction count.
+    """
 
     name: bytes
     then: Mapping[int, Cluster] = field(default_factory=dict)
     date_sec: int = 0
     disk_size: int | None = None
+    ident: bytes = b""
+    extra: bytes | None = None
+
+
+@dataclass(frozen=True)
+class DirtyBitmap:
+    """A persistent dirty bitmap: its name, the bits that are set, and the fields of its directory entry."""
+
+    name: bytes
+    dirty: tuple[int, ...] = ()
+    granularity_bits: int = 16
+    flags: int = 2
+    extra: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -81,6 +116,7 @@ class Recipe:
         layout: what is the same for the whole image.
         clusters: guest cluster number -> what it is; others stay unallocated.
         snapshots: taken in this order after ``clusters`` are written.
+        bitmaps: persistent dirty bitmaps.
         passphrase: with ``crypt_method`` AES, what the guest data is encrypted with.
         damage: address -> value, written last.
         end: size to which the file is cut or extended at last; None leaves it.
@@ -89,6 +125,7 @@ class Recipe:
     layout: Layout
     clusters: Mapping[int, Cluster] = field(default_factory=dict)
     snapshots: tuple[Snapshot, ...] = ()
+    bitmaps: tuple[DirtyBitmap, ...] = ()
     passphrase: bytes = b""
     damage: Mapping[str, int | bytes] = field(default_factory=dict)
     end: int | None = None
@@ -124,10 +161,20 @@ def build(recipe: Recipe) -> bytes:
     writer = ImageWriter(target, recipe.layout)
     _put_all(writer, recipe, recipe.clusters)
     for snapshot in recipe.snapshots:
-        writer.take_snapshot(snapshot.name, date_sec=snapshot.date_sec, disk_size=snapshot.disk_size)
+        extra = _extra(snapshot, recipe.layout) if snapshot.extra is None else snapshot.extra
+        writer.take_snapshot(snapshot.name, ident=snapshot.ident, date_sec=snapshot.date_sec, extra=extra)
         _put_all(writer, recipe, snapshot.then)
+    for bitmap in recipe.bitmaps:
+        writer.put_bitmap(
+            bitmap.name,
+            bitmap.dirty,
+            granularity_bits=bitmap.granularity_bits,
+            flags=bitmap.flags,
+            extra=bitmap.extra,
+        )
     writer.finish()
-    patch(target.data, recipe.damage)
+    if recipe.damage:
+        patch(target.data, recipe.damage)
     if recipe.end is not None:
         target.truncate(recipe.end)
     return bytes(target.data)
@@ -163,6 +210,11 @@ def _with_bits(data: bytearray, node: Node, value: int) -> bytes:
         raise OverflowError(f"{node.path} cannot hold {value:#x}")
     old = int.from_bytes(data[node.where.start : node.where.start + size], "big")
     return (old & ~mask | placed).to_bytes(size, "big")
+
+
+def _extra(snapshot: Snapshot, layout: Layout) -> bytes:
+    size = layout.size if snapshot.disk_size is None else snapshot.disk_size
+    return SnapshotExtra(0, GuestOffset(size), (1 << 64) - 1).encode()
 
 
 def _put_all(writer: ImageWriter, recipe: Recipe, clusters: Mapping[int, Cluster]) -> None:

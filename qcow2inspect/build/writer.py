@@ -5,7 +5,7 @@ Where things lie::
     cluster 0   header, extensions, backing file name
     then        refcount table, first refcount block, L1 table      (as QEMU lays out a new image)
     then        L2 tables, data and compressed streams as they come
-    at the end  snapshot table, further refcount blocks
+    at the end  snapshot table, LUKS header, bitmaps, further refcount blocks
 
 COPIED flags are set when the image is finished, from the refcounts.
 """
@@ -16,44 +16,24 @@ from array import array
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from qcow2inspect.format.extensions.backing_format import BackingFormat
-from qcow2inspect.format.extensions.base import Record
-from qcow2inspect.format.extensions.data_file import DataFile
-from qcow2inspect.format.extensions.feature_names import FeatureName, FeatureNames, FeatureType
-from qcow2inspect.format.geometry import MAX_L1_ENTRIES, SECTOR, Geometry
-from qcow2inspect.format.header import (
-    MAGIC,
-    Autoclear,
-    Compatible,
-    CompressionType,
-    CryptMethod,
-    Header,
-    HeaderV2,
-    Incompatible,
-)
+from qcow2inspect.build.front import Layout, Places, header_cluster, padded
+from qcow2inspect.format.bitmap import BitmapDirectoryEntry, BitmapFlags, BitmapType
+from qcow2inspect.format.extensions.bitmaps import Bitmaps, BitmapsPointer
+from qcow2inspect.format.extensions.encryption import EncryptionHeader, EncryptionPointer
+from qcow2inspect.format.geometry import SECTOR
 from qcow2inspect.format.mapping import ClusterType, L2Entry, classify, compressed_descriptor
 from qcow2inspect.format.refcount import RefcountTableEntry
-from qcow2inspect.format.snapshot import SnapshotEntry, SnapshotExtra
+from qcow2inspect.format.snapshot import SnapshotEntry
 from qcow2inspect.layout import packed
-from qcow2inspect.units import GuestOffset, HostOffset
+from qcow2inspect.units import HostOffset
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
 __all__ = ["ImageWriter", "Layout", "Target"]
 
 _COPIED = L2Entry.copied.mask
 _OFFSET = L2Entry.host_cluster_offset.mask
-_FEATURES = (
-    (FeatureType.INCOMPATIBLE, 0, "dirty bit"),
-    (FeatureType.INCOMPATIBLE, 1, "corrupt bit"),
-    (FeatureType.INCOMPATIBLE, 2, "external data file"),
-    (FeatureType.INCOMPATIBLE, 3, "compression type"),
-    (FeatureType.INCOMPATIBLE, 4, "extended L2 entries"),
-    (FeatureType.COMPATIBLE, 0, "lazy refcounts"),
-    (FeatureType.AUTOCLEAR, 0, "bitmaps"),
-    (FeatureType.AUTOCLEAR, 1, "raw external data"),
-)
 
 
 class Target(Protocol):
@@ -67,54 +47,6 @@ class Target(Protocol):
 
     def truncate(self, size: int) -> None:
         """Set the size; what was not written reads as zeros."""
-
-
-@dataclass(frozen=True)
-class Layout:
-    """What is the same for the whole image.
-
-    Attributes:
-        size: guest bytes, a multiple of 512.
-        version: 2 or 3.
-        cluster_bits: log2 of the cluster size, 9 to 21.
-        refcount_order: log2 of the refcount width; 4 in version 2.
-        compression: compression type of compressed clusters; zlib in version 2.
-        extended_l2: 16-byte L2 entries with subclusters; needs version 3 and clusters of 16 KiB.
-        crypt_method: what the header says about encryption.
-        backing_name: backing file name; empty for none.
-        backing_format: its format's name; empty to leave it out.
-        data_file: external data file name; empty for none.
-        lazy_refcounts: sets the compatible feature bit.
-        extra_extensions: further header extensions, magic and data.
-        generations: how often the guest disk may be written over; room for that is kept in the refcount table.
-    """
-
-    size: int
-    version: int = 3
-    cluster_bits: int = 16
-    refcount_order: int = 4
-    compression: CompressionType = CompressionType.ZLIB
-    extended_l2: bool = False
-    crypt_method: CryptMethod = CryptMethod.NONE
-    backing_name: bytes = b""
-    backing_format: bytes = b""
-    data_file: bytes = b""
-    lazy_refcounts: bool = False
-    extra_extensions: tuple[tuple[int, bytes], ...] = ()
-    generations: int = 2
-
-    def __post_init__(self) -> None:
-        if self.size < 0 or self.size % SECTOR:
-            raise ValueError(f"the disk size {self.size} is no multiple of {SECTOR}")
-        if self.version == 2 and (self.refcount_order != 4 or self.compression or self.extended_l2 or self.data_file):
-            raise ValueError("version 2 has 16-bit refcounts, zlib and none of the newer features")
-        if self.geometry.l1_entries(self.size) > MAX_L1_ENTRIES:
-            raise ValueError(f"a disk of {self.size:,} bytes needs larger clusters than {self.geometry.cluster_size:,}")
-
-    @property
-    def geometry(self) -> Geometry:
-        """Sizes that follow."""
-        return Geometry(self.cluster_bits, self.refcount_order, self.extended_l2)
 
 
 @dataclass
@@ -143,6 +75,8 @@ class ImageWriter:
         self._counts = array("Q")
         self._packed_end = 0
         self._snapshots: list[bytes] = []
+        self._bitmaps: list[bytes] = []
+        self._pointers: list[tuple[int, bytes]] = []
         self._allocate(1)
         guest_clusters = -(-layout.size // self._cs)
         most = layout.generations * (guest_clusters + guest_clusters // self.geometry.l2_entries + 64)
@@ -150,7 +84,7 @@ class ImageWriter:
         self._rt_clusters = -(-blocks * 8 // self._cs)
         self._rt = self._allocate(self._rt_clusters)
         self._first_block = self._allocate(1)
-        l1_size = max(1, self.geometry.l1_entries(layout.size))
+        l1_size = max(1, self.geometry.l1_entries(layout.size)) + layout.l1_extra
         self._l1_at = self._allocate(-(-l1_size * 8 // self._cs))
         self._state = _State(array("Q", bytes(8 * l1_size)))
 
@@ -269,10 +203,15 @@ class ImageWriter:
 
     # -- snapshots --------------------------------------------------------------------------------------------
 
-    def take_snapshot(
-        self, name: bytes, *, ident: bytes = b"", date_sec: int = 0, disk_size: int | None = None
-    ) -> None:
-        """Keep the present state as an internal snapshot; later writes copy what it shares."""
+    def take_snapshot(self, name: bytes, *, ident: bytes = b"", date_sec: int = 0, extra: bytes = b"") -> None:
+        """Keep the present state as an internal snapshot; later writes copy what it shares.
+
+        Args:
+            name: name of the snapshot.
+            ident: its id; by default its number.
+            date_sec: when it was taken, seconds since 1970.
+            extra: the extra data of its entry (:class:`~qcow2inspect.format.snapshot.SnapshotExtra`).
+        """
         for _, at, table in self._tables():
             self._use(at, 1, 1)
             for _, entry in self._entries(table):
@@ -285,10 +224,45 @@ class ImageWriter:
         at = self._allocate(-(-len(l1) * 8 // self._cs))
         self._target.write_at(at, packed.pack(l1, 64))
         ident = ident or str(len(self._snapshots) + 1).encode()
-        extra = SnapshotExtra(0, GuestOffset(self.layout.size if disk_size is None else disk_size), (1 << 64) - 1)
-        fixed = SnapshotEntry(HostOffset(at), len(l1), len(ident), len(name), date_sec, 0, 0, 0, SnapshotExtra.SIZE)
-        record = fixed.encode() + extra.encode() + ident + name
-        self._snapshots.append(record.ljust(-(-len(record) // 8) * 8, b"\0"))
+        fixed = SnapshotEntry(HostOffset(at), len(l1), len(ident), len(name), date_sec, 0, 0, 0, len(extra))
+        self._snapshots.append(padded(fixed.encode() + extra + ident + name))
+
+    # -- bitmaps ----------------------------------------------------------------------------------------------
+
+    def put_bitmap(
+        self, name: bytes, dirty: Collection[int], *, granularity_bits: int = 16, flags: int = 2, extra: bytes = b""
+    ) -> None:
+        """Store a dirty bitmap.
+
+        Args:
+            name: its name.
+            dirty: numbers of the bits that are set.
+            granularity_bits: log2 of the guest bytes that a bit stands for.
+            flags: as in the directory entry; by default the bitmap is enabled.
+            extra: extra data of the entry.
+        """
+        bits = -(-self.layout.size >> granularity_bits)
+        data = sum(1 << bit for bit in dirty).to_bytes(-(-bits // 8), "little")
+        table = array("Q")
+        for at in range(0, len(data), self._cs):
+            part = data[at : at + self._cs]
+            table.append(self._append(part) if any(part) else 0)
+        entry = BitmapDirectoryEntry(
+            bitmap_table_offset=HostOffset(self._append(packed.pack(table, 64))),
+            bitmap_table_size=len(table),
+            flags=BitmapFlags(flags),
+            type=BitmapType.DIRTY_TRACKING,
+            granularity_bits=granularity_bits,
+            name_size=len(name),
+            extra_data_size=len(extra),
+        )
+        self._bitmaps.append(padded(entry.encode() + extra + name))
+
+    def _append(self, data: bytes) -> int:
+        """Host offset of new clusters that hold ``data``."""
+        at = self._allocate(-(-len(data) // self._cs))
+        self._target.write_at(at, data)
+        return at
 
     # -- the end ----------------------------------------------------------------------------------------------
 
@@ -300,13 +274,33 @@ class ImageWriter:
         self._target.write_at(self._l1_at, packed.pack(self._state.l1, 64))
         snapshots_at = 0
         if self._snapshots:
-            table = b"".join(self._snapshots)
-            snapshots_at = self._allocate(-(-len(table) // self._cs))
-            self._target.write_at(snapshots_at, table)
+            snapshots_at = self._append(b"".join(self._snapshots))
+        self._write_pointed()
         self._write_refcounts()
-        header = self._header(snapshots_at)
+        places = Places(
+            l1_size=len(self._state.l1),
+            l1_table=self._l1_at,
+            refcount_table=self._rt,
+            refcount_table_clusters=self._rt_clusters,
+            nb_snapshots=len(self._snapshots),
+            snapshots=snapshots_at,
+            pointers=tuple(self._pointers),
+        )
+        header = header_cluster(self.layout, places)
         self._target.truncate(len(self._counts) * self._cs)
         self._target.write_at(0, header)
+
+    def _write_pointed(self) -> None:
+        """Write what header extensions point to."""
+        luks = self.layout.luks_header
+        if luks:
+            pointer = EncryptionPointer(HostOffset(self._append(luks)), len(luks))
+            self._pointers.append((EncryptionHeader.MAGIC, pointer.encode()))
+        if self._bitmaps:
+            directory = b"".join(self._bitmaps)
+            at = HostOffset(self._append(directory))
+            place = BitmapsPointer(len(self._bitmaps), 0, len(directory), at)
+            self._pointers.append((Bitmaps.MAGIC, place.encode()))
 
     def _set_copied(self) -> None:
         """COPIED is set exactly where the refcount is one."""
@@ -336,65 +330,5 @@ class ImageWriter:
             block = packed.pack(counts, self.geometry.refcount_bits)
             self._target.write_at(at, block.ljust(self._cs, b"\0"))
 
-    def _header(self, snapshots_at: int) -> bytes:
-        """The header cluster up to the end of the backing file name."""
-        layout = self.layout
-        length = HeaderV2.SIZE if layout.version == 2 else Header.SIZE
-        extensions = self._extensions(self._cs - length - len(layout.backing_name))
-        name_at = length + len(extensions) if layout.backing_name else 0
-        if length + len(extensions) + len(layout.backing_name) > self._cs:
-            raise ValueError("header extensions and backing file name do not fit the first cluster")
-        header = Header(
-            magic=MAGIC,
-            version=layout.version,
-            backing_file_offset=HostOffset(name_at),
-            backing_file_size=len(layout.backing_name),
-            cluster_bits=layout.cluster_bits,
-            size=GuestOffset(layout.size),
-            crypt_method=layout.crypt_method,
-            l1_size=len(self._state.l1),
-            l1_table_offset=HostOffset(self._l1_at),
-            refcount_table_offset=HostOffset(self._rt),
-            refcount_table_clusters=self._rt_clusters,
-            nb_snapshots=len(self._snapshots),
-            snapshots_offset=HostOffset(snapshots_at),
-            incompatible_features=Incompatible(
-                Incompatible.make(
-                    extended_l2=layout.extended_l2,
-                    compression_type=layout.compression is not CompressionType.ZLIB,
-                    data_file=bool(layout.data_file),
-                )
-            ),
-            compatible_features=Compatible(Compatible.make(lazy_refcounts=layout.lazy_refcounts)),
-            autoclear_features=Autoclear(0),
-            refcount_order=layout.refcount_order,
-            header_length=Header.SIZE,
-            compression_type=layout.compression,
-            padding=bytes(7),
-        )
-        return header.encode()[:length] + extensions + layout.backing_name
-
-    def _extensions(self, room: int) -> bytes:
-        layout = self.layout
-        records = []
-        if layout.backing_format:
-            records.append(_record(BackingFormat.MAGIC, layout.backing_format))
-        if layout.data_file:
-            records.append(_record(DataFile.MAGIC, layout.data_file))
-        records += [_record(magic, data) for magic, data in layout.extra_extensions]
-        end = _record(0, b"")
-        names = _record(FeatureNames.MAGIC, b"".join(_feature(*entry) for entry in _FEATURES))
-        if layout.version >= 3 and len(names) + len(end) + sum(map(len, records)) <= room:
-            records.append(names)
-        return b"".join(records) + end
-
 
 _ALL_SUBCLUSTERS = 0xFFFF_FFFF
-
-
-def _record(magic: int, data: bytes) -> bytes:
-    return Record(magic, len(data)).encode() + data.ljust(-(-len(data) // 8) * 8, b"\0")
-
-
-def _feature(kind: FeatureType, bit: int, name: str) -> bytes:
-    return FeatureName(kind, bit, name.encode().ljust(46, b"\0")).encode()

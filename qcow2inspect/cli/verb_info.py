@@ -9,10 +9,14 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from qcow2inspect.cli.common import add_image, add_json, dump_json, progress_bar, say
-from qcow2inspect.errors import Damaged
+from qcow2inspect.cli.opening import add_following, add_snapshot
+from qcow2inspect.errors import BadAddress, Damaged
 from qcow2inspect.image.facts import header_facts
-from qcow2inspect.image.image import Image
+from qcow2inspect.image.image import Image, require_magic
+from qcow2inspect.image.support import place_of
 from qcow2inspect.layout.structure import visible
+from qcow2inspect.source.file import FileSource
+from qcow2inspect.units import exact_size
 
 if TYPE_CHECKING:
     import argparse
@@ -23,27 +27,102 @@ if TYPE_CHECKING:
 __all__ = ["add_arguments", "print_info", "run", "take_dossier"]
 
 _LABEL = 18
+_SNAPSHOTS = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the verb takes."""
     add_image(parser)
     add_json(parser, compat=True)
+    add_snapshot(parser)
+    add_following(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the info."""
     if options.json_compat:
+        if options.snapshot is not None:
+            raise BadAddress("give either --snapshot or --json-compat: qemu-img info knows no single snapshot")
+        from qcow2inspect.image.chain import open_chain
         from qcow2inspect.reports.qemu import info_document
 
-        with Image.open(options.image) as image:
-            dump_json(info_document(image))
+        with open_chain(options.image) as chain:
+            dump_json(info_document(chain.top))
         return 0
+    if options.snapshot is not None:
+        return _print_snapshot(options)
+    if options.follow != "none" or options.backing:
+        _print_chain(options)
     return _print_json(options.image) if options.json else print_info(options.image)
+
+
+def _print_snapshot(options: argparse.Namespace) -> int:
+    """What one snapshot is, and how much of its disk is of which type."""
+    from collections import Counter
+
+    from qcow2inspect.cli.opening import opened
+    from qcow2inspect.image.facts import snapshot_facts
+
+    with opened(options) as chain:
+        mapping = chain.mapping(options.snapshot)
+        assert mapping.snapshot is not None
+        facts = snapshot_facts(chain.qcow2, mapping.snapshot)
+        amounts: Counter[str] = Counter()
+        for extent in chain.disk(options.snapshot, lenient=True).extents():
+            amounts["cannot be read" if extent.error else extent.kind.word] += extent.guest.size
+        if options.json:
+            document = {"schema": "qcow2inspect/info", "schema_version": "1.0", "image": visible(options.image)}
+            dump_json({**document, "facts": dict(facts), "guest_bytes": dict(amounts)})
+            return 0
+        sizes = [(word, exact_size(amount)) for word, amount in amounts.items()]
+        for label, value in (("image", visible(options.image)), *facts, *sizes):
+            say(f"{label:<{_LABEL}}{value}")
+    return 0
+
+
+def _print_chain(options: argparse.Namespace) -> None:
+    """The files of the chain and why it ends; on stderr where the result is JSON."""
+    from qcow2inspect.cli.opening import opened
+
+    with opened(options) as chain:
+        lines = [
+            f"{f'layer {number}':<{_LABEL}}{visible(layer.name)} ({layer.format})"
+            for number, layer in enumerate(chain.layers)
+        ]
+        if chain.end is not None:
+            lines.append(f"{'chain ends':<{_LABEL}}{visible(str(chain.end))}")
+        for line in lines:
+            print(line, file=sys.stderr if options.json else sys.stdout)
+
+
+def _print_v1(path: str, *, as_json: bool) -> int:
+    from qcow2inspect.image.facts import v1_facts
+    from qcow2inspect.image.v1 import V1Image
+
+    with V1Image.open(path) as image:
+        facts = v1_facts(image)
+        if as_json:
+            fields = {row.name: _plain(getattr(image.header, row.name)) for row in image.header.ROWS}
+            document = {"schema": "qcow2inspect/info", "schema_version": "1.0", "image": visible(image.name)}
+            dump_json({**document, "header": fields, "facts": dict(facts)})
+        else:
+            for label, value in (("image", visible(image.name)), *facts):
+                say(f"{label:<{_LABEL}}{value}")
+            say("not checked: the tables; rules exist for versions 2 and 3")
+        for obstacle in image.obstacles:
+            raise Damaged(f"{image.name}: header field {obstacle.field}: {obstacle.what}", why="QEMU refuses the image")
+    return 0
+
+
+def _is_v1(path: str) -> bool:
+    with FileSource(path) as source:
+        return require_magic(source) == 1
 
 
 def print_info(path: str) -> int:
     """Print facts, flags and findings of the image at ``path`` for people."""
+    if _is_v1(path):
+        return _print_v1(path, as_json=False)
     with Image.open(path) as image:
         say(f"{'image':<{_LABEL}}{visible(image.name)}")
         facts = header_facts(image)
@@ -53,6 +132,11 @@ def print_info(path: str) -> int:
         dossier = take_dossier(image)
         for label, value in dossier.facts[len(facts) :]:
             say(f"{label:<{_LABEL}}{value}")
+        for snapshot in image.snapshots[:_SNAPSHOTS]:
+            size = exact_size(snapshot.disk_size) if snapshot.disk_size is not None else "size not stated"
+            say(f"{'snapshot':<{_LABEL}}{snapshot.title}, {size}")
+        if len(image.snapshots) > _SNAPSHOTS:
+            say(f"{'':<{_LABEL}}and {len(image.snapshots) - _SNAPSHOTS:,} more")
         _print_states(dossier)
         _require_sound(image)
     return 0
@@ -86,15 +170,16 @@ def _require_sound(image: Image) -> None:
     """QEMU refuses the image: say so in the exit code too."""
     if image.obstacles:
         first = image.obstacles[0]
-        at = image.header.row(first.field).at
         raise Damaged(
-            f"{image.name}: header field {first.field} (offset {at:#x}): {first.what}",
+            f"{image.name}: {place_of(image, first)}: {first.what}",
             why="QEMU refuses the image",
-            hint="“qcow2inspect header IMAGE” shows the fields",
+            hint=f"“qcow2inspect explain {first.code}” says more",
         )
 
 
 def _print_json(path: str) -> int:
+    if _is_v1(path):
+        return _print_v1(path, as_json=True)
     with Image.open(path) as image:
         dossier = take_dossier(image)
         fields = {row.name: _plain(getattr(image.header, row.name)) for row in image.header.stored_rows()}

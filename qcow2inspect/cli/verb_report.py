@@ -1,37 +1,109 @@
-"""Write the report about an image as plain text: facts, flags, findings, and what was not checked."""
+"""Write the report about an image: what was examined, how, what was seen, what was not checked, how to repeat it.
+
+The same image and the same options give the same bytes; what differs from run to run (time, paths, versions) stands in
+a block of its own, which “--sections” can leave out. SOURCE_DATE_EPOCH sets the time.
+"""
 
 from __future__ import annotations
 
 import sys
 from typing import TYPE_CHECKING
 
-from qcow2inspect.cli.common import add_image
-from qcow2inspect.cli.verb_info import take_dossier
-from qcow2inspect.image.image import Image
+from qcow2inspect.cli.common import add_image, progress_bar
+from qcow2inspect.cli.opening import add_data, opened, unlock
+from qcow2inspect.dossier.wishes import SECTIONS, Wishes, report_time
+from qcow2inspect.errors import BadAddress
 from qcow2inspect.layout.structure import visible
-from qcow2inspect.reports.text import render_text, write_report
 
 if TYPE_CHECKING:
     import argparse
+
+    from qcow2inspect.dossier.section import Report
+    from qcow2inspect.image.chain import Chain
 
 __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the verb takes."""
+    from qcow2inspect.reports import formats
+
     add_image(parser)
+    names = "; ".join(f"{item.name}: {item.title}" for item in formats().values())
+    parser.add_argument("--format", choices=list(formats()), help=f"{names}; by the ending of FILE, else text")
     parser.add_argument("-o", "--output", metavar="FILE", help="write to FILE instead of stdout")
     parser.add_argument("--force", action="store_true", help="replace FILE if it exists")
+    text = f"only these parts, with commas; a minus in front leaves one out of all ({', '.join(SECTIONS)})"
+    parser.add_argument("--sections", metavar="LIST", help=text)
+    parser.add_argument("--redact", action="store_true", help="hide paths and names")
+    group = parser.add_argument_group("what the examiner adds")
+    group.add_argument("--case-id", metavar="TEXT", help="number of the case")
+    group.add_argument("--exhibit", metavar="TEXT", help="number of the exhibit")
+    group.add_argument("--examiner", metavar="TEXT", help="who examines")
+    group.add_argument("--note", metavar="TEXT", action="append", default=[], help="a note; may be repeated")
+    text = "a note on an address; may be repeated"
+    group.add_argument("--mark", metavar="EXPR=TEXT", action="append", default=[], help=text)
+    add_data(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Report."""
-    with Image.open(options.image) as image:
-        dossier = take_dossier(image)
-        if options.output is None:
-            sys.stdout.write(render_text(dossier))
+    from qcow2inspect.dossier.report import compile_report, examine_chain
+    from qcow2inspect.reports import render
+
+    wishes = _wishes(options)
+    with opened(options) as chain:
+        if options.passphrase_file is not None or options.passphrase_fd is not None:
+            unlock(options, chain)
+        with progress_bar() as progress:
+            dossier = examine_chain(chain, progress)
+        report = compile_report(chain, dossier, wishes)
+        if options.output is not None:
+            _write(options, chain, report)
             return 0
-        evidence = [image.source.identity] if image.source.identity else []
-        write_report(dossier, options.output, force=options.force, evidence=evidence)
-    print(visible(f"{options.output}: report written"), file=sys.stderr)
+    sys.stdout.buffer.write(render(report, options.format or "text"))
     return 0
+
+
+def _write(options: argparse.Namespace, chain: Chain, report: Report) -> None:
+    from qcow2inspect.dossier.surroundings import sources_of
+    from qcow2inspect.reports import format_for, write_report
+
+    by_name = format_for(options.output)
+    name = options.format or (by_name.name if by_name else "text")
+    evidence = [source.identity for source in sources_of(chain) if source.identity]
+    write_report(report, options.output, name=name, force=options.force, evidence=evidence)
+    print(visible(f"{options.output}: report written ({name})"), file=sys.stderr)
+
+
+def _wishes(options: argparse.Namespace) -> Wishes:
+    given = {"Case": options.case_id, "Exhibit": options.exhibit, "Examiner": options.examiner}
+    return Wishes(
+        sections=_sections(options.sections),
+        redact=options.redact,
+        case={label: value for label, value in given.items() if value},
+        notes=tuple(options.note),
+        marks=tuple(map(_mark, options.mark)),
+        command=("qcow2inspect", *sys.argv[1:]),
+        time=report_time(),
+    )
+
+
+def _sections(text: str | None) -> frozenset[str] | None:
+    """The chosen sections; a list of names to leave out leaves the others in."""
+    if text is None:
+        return None
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    unknown = sorted({word.removeprefix("-") for word in words} - set(SECTIONS))
+    if unknown or not words:
+        raise BadAddress(f"--sections: there is no section “{', '.join(unknown)}”; there are {', '.join(SECTIONS)}")
+    out = {word[1:] for word in words if word.startswith("-")}
+    chosen = {word for word in words if not word.startswith("-")} or set(SECTIONS)
+    return frozenset(chosen - out)
+
+
+def _mark(text: str) -> tuple[str, str]:
+    address, equals, words = text.partition("=")
+    if not equals or not address or not words:
+        raise BadAddress(f"--mark {text}: write EXPR=TEXT, for example “L1[0]=look here”")
+    return address, words

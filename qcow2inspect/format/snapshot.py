@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from qcow2inspect.format.header import utc
 from qcow2inspect.layout.node import Node
-from qcow2inspect.layout.structure import Structure, printable, u16, u32, u64
+from qcow2inspect.layout.structure import Structure, brief, printable, u16, u32, u64
 from qcow2inspect.units import GuestOffset, HostOffset, HostRange, exact_size
 
 __all__ = ["Snapshot", "SnapshotEntry", "SnapshotExtra", "read_snapshot"]
@@ -85,8 +85,8 @@ class Snapshot:
 
     @property
     def title(self) -> str:
-        """Id and name for people, safe to print."""
-        return f"{printable(self.id)} “{printable(self.name)}”"
+        """Id and name for people, safe to print, long ones cut."""
+        return f"{brief(self.id)} “{brief(self.name)}”"
 
     def nodes(self, path: str) -> list[Node]:
         """The fields of the entry; ``path`` is its address (``snap[0]``)."""

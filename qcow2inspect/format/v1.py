@@ -3,6 +3,8 @@
 Differences from version 2: the header has 48 bytes and no L1 size, an L2 table has ``1 << l2_bits`` entries and
 need not fill a cluster, offsets need not be aligned to clusters, a compressed size counts bytes, and there are
 no refcounts, snapshots or extensions.
+
+Spec: Header, version 1 (QEMU's qcow driver; there is no written specification).
 """
 
 from __future__ import annotations

@@ -12,12 +12,12 @@ stays readable, and the rest says why it is not.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from qcow2inspect.errors import BadAddress, CannotRead, Damaged, NeedsFile, NeedsKey, Qcow2InspectError, Unsupported
 from qcow2inspect.format.header import CryptMethod
-from qcow2inspect.image.gate import OpenGate, read_name
+from qcow2inspect.image.gate import MissingFile, NamedFile, OpenGate, identities, read_name
 from qcow2inspect.image.image import Image, require_magic
 from qcow2inspect.image.mapping import Mapping, active_mapping, snapshot_mappings
 from qcow2inspect.image.probe import probe
@@ -29,6 +29,7 @@ from qcow2inspect.units import GuestOffset, GuestRange
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Iterator
     from types import TracebackType
     from typing import Self
 
@@ -38,12 +39,13 @@ if TYPE_CHECKING:
     from qcow2inspect.progress import Progress
     from qcow2inspect.source.protocol import Source
 
-__all__ = ["MAX_LAYERS", "AnyImage", "Chain", "Layer", "open_chain"]
+__all__ = ["MAX_LAYERS", "AnyImage", "Chain", "Identity", "Layer", "chain_of", "find_snapshot", "open_chain"]
 
 MAX_LAYERS = 64
 """Files in a chain at most."""
 
 AnyImage: TypeAlias = "Image | V1Image"
+Identity: TypeAlias = tuple[int, int] | None
 
 
 @dataclass
@@ -55,7 +57,8 @@ class Layer:
         format: ``qcow2``, ``qcow`` or ``raw``.
         image: the open image; None for a raw file.
         end: why the layer behind this one is not there; None if it is, or if nothing lies behind.
-        end_code: code of the finding that reports ``end``.
+        end_code: code of the finding that reports ``end``; empty if the file is just not opened.
+        stated: the format that the image above states for this file; empty if it states none.
         data_file: the external data file, why it is not there, or None if the image has none.
         cipher: decrypts guest data; why it cannot be decrypted, or None if it is not encrypted.
     """
@@ -65,6 +68,7 @@ class Layer:
     image: AnyImage | None
     end: Qcow2InspectError | None = None
     end_code: str = ""
+    stated: str = ""
     data_file: Source | Qcow2InspectError | None = None
     cipher: Cipher | Qcow2InspectError | None = None
 
@@ -72,6 +76,14 @@ class Layer:
     def name(self) -> str:
         """The path of the file."""
         return self.source.name
+
+    @property
+    def named(self) -> Iterator[NamedFile]:
+        """The files that the image names: its backing file and its external data file."""
+        if self.image is not None and needs_backing(self.image):
+            yield read_name(self.image.backing_name)
+        if isinstance(self.image, Image) and self.image.has_data_file and self.image.data_file_name:
+            yield read_name(self.image.data_file_name, from_cwd=True)
 
     @property
     def is_encrypted(self) -> bool:
@@ -125,21 +137,34 @@ class Chain:
         """Why the chain ends too early; None if all of it is there."""
         return self.layers[-1].end
 
+    @property
+    def evidence(self) -> set[tuple[int, int]]:
+        """Device and inode of all files of the chain, and of those it names without having them open."""
+        sources = [source for layer in self.layers for source in (layer.source, layer.data_file)]
+        opened = {source.identity for source in sources if source and not isinstance(source, Qcow2InspectError)}
+        named = {found for layer in self.layers for file in layer.named for found in identities(file, layer.name)}
+        return {identity for identity in opened | named if identity}
+
     # -- keys -------------------------------------------------------------------------------------------------
 
     def unlock(self, passphrase: bytes, progress: Progress | None = None) -> None:
-        """Make all encrypted layers readable with one passphrase.
+        """Make the encrypted layers readable that a passphrase opens; the others keep saying why they are not.
 
         A legacy AES key cannot be verified: with a wrong passphrase the bytes are noise.
 
         Raises:
-            NeedsKey: it opens none of the key slots of a LUKS layer.
-            Unsupported: a layer is encrypted in a way that cannot be decrypted here.
-            Damaged: the LUKS header of a layer is unusable.
+            NeedsKey, Unsupported, Damaged: no layer can be opened; the error is that of the first.
             Cancelled: the user asked to stop.
         """
-        for layer in self.layers:
-            layer.unlock(passphrase, progress)
+        locked = [layer for layer in self.layers if layer.is_encrypted]
+        for layer in locked:
+            try:
+                layer.unlock(passphrase, progress)
+            except Qcow2InspectError as error:
+                layer.cipher = error
+        failed = [layer.cipher for layer in locked if isinstance(layer.cipher, Qcow2InspectError)]
+        if failed and len(failed) == len(locked):
+            raise failed[0]
 
     # -- views ------------------------------------------------------------------------------------------------
 
@@ -229,7 +254,7 @@ class Chain:
         if snapshot is not None:
             raise BadAddress(f"there is no snapshot “{snapshot}”: version 1 images have none")
         if layer.image is not None:
-            from qcow2inspect.image.v1 import V1Disk
+            from qcow2inspect.image.v1_disk import V1Disk
 
             return V1Disk(layer.image, support)
         return RawDisk(layer.source)
@@ -296,7 +321,7 @@ def open_chain(path: str | os.PathLike[str], gate: OpenGate | None = None) -> Ch
 
 def chain_of(image: Image, gate: OpenGate | None = None) -> Chain:
     """A chain of an open image; without a gate no file behind it is looked for."""
-    layer = Layer(image.source, "qcow2", image, needs_backing(image), "QCOW-BACK-PRESENT", needs_data_file(image))
+    layer = Layer(image.source, "qcow2", image, needs_backing(image), data_file=needs_data_file(image))
     layer.cipher = needs_key(image)
     chain = Chain([layer])
     if gate is not None:
@@ -309,7 +334,7 @@ def _rooted(gate: OpenGate, source: Source) -> OpenGate:
     """The gate with the folder of the image that the user opened."""
     import os
 
-    return OpenGate(gate.follow, gate.places, gate.root or os.path.dirname(source.name))
+    return replace(gate, root=gate.root or os.path.dirname(source.name))
 
 
 def _open_image(source: Source) -> tuple[str, AnyImage]:
@@ -338,7 +363,10 @@ def _follow(chain: Chain, gate: OpenGate) -> None:
 
 
 def _code(error: Qcow2InspectError) -> str:
-    return "QCOW-BACK-MISSING" if isinstance(error, (NeedsFile, CannotRead)) else "QCOW-BACK-FMT-MISMATCH"
+    """Code of the finding that reports why a backing file is not there; empty if nothing is wrong with it."""
+    if isinstance(error, (MissingFile, CannotRead)):
+        return "QCOW-BACK-MISSING"
+    return "" if isinstance(error, NeedsFile) else "QCOW-BACK-FMT-MISMATCH"
 
 
 def _open_data_file(layer: Layer, gate: OpenGate) -> None:
@@ -348,12 +376,14 @@ def _open_data_file(layer: Layer, gate: OpenGate) -> None:
     layer.data_file = needs_data_file(image)
     if image.data_file_name:
         try:
-            layer.data_file = gate.open(read_name(image.data_file_name), layer.name, "external data file")
+            layer.data_file = gate.open(
+                read_name(image.data_file_name, from_cwd=True), layer.name, "external data file"
+            )
         except NeedsFile as error:
             layer.data_file = error
 
 
-def _open_backing(layer: Layer, image: AnyImage, gate: OpenGate, seen: set[object], depth: int) -> Layer:
+def _open_backing(layer: Layer, image: AnyImage, gate: OpenGate, seen: set[Identity], depth: int) -> Layer:
     named = read_name(image.backing_name)
     source = gate.open(named, layer.name, "backing file")
     try:
@@ -371,7 +401,8 @@ def _open_backing(layer: Layer, image: AnyImage, gate: OpenGate, seen: set[objec
                 why="what lies deeper is not read",
             )
         seen.add(source.identity)
-        return _layer_of(source, named.format or printable(image.backing_format.split(b"\0")[0]))
+        stated = printable(image.backing_format.split(b"\0")[0])
+        return _layer_of(source, stated or named.format)  # the extension outweighs a json: name
     except BaseException:
         source.close()
         raise
@@ -380,9 +411,9 @@ def _open_backing(layer: Layer, image: AnyImage, gate: OpenGate, seen: set[objec
 def _layer_of(source: FileSource, stated: str) -> Layer:
     found = stated or probe(source)
     if found in ("raw", "file"):
-        return Layer(source, "raw", None)
+        return Layer(source, "raw", None, stated=stated)
     if found in ("qcow2", "qcow"):
-        return Layer(source, *_open_image(source))
+        return Layer(source, *_open_image(source), stated=stated)
     raise Unsupported(
         f"{source.name}: a file of format “{found}” behind an image; qcow2, qcow and raw are read",
         hint="convert it with “qemu-img convert -O raw” and name the result with --backing NAME=PATH",

@@ -22,11 +22,12 @@ from qcow2inspect.format.mapping import (
     subcluster_types,
 )
 from qcow2inspect.image.cache import Cache
+from qcow2inspect.image.extents import ABSENT, behind, is_absent, joined, one_layer_up
 from qcow2inspect.image.mapping import active_mapping
 from qcow2inspect.image.support import Support, alone, refused
-from qcow2inspect.image.view import Extent
+from qcow2inspect.image.view import Extent, clipped
 from qcow2inspect.source.protocol import read_padded
-from qcow2inspect.units import GuestOffset, GuestRange, HostRange
+from qcow2inspect.units import GuestOffset, GuestRange, HostOffset, HostRange
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from qcow2inspect.image.image import Image
     from qcow2inspect.image.mapping import Mapping
     from qcow2inspect.image.table import L2Table
-    from qcow2inspect.image.view import View
     from qcow2inspect.source.protocol import Source
 
 __all__ = ["Disk", "active_disk"]
@@ -45,9 +45,10 @@ __all__ = ["Disk", "active_disk"]
 _L2_OFFSET = L2Entry.host_cluster_offset.mask
 _L1_CHUNK = 1 << 16
 _INFLATED_KEPT = 1 << 22
+_L1_KNOWN = 1 << 12
+_NOT_PLAIN = 1 << 62 | 1  # compressed, or reads as zeros
 _HAS_HOST = (ClusterType.NORMAL, ClusterType.ZERO_ALLOC, ClusterType.UNALLOCATED_ALLOC)
 _IS_ZERO = (ClusterType.ZERO_PLAIN, ClusterType.ZERO_ALLOC)
-_IS_ABSENT = (ClusterType.UNALLOCATED, ClusterType.UNALLOCATED_ALLOC)
 _OF_ACTIVE = ("size", "l1_size", "l1_table_offset")
 
 
@@ -90,17 +91,12 @@ class Disk:
         self._l1 = mapping.l1
         self._codec = codec_for(image.header.compression_type)
         self._inflated: Cache[bytes] = Cache(_INFLATED_KEPT // self._geometry.cluster_size, self._inflate)
-        self._backing: View | None = None
-        self._needs_backing: Qcow2InspectError | None = None
-        self._absent_as_zero = False
-        if isinstance(support.backing, Qcow2InspectError):
-            self._absent_as_zero = support.absent_as_zero
-            self._needs_backing = None if support.absent_as_zero else support.backing
-        else:
-            self._backing = support.backing
+        self._backing, self._needs_backing = support.behind
+        self._absent_as_zero = support.absent_as_zero and isinstance(support.backing, Qcow2InspectError)
         self._needs_data_file, self._file = _file_of(image, support)
-        self._cipher = None if isinstance(support.cipher, Qcow2InspectError) else support.cipher
-        self._needs_key = support.cipher if isinstance(support.cipher, Qcow2InspectError) else None
+        self._cipher, self._needs_key = support.key
+        self._stored_as_they_are = not (image.geometry.extended_l2 or image.has_data_file or support.cipher)
+        self._l1_known: dict[int, int] = {}
 
     @property
     def sources(self) -> tuple[Source, ...]:
@@ -119,13 +115,13 @@ class Disk:
         if not 0 <= guest < self.size:
             raise IndexError(guest)
         own = self._clip(self._lookup_here(guest))
-        if self._backing is None or not _is_absent(own):
+        if self._backing is None or not is_absent(own):
             return own
         if guest >= self._backing.size:
             return own.cut(GuestRange(GuestOffset(max(own.guest.start, self._backing.size)), own.guest.end))
         below = self._backing.lookup(guest)
         start, end = max(own.guest.start, below.guest.start), min(own.guest.end, below.guest.end)
-        return _one_layer_up(below.cut(GuestRange(start, end)), own)
+        return one_layer_up(below.cut(GuestRange(start, end)), own)
 
     def _lookup_here(self, guest: GuestOffset) -> Extent:
         geometry = self._geometry
@@ -133,8 +129,17 @@ class Disk:
         if l1_index >= len(self._l1):
             span = GuestRange(geometry.guest_span(len(self._l1)).start, geometry.guest_span(l1_index).end)
             return self._extent(span, ClusterType.UNALLOCATED, past_end=True)
-        table = self._table(l1_index, self._l1[l1_index])
+        table = self._table(l1_index, L1Entry(self._l1_raw(l1_index)))
         return table if isinstance(table, Extent) else self._lookup_l2(table, l1_index, l2_index, guest)
+
+    def _l1_raw(self, index: int) -> int:
+        """An L1 entry, from a bounded memory of those that were asked for one by one."""
+        raw = self._l1_known.get(index)
+        if raw is None:
+            if len(self._l1_known) >= _L1_KNOWN:
+                self._l1_known.clear()
+            raw = self._l1_known[index] = self._l1[index].raw
+        return raw
 
     def _clip(self, extent: Extent) -> Extent:
         if extent.guest.end <= self.size:
@@ -182,21 +187,12 @@ class Disk:
 
     def extents(self, within: GuestRange | None = None) -> Iterator[Extent]:
         """The extents that cover ``within`` (the whole disk by default), in order, joined where they continue."""
-        part = within.clip(0, self.size) if within else GuestRange.at(0, self.size)
-        for own in _join(extent.cut(extent.guest.clip(part.start, part.end)) for extent in self._pieces(part)):
-            if self._backing is not None and _is_absent(own):
-                yield from self._from_behind(own, self._backing)
+        part = clipped(within, self.size)
+        for own in joined(extent.cut(extent.guest.clip(part.start, part.end)) for extent in self._pieces(part)):
+            if self._backing is not None and is_absent(own):
+                yield from behind(own, self._backing)
             else:
                 yield own
-
-    def _from_behind(self, own: Extent, backing: View) -> Iterator[Extent]:
-        """What the files behind the image say about a range that it does not hold."""
-        border = GuestOffset(min(max(own.guest.start, backing.size), own.guest.end))
-        if border > own.guest.start:
-            for extent in backing.extents(GuestRange(own.guest.start, border)):
-                yield _one_layer_up(extent, own)
-        if border < own.guest.end:
-            yield own.cut(GuestRange(border, own.guest.end))
 
     def _pieces(self, part: GuestRange) -> Iterator[Extent]:
         import numpy as np
@@ -287,8 +283,8 @@ class Disk:
     def _extent(self, guest: GuestRange, kind: ClusterType, *, past_end: bool = False) -> Extent:
         """An extent without host bytes."""
         error: Qcow2InspectError | None = None
-        absent = kind in _IS_ABSENT and self._absent_as_zero
-        if kind in _IS_ABSENT:
+        absent = kind in ABSENT and self._absent_as_zero
+        if kind in ABSENT:
             error = self._needs_backing
         elif kind in _IS_ZERO and self.image.header.version < 3:
             error = Damaged(
@@ -352,11 +348,34 @@ class Disk:
         at, end = offset, min(offset + size, self.size)
         parts: list[bytes] = []
         while at < end:
+            data = self._read_stored(at, end) if self._stored_as_they_are else b""
+            if data:
+                parts.append(data)
+                at += len(data)
+                continue
             extent = self.lookup(GuestOffset(at))
             stop = min(extent.guest.end, end)
             parts.append(self.read_extent(extent.cut(GuestRange(GuestOffset(at), GuestOffset(stop)))))
             at = stop
         return b"".join(parts)
+
+    def _read_stored(self, at: int, end: int) -> bytes:
+        """The bytes from ``at`` to the end of its cluster or ``end``, if its cluster is a sound normal one; else none.
+
+        The short way for what nearly all clusters are; :meth:`lookup` says the same and all the rest.
+        """
+        index, inside = divmod(at, self._geometry.cluster_size)
+        l1_index, l2_index = divmod(index, self._geometry.l2_entries)
+        table = self._l1_raw(l1_index) & L1Entry.l2_table_offset.mask if l1_index < len(self._l1) else 0
+        if not table or not self._geometry.is_aligned(table) or table >= self.image.end:
+            return b""
+        words = self.image.l2_table(HostOffset(table)).data
+        raw = int.from_bytes(words[8 * l2_index : 8 * l2_index + 8], "big")
+        host = raw & _L2_OFFSET
+        if raw & _NOT_PLAIN or not host or host & (self._geometry.cluster_size - 1) or host >= self.image.end:
+            return b""
+        size = min(end - at, self._geometry.cluster_size - inside)
+        return read_padded(self._file, host + inside, size)
 
     def read_extent(self, extent: Extent) -> bytes:
         """The bytes of an extent of this disk.
@@ -365,7 +384,7 @@ class Disk:
             CannotRead, Damaged, NeedsFile, NeedsKey: they cannot be read.
         """
         if extent.error is not None:
-            raise extent.error
+            raise extent.error.with_traceback(None)  # many extents share it: what one read left must not pile up
         if extent.layer and self._backing is not None:
             return self._backing.read_extent(replace(extent, layer=extent.layer - 1))
         if extent.kind is ClusterType.NORMAL and extent.host is not None:
@@ -430,47 +449,6 @@ def _expand(
     types[kinds == ClusterType.COMPRESSED] = ClusterType.COMPRESSED
     offsets = hosts[:, None] + index * np.uint64(size)
     return types.reshape(-1).astype(np.uint8), offsets.reshape(-1)
-
-
-def _is_absent(extent: Extent) -> bool:
-    return extent.kind in _IS_ABSENT and extent.error is None
-
-
-def _one_layer_up(extent: Extent, through: Extent) -> Extent:
-    """An extent of the backing view as the overlay sees it; what is odd about the way there is not forgotten."""
-    return replace(extent, layer=extent.layer + 1, past_end=extent.past_end or through.past_end)
-
-
-def _join(extents: Iterator[Extent]) -> Iterator[Extent]:
-    """The extents that are not empty; those that continue each other as one."""
-    last: Extent | None = None
-    for extent in extents:
-        if not extent.guest:
-            continue
-        if last is not None and _continues(last, extent):
-            last = _joined(last, extent)
-            continue
-        if last is not None:
-            yield last
-        last = extent
-    if last is not None:
-        yield last
-
-
-def _continues(last: Extent, new: Extent) -> bool:
-    """True if ``new`` goes on where ``last`` ends, in the guest and in the host file."""
-    if (last.kind, last.past_end) != (new.kind, new.past_end) or new.kind is ClusterType.COMPRESSED:
-        return False
-    if last.error is not new.error:
-        return False
-    if last.host is None or new.host is None:
-        return last.host is new.host
-    return last.host.end == new.host.start
-
-
-def _joined(last: Extent, new: Extent) -> Extent:
-    host = HostRange(last.host.start, new.host.end) if last.host and new.host else None
-    return replace(last, guest=GuestRange(last.guest.start, new.guest.end), host=host)
 
 
 def _require_table(image: Image, mapping: Mapping) -> None:

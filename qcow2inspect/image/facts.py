@@ -10,9 +10,19 @@ from qcow2inspect.layout.structure import printable
 from qcow2inspect.units import counted, exact_size, human_size
 
 if TYPE_CHECKING:
+    from qcow2inspect.format.snapshot import Snapshot
     from qcow2inspect.image.image import Image
+    from qcow2inspect.image.v1 import V1Image
 
-__all__ = ["backing_words", "data_file_words", "encryption_words", "header_facts", "number_words"]
+__all__ = [
+    "backing_words",
+    "data_file_words",
+    "encryption_words",
+    "header_facts",
+    "number_words",
+    "snapshot_facts",
+    "v1_facts",
+]
 
 
 def header_facts(image: Image) -> list[tuple[str, str]]:
@@ -33,6 +43,47 @@ def header_facts(image: Image) -> list[tuple[str, str]]:
         ("data file", data_file_words(image)),
         ("snapshots", number_words(header.nb_snapshots)),
         ("bitmaps", number_words(len(image.bitmaps))),
+    ]
+
+
+def snapshot_facts(image: Image, snapshot: Snapshot) -> list[tuple[str, str]]:
+    """Label and value of what the snapshot table says about a snapshot."""
+    from qcow2inspect.format.header import utc
+
+    entry = snapshot.entry
+    size = snapshot.disk_size
+    taken = utc(entry.date_sec)
+    clock = f"{entry.vm_clock_nsec // 10**9:,}.{entry.vm_clock_nsec % 10**9:09} s"
+    own = (
+        exact_size(size)
+        if size is not None
+        else f"not stated, that of the active state: {exact_size(image.header.size)}"
+    )
+    return [
+        ("snapshot", snapshot.title),
+        ("taken", f"{taken} + {entry.date_nsec:,} ns" if entry.date_nsec else taken),
+        ("virtual size", own),
+        ("L1 table", f"{counted(entry.l1_size, 'entry', 'entries')} at {entry.l1_table_offset}"),
+        ("VM state", exact_size(snapshot.vm_state_size) if snapshot.vm_state_size else "none, only the disk was saved"),
+        ("VM clock", clock),
+        ("table entry", f"at {snapshot.at}, {snapshot.size:,} bytes"),
+    ]
+
+
+def v1_facts(image: V1Image) -> list[tuple[str, str]]:
+    """Label and value of what the header of a version 1 image says."""
+    header = image.header
+    name = printable(image.backing_name)
+    return [
+        ("format", "qcow version 1"),
+        ("virtual size", exact_size(header.size // SECTOR * SECTOR)),
+        ("file size", f"{exact_size(image.source.size)}, {human_size(image.source.allocated)} stored"),
+        ("cluster size", exact_size(image.cluster_size)),
+        ("L1 table", f"{counted(len(image.l1), 'entry', 'entries')} at {header.l1_table_offset}"),
+        ("L2 tables", f"of {counted(image.l2_entries, 'entry', 'entries')}"),
+        ("encryption", "AES (legacy)" if image.is_encrypted else "none"),
+        ("backing file", f"“{name}”, not opened" if name else "none"),
+        ("refcounts", "none: version 1 has no refcounts, snapshots or bitmaps"),
     ]
 
 

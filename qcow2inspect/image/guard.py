@@ -1,47 +1,66 @@
-"""What in a header makes an image unreadable: the conditions that QEMU verifies when it opens one.
+"""What makes QEMU refuse an image: the conditions that it verifies when it opens one.
 
 QEMU refuses the whole image for each of them. Only some make it impossible to say which guest bytes are where
 (``blocks_reading``); the others concern structures that a reader of guest data never looks at. The limits and
-their order are those of QEMU's open, so that the first obstacle is also QEMU's first complaint.
+their order are those of QEMU's open, so that the first obstacle is also QEMU's first complaint. What header
+extensions lead to is looked at in :mod:`~qcow2inspect.image.guard_luks` and
+:mod:`~qcow2inspect.image.guard_bitmaps`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from qcow2inspect.format import geometry as limits
-from qcow2inspect.format.header import Header, HeaderV3
+from qcow2inspect.format.extensions.backing_format import BackingFormat
+from qcow2inspect.format.extensions.bitmaps import Bitmaps
+from qcow2inspect.format.extensions.encryption import EncryptionHeader
+from qcow2inspect.format.header import CryptMethod, Header, HeaderV3
+from qcow2inspect.image.obstacle import Obstacle
+from qcow2inspect.units import HostRange
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Obstacle", "obstacles"]
+    from qcow2inspect.image.image import Image
+
+__all__ = ["Obstacle", "header_obstacles", "obstacles"]
 
 _INT64_MAX = (1 << 63) - 1
+_MAX_FORMAT = 15
 
 
-@dataclass(frozen=True, slots=True)
-class Obstacle:
-    """One condition that a header must meet and does not.
+def obstacles(image: Image) -> Iterator[Obstacle]:
+    """All obstacles of an image, in QEMU's order; nothing is read that the header does not make necessary."""
+    header = image.header
+    yield from header_obstacles(header)
+    yield from _extensions(image)
+    if header.autoclear_features.raw_data_file and not header.incompatible_features.data_file:
+        yield Obstacle(
+            "QCOW-DF-RAW-NOBIT",
+            "autoclear_features",
+            header.autoclear_features.raw,
+            "the image says that its data file is a raw image, and that it has no data file",
+            blocks_reading=False,
+        )
+    if header.crypt_method is CryptMethod.LUKS and image.extension(EncryptionHeader) is None:
+        yield Obstacle(
+            "QCOW-CRY-NOEXT",
+            "crypt_method",
+            header.crypt_method,
+            "the header says LUKS but no header extension says where the LUKS header lies",
+            blocks_reading=False,
+        )
+    yield from _name(header)
+    yield from _snapshot_table(image)
+    if image.extension(Bitmaps) is not None and header.autoclear_features.bitmaps:
+        from qcow2inspect.image.guard_bitmaps import bitmap_obstacles
 
-    Attributes:
-        code: code of the finding that reports it.
-        field: name of the header field.
-        value: what the field holds.
-        what: what is wrong, with the value and the limit.
-        blocks_reading: True if guest data cannot be read because of it.
-    """
-
-    code: str
-    field: str
-    value: int
-    what: str
-    blocks_reading: bool = True
+        yield from bitmap_obstacles(image)
 
 
-def obstacles(header: Header) -> Iterator[Obstacle]:
-    """All obstacles of a header whose cluster size is valid, in QEMU's order."""
+def header_obstacles(header: Header) -> Iterator[Obstacle]:
+    """The obstacles of the header fields alone, for a header whose cluster size is valid."""
     yield from _length(header)
     yield from _features(header)
     yield from _refcounts_and_snapshots(header)
@@ -53,7 +72,67 @@ def obstacles(header: Header) -> Iterator[Obstacle]:
             header.crypt_method,
             f"encryption method {int(header.crypt_method):,} is unknown: 0 none, 1 AES, 2 LUKS",
         )
-    yield from _name(header)
+
+
+def _extensions(image: Image) -> Iterator[Obstacle]:
+    area = image.extensions
+    for index, extension in enumerate(area.extensions):
+        path = f"ext[{index}]"
+        if isinstance(extension, BackingFormat) and len(extension.data) > _MAX_FORMAT:
+            yield Obstacle(
+                "QCOW-BACK-FMT-LONG",
+                "backing_file_offset",
+                len(extension.data),
+                f"the backing file format name is {len(extension.data):,} bytes long; {_MAX_FORMAT} are possible",
+                blocks_reading=False,
+                path=f"{path}.length",
+            )
+        elif isinstance(extension, EncryptionHeader):
+            from qcow2inspect.image.guard_luks import encryption_obstacles
+
+            yield from encryption_obstacles(image, extension, path)
+        elif isinstance(extension, Bitmaps) and image.header.autoclear_features.bitmaps:
+            from qcow2inspect.image.guard_bitmaps import pointer_obstacles
+
+            yield from pointer_obstacles(image, extension, path)
+    if area.overrun is not None:
+        kind, length = area.overrun.magic, area.overrun.length
+        yield Obstacle(
+            "QCOW-EXT-OVERRUN",
+            "header_length",
+            length,
+            f"the header extension {kind:#010x} claims {length:,} bytes, its area ends at {area.where.end}",
+            blocks_reading=False,
+            path="ext.broken",
+        )
+
+
+def _snapshot_table(image: Image) -> Iterator[Obstacle]:
+    """What is wrong with the size of the table or of the first entry that cannot be read."""
+    count = min(image.header.nb_snapshots, limits.MAX_SNAPSHOTS)
+    if not count:
+        return
+    start, found = int(image.header.snapshots_offset), image.snapshots
+    end = int(found[-1].at) + found[-1].size if found else start
+    extra = int.from_bytes(image.read(end + 36, 4), "big") if len(found) < count and end < image.end else 0
+    if extra > limits.MAX_SNAPSHOT_EXTRA:
+        yield Obstacle(
+            "QCOW-SNAP-EXTRA-HUGE",
+            "nb_snapshots",
+            extra,
+            f"snapshot table entry {len(found):,} claims {extra:,} bytes of extra data; "
+            f"the limit is {limits.MAX_SNAPSHOT_EXTRA:,}",
+            blocks_reading=False,
+            where=HostRange.at(end + 36, 4),
+        )
+    if end - start > limits.MAX_SNAPSHOT_TABLE:
+        yield Obstacle(
+            "QCOW-SNAP-TABLE-HUGE",
+            "nb_snapshots",
+            image.header.nb_snapshots,
+            f"the snapshot table is {end - start:,} bytes long; the limit is {limits.MAX_SNAPSHOT_TABLE:,}",
+            blocks_reading=False,
+        )
 
 
 def _length(header: Header) -> Iterator[Obstacle]:

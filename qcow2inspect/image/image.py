@@ -13,6 +13,7 @@ from qcow2inspect.format.extensions.data_file import DataFile
 from qcow2inspect.format.extensions.encryption import EncryptionHeader
 from qcow2inspect.format.geometry import (
     CLUSTER_BITS,
+    MAX_BACKING_NAME,
     MAX_BITMAPS,
     MAX_L1_ENTRIES,
     MAX_REFCOUNT_TABLE,
@@ -81,7 +82,6 @@ class Image:
         source: where its bytes come from.
         header: the header; fields that the version does not have hold the implied values.
         geometry: sizes that follow from the header.
-        obstacles: what QEMU would refuse the image for, in QEMU's order; empty for a sound header.
 
     Args:
         source: the bytes of the image.
@@ -116,7 +116,6 @@ class Image:
             min(self.header.refcount_order, 6),
             self.header.incompatible_features.extended_l2 and self.header.cluster_bits >= 14,
         )
-        self.obstacles: tuple[Obstacle, ...] = tuple(obstacles(self.header))
         self._tables: Cache[L2Table] = Cache(_TABLE_MEMORY // self.geometry.cluster_size, self._read_l2_table)
 
     @classmethod
@@ -159,10 +158,15 @@ class Image:
     # -- header -----------------------------------------------------------------------------------------------
 
     @cached_property
+    def obstacles(self) -> tuple[Obstacle, ...]:
+        """What QEMU would refuse the image for, in QEMU's order; empty if it opens it."""
+        return tuple(obstacles(self))
+
+    @cached_property
     def extensions(self) -> ExtensionArea:
         """The header extensions."""
         header = self.header
-        cluster = self.source.read_at(0, self.geometry.cluster_size)
+        cluster = self.read(0, self.geometry.cluster_size)
         end = header.backing_file_offset or len(cluster)
         return parse_extensions(cluster, max(header.header_length, HeaderV2.SIZE), min(end, len(cluster)))
 
@@ -178,12 +182,12 @@ class Image:
 
     @cached_property
     def backing_name(self) -> bytes:
-        """The backing file name as stored; empty if there is none, cut at the end of the first cluster."""
+        """The backing file name as stored; empty if there is none, cut at 1023 bytes and at the end of cluster 0."""
         header = self.header
         if not header.backing_file_offset or header.backing_file_offset >= self.geometry.cluster_size:
             return b""
         room = self.geometry.cluster_size - header.backing_file_offset
-        return self.source.read_at(header.backing_file_offset, min(header.backing_file_size, room))
+        return self.source.read_at(header.backing_file_offset, min(header.backing_file_size, room, MAX_BACKING_NAME))
 
     @property
     def backing_format(self) -> bytes:
@@ -313,8 +317,9 @@ class Image:
 def _require_version(source: Source, version: int) -> None:
     if version == 1:
         raise Unsupported(
-            f"{source.name} is a qcow image of version 1 (header field version, offset 0x4); versions 2 and 3 are read",
-            hint="“qcow2inspect header IMAGE” shows its header; “qemu-img convert -O qcow2” makes a version 3 image",
+            f"{source.name} is a qcow image of version 1 (header field version, offset 0x4), "
+            "which has none of the tables that are shown here",
+            hint="“info”, “header”, “map” and “export” read version 1",
         )
     if version not in (2, 3):
         raise Unsupported(

@@ -11,12 +11,13 @@ from qcow2inspect.layout.structure import printable
 
 if TYPE_CHECKING:
     from qcow2inspect.cipher.protocol import Cipher
+    from qcow2inspect.image.chain import AnyImage
     from qcow2inspect.image.guard import Obstacle
     from qcow2inspect.image.image import Image
     from qcow2inspect.image.view import View
     from qcow2inspect.source.protocol import Source
 
-__all__ = ["Support", "alone", "needs_backing", "needs_data_file", "needs_key", "refused"]
+__all__ = ["Support", "alone", "needs_backing", "needs_data_file", "needs_key", "place_of", "refused"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,27 +36,41 @@ class Support:
     cipher: Cipher | Qcow2InspectError | None = None
     absent_as_zero: bool = False
 
+    @property
+    def behind(self) -> tuple[View | None, Qcow2InspectError | None]:
+        """The view behind the image, and why absent clusters cannot be read; None and None where they are zeros."""
+        if isinstance(self.backing, Qcow2InspectError):
+            return None, None if self.absent_as_zero else self.backing
+        return self.backing, None
 
-def alone(image: Image) -> Support:
+    @property
+    def key(self) -> tuple[Cipher | None, Qcow2InspectError | None]:
+        """The cipher, and why normal clusters cannot be decrypted; None and None where they are not encrypted."""
+        if isinstance(self.cipher, Qcow2InspectError):
+            return None, self.cipher
+        return self.cipher, None
+
+
+def alone(image: AnyImage) -> Support:
     """The support of an image of which nothing else is opened and whose key is not known."""
     return Support(needs_backing(image), needs_data_file(image), needs_key(image))
 
 
-def needs_backing(image: Image) -> NeedsFile | None:
+def needs_backing(image: AnyImage) -> NeedsFile | None:
     """Why absent clusters cannot be read without the backing file; None if the image has none."""
     if not image.header.backing_file_offset or not image.backing_name.partition(b"\0")[0]:
         return None  # QEMU takes an empty name as no backing file
     return _needs_file(image, "the image is an overlay: what it does not hold lies in its backing file", "backing_name")
 
 
-def needs_data_file(image: Image) -> NeedsFile | None:
+def needs_data_file(image: AnyImage) -> NeedsFile | None:
     """Why guest data cannot be read without the external data file; None if the image has none."""
     if not image.has_data_file:
         return None
     return _needs_file(image, "guest data lies in the external data file", "data_file_name")
 
 
-def _needs_file(image: Image, what: str, field: str) -> NeedsFile:
+def _needs_file(image: AnyImage, what: str, field: str) -> NeedsFile:
     name = printable(getattr(image, field)) or "(not named)"
     return NeedsFile(
         f"{image.name}: {what} “{name}”, which is not opened",
@@ -65,7 +80,7 @@ def _needs_file(image: Image, what: str, field: str) -> NeedsFile:
     )
 
 
-def needs_key(image: Image) -> NeedsKey | None:
+def needs_key(image: AnyImage) -> NeedsKey | None:
     """Why guest data cannot be read without a key; None if it is not encrypted."""
     method = image.header.crypt_method
     if method is CryptMethod.NONE:
@@ -77,15 +92,18 @@ def needs_key(image: Image) -> NeedsKey | None:
     )
 
 
+def place_of(image: Image, obstacle: Obstacle) -> str:
+    """Where an obstacle is, with the offset if it is a header field."""
+    is_field = not obstacle.path and obstacle.where is None
+    return obstacle.place + (f" (offset {image.header.row(obstacle.field).at:#x})" if is_field else "")
+
+
 def refused(image: Image, obstacle: Obstacle) -> Damaged:
     """The error for what QEMU refuses an image for."""
-    row = image.header.row(obstacle.field)
     if obstacle.blocks_reading:
         why = "where guest data lies cannot be told"
         hint = "“qcow2inspect header IMAGE” shows the fields; a copy with the right value can be read"
     else:
         why = "QEMU refuses the whole image for this"
         hint = "guest data does not depend on it: “--lenient” reads on"
-    return Damaged(
-        f"{image.name}: header field {obstacle.field} (offset {row.at:#x}): {obstacle.what}", why=why, hint=hint
-    )
+    return Damaged(f"{image.name}: {place_of(image, obstacle)}: {obstacle.what}", why=why, hint=hint)

@@ -31,9 +31,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from qcow2inspect.cipher.protocol import Cipher
     from qcow2inspect.image.v1_disk import V1Disk
-    from qcow2inspect.image.view import View
     from qcow2inspect.source.protocol import Source
 
 __all__ = ["CLUSTER_BITS_V1", "L2_BITS_V1", "LAST_OFFSET_V1", "V1Image"]
@@ -164,6 +162,11 @@ class V1Image:
             return b""
         return self.source.read_at(header.backing_file_offset, min(header.backing_file_size, MAX_BACKING_NAME))
 
+    # What only later versions have, so that whoever follows a chain need not ask for the version.
+    backing_format = b""
+    data_file_name = b""
+    has_data_file = False
+
     # -- tables -----------------------------------------------------------------------------------------------
 
     @cached_property
@@ -184,15 +187,16 @@ class V1Image:
 
     # -- views ------------------------------------------------------------------------------------------------
 
-    def active_disk(self, *, cipher: Cipher | None = None, backing: View | None = None) -> V1Disk:
-        """The guest disk; see :class:`~qcow2inspect.image.v1_disk.V1Disk`.
+    def active_disk(self) -> V1Disk:
+        """The guest disk, without any file behind it and without a key.
 
         Raises:
             Damaged: QEMU refuses the image for its header.
         """
+        from qcow2inspect.image.support import alone
         from qcow2inspect.image.v1_disk import V1Disk
 
-        return V1Disk(self, cipher=cipher, backing=backing)
+        return V1Disk(self, alone(self))
 
     def host_file(self) -> HostFile:
         """The image file, byte for byte."""

@@ -6,23 +6,23 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from qcow2inspect.codec.deflate import Deflate
-from qcow2inspect.errors import BadStream, Damaged, NeedsFile, NeedsKey, Qcow2InspectError
+from qcow2inspect.errors import BadStream, Damaged, Qcow2InspectError
 from qcow2inspect.format.geometry import SECTOR
 from qcow2inspect.format.mapping import ClusterType
 from qcow2inspect.format.v1 import HeaderV1, L1EntryV1, L2EntryV1, compressed_descriptor_v1
 from qcow2inspect.image.cache import Cache
+from qcow2inspect.image.extents import behind, is_absent, joined
 from qcow2inspect.image.v1 import LAST_OFFSET_V1
-from qcow2inspect.image.view import Extent
-from qcow2inspect.layout.structure import printable
+from qcow2inspect.image.view import Extent, clipped
 from qcow2inspect.units import GuestOffset, GuestRange, HostOffset, HostRange
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from qcow2inspect.cipher.protocol import Cipher
+    from qcow2inspect.image.support import Support
     from qcow2inspect.image.table import Table
     from qcow2inspect.image.v1 import V1Image
-    from qcow2inspect.image.view import View
     from qcow2inspect.source.protocol import Source
 
 __all__ = ["V1Disk"]
@@ -40,14 +40,13 @@ class V1Disk:
 
     Args:
         image: the image.
-        cipher: decrypts guest data; without one, encrypted clusters cannot be read.
-        backing: what lies under the image; without one, what an overlay does not hold cannot be read.
+        support: what lies behind the image, its key.
 
     Raises:
         Damaged: QEMU refuses the image for its header.
     """
 
-    def __init__(self, image: V1Image, *, cipher: Cipher | None = None, backing: View | None = None) -> None:
+    def __init__(self, image: V1Image, support: Support) -> None:
         for obstacle in image.obstacles:
             raise Damaged(
                 f"{image.name}: header field {obstacle.field} (offset {HeaderV1.row(obstacle.field).at:#x}): "
@@ -60,12 +59,11 @@ class V1Disk:
         self.size = image.header.size // SECTOR * SECTOR
         self._cluster = image.cluster_size
         self._descriptor = compressed_descriptor_v1(image.header.cluster_bits)
-        self._cipher = cipher if image.is_encrypted else None
-        self._backing = backing
         self._codec = Deflate()
         self._inflated: Cache[bytes] = Cache(_INFLATED_KEPT // self._cluster, self._inflate)
-        self._needs_key = _key_error(image) if image.is_encrypted and cipher is None else None
-        self._needs_backing = _backing_error(image) if image.backing_name and backing is None else None
+        self._backing, self._needs_backing = support.behind
+        self._absent_as_zero = support.absent_as_zero and isinstance(support.backing, Qcow2InspectError)
+        self._cipher, self._needs_key = support.key
 
     @property
     def sources(self) -> tuple[Source, ...]:
@@ -87,22 +85,12 @@ class V1Disk:
 
     def extents(self, within: GuestRange | None = None) -> Iterator[Extent]:
         """The extents that cover ``within`` (the whole disk by default), in order."""
-        part = within.clip(0, self.size) if within else GuestRange.at(0, self.size)
-        for own in _join(self._pieces(part)):
-            extent = _cut(own, own.guest.clip(part.start, part.end))
-            if extent.kind is ClusterType.UNALLOCATED and self._backing is not None:
-                yield from self._from_backing(extent, self._backing)
+        part = clipped(within, self.size)
+        for own in joined(extent.cut(extent.guest.clip(part.start, part.end)) for extent in self._pieces(part)):
+            if self._backing is not None and is_absent(own):
+                yield from behind(own, self._backing)
             else:
-                yield extent
-
-    def _from_backing(self, extent: Extent, backing: View) -> Iterator[Extent]:
-        """What the backing file has for an unallocated extent; nothing past its end."""
-        inside = extent.guest.clip(0, max(int(extent.guest.start), backing.size))
-        for below in backing.extents(inside) if inside else ():
-            yield replace(below, layer=below.layer + 1)
-        rest = GuestRange(inside.end, extent.guest.end)
-        if rest:
-            yield replace(extent, guest=rest)
+                yield own
 
     def _pieces(self, part: GuestRange) -> Iterator[Extent]:
         """Extents of this image that cover ``part`` and the rest of the clusters and tables it touches."""
@@ -130,7 +118,8 @@ class V1Disk:
             yield self._unallocated(GuestRange.at(start * span, (stop - start) * span), past_end=past_end)
 
     def _unallocated(self, guest: GuestRange, *, past_end: bool = False) -> Extent:
-        return Extent(guest, ClusterType.UNALLOCATED, error=self._needs_backing, past_end=past_end)
+        kind, error = ClusterType.UNALLOCATED, self._needs_backing
+        return Extent(guest, kind, error=error, past_end=past_end, absent=self._absent_as_zero)
 
     def _span(self, l1_index: int, entry: L1EntryV1[int], part: GuestRange) -> Iterator[Extent]:
         """What one L2 table maps, as far as ``part`` touches it."""
@@ -200,7 +189,7 @@ class V1Disk:
             CannotRead, Damaged, NeedsFile, NeedsKey: they cannot be read.
         """
         if extent.error is not None:
-            raise extent.error
+            raise extent.error.with_traceback(None)  # many extents share it: what one read left must not pile up
         if extent.layer and self._backing is not None:
             return self._backing.read_extent(replace(extent, layer=extent.layer - 1))
         if extent.kind is ClusterType.COMPRESSED:
@@ -241,53 +230,3 @@ class V1Disk:
                 f"(L1[{l1_index}].L2[{l2_index}]) cannot be inflated: {error.what}",
                 why="its bytes are lost unless another copy exists",
             ) from error
-
-
-def _cut(extent: Extent, guest: GuestRange) -> Extent:
-    """The part of an extent that covers ``guest``; a compressed run belongs to all of its cluster."""
-    host = extent.host
-    if host is not None and extent.kind is not ClusterType.COMPRESSED:
-        host = HostRange.at(host.start + (guest.start - extent.guest.start), guest.size)
-    return replace(extent, guest=guest, host=host)
-
-
-def _join(pieces: Iterator[Extent]) -> Iterator[Extent]:
-    """Neighbours that say the same of bytes that go on, as one."""
-    last: Extent | None = None
-    for piece in pieces:
-        if last is None:
-            last = piece
-        elif _goes_on(last, piece):
-            host = HostRange(last.host.start, piece.host.end) if last.host and piece.host else None
-            last = replace(last, guest=GuestRange(last.guest.start, piece.guest.end), host=host)
-        else:
-            yield last
-            last = piece
-    if last is not None:
-        yield last
-
-
-def _goes_on(last: Extent, new: Extent) -> bool:
-    if (last.kind, last.past_end) != (new.kind, new.past_end) or last.error is not new.error:
-        return False
-    if new.kind is ClusterType.UNALLOCATED:
-        return True
-    return new.kind is ClusterType.NORMAL and bool(last.host and new.host and last.host.end == new.host.start)
-
-
-def _backing_error(image: V1Image) -> NeedsFile:
-    name = printable(image.backing_name)
-    return NeedsFile(
-        f"{image.name}: the image is an overlay: what it does not hold lies in its backing file “{name}”, "
-        "which is not opened",
-        why="zeros in its place would be wrong",
-        hint=f"with “{name}” in place, “qemu-img convert -O raw” writes the whole disk",
-    )
-
-
-def _key_error(image: V1Image) -> NeedsKey:
-    return NeedsKey(
-        f"{image.name}: guest data is encrypted (AES) and no key is given",
-        why="the bytes without the key would be noise",
-        hint="give the passphrase",
-    )

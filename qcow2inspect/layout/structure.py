@@ -27,7 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Self
 
-__all__ = ["Row", "Structure", "blob", "printable", "shown", "u8", "u16", "u32", "u64", "visible"]
+__all__ = ["Row", "Structure", "blob", "brief", "printable", "shown", "u8", "u16", "u32", "u64", "visible"]
+
+
+_BRIEF = 64
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -210,11 +213,19 @@ def printable(text: bytes) -> str:
     return visible(text.decode("utf-8", "surrogateescape").replace("\\", "\\\\"))
 
 
+def brief(text: bytes) -> str:
+    """:func:`printable`, no longer than 64 characters."""
+    words = printable(text[: 4 * _BRIEF + 4])  # a character has at most 4 bytes
+    return words if len(words) <= _BRIEF else words[: _BRIEF - 3] + "..."
+
+
 def visible(text: str) -> str:
     """``text`` with everything escaped that is not plainly printable.
 
     Control characters, bidirectional marks and bytes that were no UTF-8 appear as ``\\x1b`` or ``\\u202e``.
     """
+    if text.isprintable():
+        return text
     return "".join(char if char.isprintable() else _escaped(char) for char in text)
 
 
@@ -229,8 +240,7 @@ def shown(value: object) -> str:
     if isinstance(value, bool):
         return "1" if value else "0"
     if isinstance(value, bytes):
-        text = printable(value.rstrip(b"\0"))
-        return text if len(text) <= 64 else text[:61] + "..."
+        return brief(value.rstrip(b"\0"))
     if isinstance(value, OpenEnum):
         return value.shown
     if isinstance(value, (HostOffset, GuestOffset)):

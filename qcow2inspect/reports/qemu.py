@@ -30,20 +30,22 @@ if TYPE_CHECKING:
 __all__ = ["info_document", "map_entries", "map_lines"]
 
 
-def info_document(image: Image) -> dict[str, Any]:
+def info_document(image: AnyImage) -> dict[str, Any]:
     """What ``qemu-img info --output=json`` prints for an image."""
     header = image.header
     document: dict[str, Any] = {
         "virtual-size": header.size // SECTOR * SECTOR,
         "filename": image.name,
-        "cluster-size": image.geometry.cluster_size,
-        "format": "qcow2",
+        "cluster-size": 1 << header.cluster_bits,
+        "format": "qcow2" if isinstance(image, Image) else "qcow",
         "actual-size": image.source.allocated,
-        "format-specific": {"type": "qcow2", "data": _specific(image)},
-        "dirty-flag": header.incompatible_features.dirty,
+        "dirty-flag": False,
     }
-    if header.nb_snapshots:
-        document["snapshots"] = [_snapshot(snapshot) for snapshot in image.snapshots]
+    if isinstance(image, Image):
+        document["format-specific"] = {"type": "qcow2", "data": _specific(image)}
+        document["dirty-flag"] = image.header.incompatible_features.dirty
+        if image.header.nb_snapshots:
+            document["snapshots"] = [_snapshot(snapshot) for snapshot in image.snapshots]
     if header.crypt_method is not CryptMethod.NONE:
         document["encrypted"] = True
     name = _c_string(image.backing_name)

@@ -1,101 +1,159 @@
-"""The report as plain text, 80 columns wide where the content allows it."""
+"""The report as plain text, 80 columns wide."""
 
 from __future__ import annotations
 
-import os
+import itertools
 import textwrap
 from typing import TYPE_CHECKING
 
-from qcow2inspect import __version__
-from qcow2inspect.output import Output
+from qcow2inspect.dossier.gist import Dossier
+from qcow2inspect.dossier.report import bare_report
+from qcow2inspect.dossier.values import words
+from qcow2inspect.layout.structure import visible
+from qcow2inspect.reports.base import Format, dump_lines, evidence_words, is_hidden, map_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Sequence
 
-    from qcow2inspect.dossier import Dossier, State
+    from qcow2inspect.dossier.section import Proof, Report, Section, Table
     from qcow2inspect.findings import Finding
     from qcow2inspect.output import Identity
 
-__all__ = ["render_text", "write_report"]
+__all__ = ["FORMAT", "render_text", "text_lines", "write_report"]
 
 _WIDTH = 80
 _LABEL = 18
+_GAP = 2
 
 
-def render_text(dossier: Dossier) -> str:
-    """The whole report; the same dossier always gives the same text."""
-    return "\n".join(_lines(dossier)) + "\n"
+def render_text(report: Report | Dossier) -> str:
+    """The whole report; the same report always gives the same text."""
+    return "\n".join(text_lines(bare_report(report) if isinstance(report, Dossier) else report)) + "\n"
 
 
-def write_report(dossier: Dossier, path: str, *, force: bool = False, evidence: Collection[Identity] = ()) -> None:
-    """Write the report to a file that appears when it is complete.
+FORMAT = Format("text", ".txt", "plain text, 80 columns", render_text)
 
-    Args:
-        dossier: what to report.
-        path: where the report shall appear.
-        force: replace an existing file.
-        evidence: files that must never be written, by device and inode.
+
+def write_report(
+    report: Report | Dossier, path: str, *, force: bool = False, evidence: Collection[Identity] = ()
+) -> None:
+    """Write the report as text; see :func:`qcow2inspect.reports.write_report`.
 
     Raises:
         CannotExport: the file must not or cannot be written.
     """
-    with Output(path, force=force, evidence=evidence) as output:
-        output.write_at(0, render_text(dossier).encode())
-        output.commit()
+    from qcow2inspect.reports import write_report as write
+
+    write(
+        bare_report(report) if isinstance(report, Dossier) else report,
+        path,
+        name="text",
+        force=force,
+        evidence=evidence,
+    )
 
 
-def _lines(dossier: Dossier) -> Iterator[str]:
-    title = f"qcow2inspect report: {os.path.basename(dossier.name)}"
-    yield from (title, "=" * len(title), "")
-    yield from _rows([("image", dossier.name), ("tool", f"qcow2inspect {__version__}"), ("opened", "read-only")])
-    yield from _section("Verdict")
-    yield dossier.verdict
-    for sentence in dossier.summary:
-        yield from _wrapped(sentence)
-    yield from _section("States")
-    yield from _rows([(state.name, _state(state)) for state in dossier.states])
-    yield from _section("Facts")
-    yield from _rows(list(dossier.facts))
-    yield from _section("Guest clusters of the active state")
-    if dossier.counts is None:
-        yield "not checked"
-    else:
-        yield from _rows([(word, f"{count:,}") for word, count in dossier.counts.items()])
-    yield from _section(f"Findings ({len(dossier.findings)})")
-    for finding in dossier.findings:
-        yield from _finding(finding)
-    if not dossier.findings:
-        yield "none"
-    yield from _section("Not checked")
-    for line in dossier.not_checked:
-        yield from _wrapped(line, first="- ", rest="  ")
+def text_lines(report: Report) -> Iterator[str]:
+    """The report line by line, without line ends."""
+    title = visible(report.title)
+    yield from _wrapped(title)
+    yield "=" * min(_WIDTH, len(title))
+    for section in report.sections:
+        yield from _section(report, section)
+    if report.provenance is not None:
+        yield from ("", "-----BEGIN PROVENANCE (differs from run to run)-----")
+        yield from _parts(report.provenance)
+        yield from ("", "-----END PROVENANCE-----")
 
 
-def _section(title: str) -> tuple[str, str, str]:
-    return ("", title, "-" * len(title))
+def _section(report: Report, section: Section) -> Iterator[str]:
+    count = f" ({len(report.findings)})" if section.key == "findings" else ""
+    title = section.title + count
+    yield from ("", "", title, "-" * len(title))
+    yield from _parts(section)
+    if section.key == "map":
+        yield from ("", *map_lines(report))
+    if section.key == "findings":
+        yield from _findings(report)
 
 
-def _rows(rows: list[tuple[str, str]]) -> Iterator[str]:
-    for label, value in rows:
-        yield from _wrapped(value, first=f"{label:<{_LABEL}}", rest=" " * _LABEL)
+def _parts(section: Section) -> Iterator[str]:
+    for sentence in section.prose:
+        yield from _wrapped(visible(sentence))
+    for field in section.fields:
+        note = f" ({visible(field.note)})" if field.note else ""
+        yield from _wrapped(words(field.value) + note, first=_label(field.label), rest=" " * _LABEL)
+    for table in section.tables:
+        yield ""
+        yield from _table(table)
 
 
-def _state(state: State) -> str:
-    mark = "not checked" if state.on is None else "YES" if state.on else "no"
-    return mark if state.shown in ("no", "none", "not checked yet") else f"{mark:<4}{state.shown}"
+def _label(label: str) -> str:
+    return f"{label:<{_LABEL}}" if len(label) < _LABEL else f"{label}: "
 
 
-def _finding(finding: Finding) -> Iterator[str]:
-    yield from _wrapped(finding.message, first=f"{finding.severity.upper():<8}{finding.code}  ", rest=" " * 8)
+def _table(table: Table) -> Iterator[str]:
+    yield f"{table.title}: {len(table.rows):,}" if table.rows else f"{table.title}: {table.nothing.value}"
+    rows = [[words(value) for value in row] for row in table.rows]
+    titles = [title for _, title in table.columns]
+    widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
+    fitting = sum(end <= _WIDTH - _GAP for end in itertools.accumulate(widths, lambda a, b: a + _GAP + b))
+    if rows and fitting >= min(2, len(widths)):
+        yield from _grid(titles, rows, widths[:fitting])
+    elif rows:
+        yield from _records(titles, rows)
+    if table.more:
+        yield f"  and {table.more:,} more"
+
+
+def _grid(titles: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequence[int]) -> Iterator[str]:
+    """Rows in columns; the cells of the last columns, which have no room, follow on lines of their own."""
+    for row in (titles, *rows):
+        cells = (f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False))
+        yield (" " * _GAP + (" " * _GAP).join(cells)).rstrip()
+        pairs = zip(titles, row, strict=True) if row is not titles else ()
+        rest = "; ".join(f"{title}: {cell}" for title, cell in list(pairs)[len(widths) :] if cell)
+        if rest:
+            yield from _wrapped(rest, first=" " * 8, rest=" " * 8)
+
+
+def _records(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Rows that are too wide: the first cell, then the others under it."""
+    label = max(map(len, titles)) + _GAP
+    for row in rows:
+        yield from _wrapped(row[0], first="  ", rest="    ")
+        for title, cell in zip(titles[1:], row[1:], strict=True):
+            if cell:
+                yield from _wrapped(cell, first=f"    {title:<{label}}", rest=" " * (label + 4))
+
+
+def _findings(report: Report) -> Iterator[str]:
+    for number, finding in enumerate(report.findings):
+        yield ""
+        yield from _finding(finding, report.titles.get(finding.code, ""), report.proofs.get(number, ()))
+    if not report.findings:
+        yield from ("", "none")
+
+
+def _finding(finding: Finding, title: str, proofs: Sequence[Proof]) -> Iterator[str]:
+    lead = f"{finding.severity.upper():<8}{finding.code}  "
+    yield from _wrapped(visible(finding.message), first=lead, rest=" " * 8)
+    if title:
+        yield from _wrapped(f"{title} ({finding.category})", first=" " * 8, rest=" " * 8)
+    hidden = {proof.evidence for proof in proofs if is_hidden(proof)}
+    shown = {proof.evidence: proof for proof in proofs}
     for evidence in finding.evidence:
-        digits = max(2, evidence.where.size * 2)
-        yield f"        {evidence.path} at {evidence.where}: {evidence.raw:0{min(digits, 16)}x}"
+        yield from _wrapped(evidence_words(evidence, hidden=evidence in hidden), first=" " * 8, rest=" " * 10)
+        proof = shown.get(evidence)
+        if proof is not None and proof.excerpt is not None:
+            yield from (line.rstrip() for line in dump_lines(proof.excerpt))
+            yield from _wrapped(visible(proof.command), first=" " * 8 + "$ ", rest=" " * 10)
     if finding.evidence and finding.more:
         yield f"        and {finding.more:,} more"
 
 
 def _wrapped(text: str, *, first: str = "", rest: str = "") -> list[str]:
     wrapper = textwrap.TextWrapper(
-        _WIDTH, initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
+        _WIDTH, initial_indent=first, subsequent_indent=rest, break_long_words=True, break_on_hyphens=False
     )
     return wrapper.wrap(text) or [first.rstrip()]

@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from qcow2inspect.findings import Category, Evidence, Finding, Severity
+from qcow2inspect.image.address import resolve
 from qcow2inspect.units import GuestRange, HostRange, human_size
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from qcow2inspect.image.image import Image
     from qcow2inspect.survey.survey import Odd, OddEntry, Survey
 
-__all__ = ["Check", "Rule", "guest_impact", "header_evidence", "header_rule", "odd_rule", "refusal_rule", "simple_rule"]
+__all__ = [
+    "Check",
+    "Rule",
+    "Spot",
+    "entry_evidence",
+    "entry_guest",
+    "evidence_at",
+    "guest_impact",
+    "header_evidence",
+    "header_rule",
+    "joined",
+    "odd_rule",
+    "places_rule",
+    "refusal_rule",
+    "simple_rule",
+]
 
 Check: TypeAlias = "Callable[[Survey], Iterator[Finding]]"
+Spot: TypeAlias = tuple[str | HostRange, str]
+"""A place, as an address or as host bytes without one, and what is observed there."""
 
 _SHOWN = 32
 
@@ -116,19 +135,68 @@ def header_rule(
     return Rule(code, severity, category, spec, False, (sys.modules[module].__doc__ or "").strip(), check)
 
 
-def refusal_rule(module: str, code: str, severity: Severity, *, spec: str = "Header") -> Rule:
-    """A rule for one of the conditions for which QEMU refuses an image (:mod:`qcow2inspect.image.guard`)."""
+def places_rule(
+    module: str,
+    code: str,
+    severity: Severity,
+    category: Category,
+    *,
+    find: Callable[[Survey], Iterable[Spot]],
+    spec: str,
+    needs_tables: bool = False,
+) -> Rule:
+    """A rule about any number of places; all of them are one finding.
+
+    Args:
+        module: name of the rule's module, for its docstring.
+        code: see :class:`Rule`.
+        severity: see :class:`Rule`.
+        category: see :class:`Rule`.
+        find: gives each place, as an address or as host bytes without one, and what is observed there.
+        spec: see :class:`Rule`.
+        needs_tables: see :class:`Rule`.
+    """
 
     def check(survey: Survey) -> Iterator[Finding]:
+        spots = iter(find(survey))
+        first = list(itertools.islice(spots, _SHOWN))
+        if first:
+            count = len(first) + sum(1 for _ in spots)
+            more = f"; and {count - 1:,} more of this kind" if count > 1 else ""
+            evidence = tuple(evidence_at(survey, place) for place, _ in first)
+            yield Finding(code, severity, category, first[0][1] + more, evidence, (), count)
+
+    return Rule(code, severity, category, spec, needs_tables, (sys.modules[module].__doc__ or "").strip(), check)
+
+
+def evidence_at(survey: Survey, place: str | HostRange) -> Evidence:
+    """The bytes at an address, or host bytes that no structure names; of long ones the first 8 are shown.
+
+    Raises:
+        BadAddress: the address leads nowhere.
+    """
+    if isinstance(place, str):
+        node = resolve(survey.tree, place).node
+        where, path, shown = node.where, node.path, node.shown
+    else:
+        where, path, shown = place, str(place.start), ""
+    raw = int.from_bytes(survey.image.read(where.start, min(8, where.size)), "big")
+    return Evidence(where, path, raw, shown)
+
+
+def refusal_rule(
+    module: str, code: str, severity: Severity, *, spec: str = "Header", category: Category | None = None
+) -> Rule:
+    """A rule for one of the conditions for which QEMU refuses an image (:mod:`qcow2inspect.image.guard`)."""
+
+    def find(survey: Survey) -> Iterator[Spot]:
         for obstacle in survey.image.obstacles:
             if obstacle.code == code:
                 effect = "guest data cannot be read" if obstacle.blocks_reading else "guest data can still be read"
-                message = f"{obstacle.what}; QEMU refuses the image, {effect}"
-                evidence = header_evidence(survey.image, obstacle.field)
-                yield Finding(code, severity, Category.CORRUPTION, message, (evidence,))
+                place = obstacle.where or obstacle.path or f"hdr.{obstacle.field}"
+                yield place, f"{obstacle.what}; QEMU refuses the image, {effect}"
 
-    explanation = (sys.modules[module].__doc__ or "").strip()
-    return Rule(code, severity, Category.CORRUPTION, spec, False, explanation, check)
+    return places_rule(module, code, severity, category or Category.CORRUPTION, find=find, spec=spec)
 
 
 def odd_rule(
@@ -151,8 +219,8 @@ def odd_rule(
         count = survey.odd_count.get(odd, 0)
         if count:
             entries = survey.odd[odd]
-            evidence = tuple(_evidence(survey, entry) for entry in entries[:_SHOWN])
-            guest = _joined([_guest(survey, entry) for entry in entries if entry.mapping is survey.tree.active])
+            evidence = tuple(entry_evidence(survey, entry) for entry in entries[:_SHOWN])
+            guest = joined([entry_guest(survey, entry) for entry in entries if entry.mapping is survey.tree.active])
             words = {"count": f"{count:,}", "s": "" if count == 1 else "s", "ies": "y" if count == 1 else "ies"}
             message = says.format(**words) + guest_impact(guest)
             yield Finding(code, severity, kind, message, evidence, tuple(guest[:_SHOWN]), count)
@@ -169,7 +237,8 @@ def guest_impact(ranges: list[GuestRange]) -> str:
     return f" (guest {ranges[0]}{more}, {human_size(total)})"
 
 
-def _evidence(survey: Survey, entry: OddEntry) -> Evidence:
+def entry_evidence(survey: Survey, entry: OddEntry) -> Evidence:
+    """The bytes of an entry."""
     image = survey.image
     if entry.mapping is None:
         return Evidence(image.refcount_table.where(entry.l1_index), f"rt[{entry.l1_index}]", entry.raw)
@@ -180,7 +249,8 @@ def _evidence(survey: Survey, entry: OddEntry) -> Evidence:
     return Evidence(HostRange.at(at, image.geometry.l2_entry_size), f"{path}.L2[{entry.l2_index}]", entry.raw)
 
 
-def _guest(survey: Survey, entry: OddEntry) -> GuestRange:
+def entry_guest(survey: Survey, entry: OddEntry) -> GuestRange:
+    """The guest bytes that an entry maps, as far as they lie in the disk."""
     geometry = survey.image.geometry
     if entry.l2_index is None:
         span = geometry.guest_span(entry.l1_index)
@@ -189,12 +259,12 @@ def _guest(survey: Survey, entry: OddEntry) -> GuestRange:
     return span.clip(0, survey.tree.active.size)
 
 
-def _joined(ranges: list[GuestRange]) -> list[GuestRange]:
+def joined(ranges: list[GuestRange]) -> list[GuestRange]:
     """The ranges in order, neighbours joined, empty ones left out."""
-    joined: list[GuestRange] = []
+    result: list[GuestRange] = []
     for part in sorted(filter(None, ranges), key=lambda item: int(item.start)):
-        if joined and part.start <= joined[-1].end:
-            joined[-1] = GuestRange(joined[-1].start, max(joined[-1].end, part.end))
+        if result and part.start <= result[-1].end:
+            result[-1] = GuestRange(result[-1].start, max(result[-1].end, part.end))
         else:
-            joined.append(part)
-    return joined
+            result.append(part)
+    return result

@@ -1,11 +1,12 @@
-"""The snapshot table cannot be read to its end.
+"""The snapshot table holds fewer snapshots than the header counts.
 
-An entry runs past the end of the file or has more extra data than allowed, or the header counts more snapshots than
-there are. The snapshots behind it cannot be listed; the active disk does not depend on them.
+The file ends inside the snapshot table, or zeros stand where entries should be. The active disk does not depend on
+them, and the L1 tables of the lost entries may still be in the file.
 
 What else could explain it: the file was cut off; a damaged count in the header.
 
-QEMU refuses the image, or qemu-img check reports that it cannot read the snapshot table.
+QEMU reads the missing entries as zeros and lists snapshots without id and name; qemu-img check counts a corruption for
+each ("snapshot table entry is incomplete").
 """
 
 from __future__ import annotations
@@ -13,27 +14,33 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qcow2inspect.findings import Category, Severity
-from qcow2inspect.rules.base import header_rule
+from qcow2inspect.rules.base import places_rule
+from qcow2inspect.rules.snapshots import snapshots_of
+from qcow2inspect.units import counted
 
 if TYPE_CHECKING:
-    from qcow2inspect.image.image import Image
+    from collections.abc import Iterator
+
+    from qcow2inspect.rules.base import Spot
+    from qcow2inspect.survey.survey import Survey
 
 __all__ = ["RULE"]
 
 
-def _says(image: Image) -> str | None:
-    count, found = image.header.nb_snapshots, len(image.snapshots)
-    if found == count:
-        return None
-    return f"the header counts {count:,} snapshots, {found:,} entries of the snapshot table can be read"
+def _find(survey: Survey) -> Iterator[Spot]:
+
+    header, image = survey.image.header, survey.image
+    found = [snapshot for _, snapshot in snapshots_of(image)]
+    refused = {obstacle.code for obstacle in image.obstacles}
+    if len(found) == header.nb_snapshots or refused & _OTHERS or header.snapshots_offset >= image.end:
+        return
+    what = f"the header counts {counted(header.nb_snapshots, 'snapshot')}"
+    yield "hdr.nb_snapshots", f"{what}, the snapshot table holds {len(found):,}"
 
 
-RULE = header_rule(
-    __name__,
-    "QCOW-SNAP-TABLE-OVERRUN",
-    Severity.ERROR,
-    Category.CORRUPTION,
-    field="nb_snapshots",
-    says=_says,
-    spec="Snapshots",
+_OTHERS = {"QCOW-SNAP-EXTRA-HUGE", "QCOW-HDR-SNAP-COUNT"}
+
+
+RULE = places_rule(
+    __name__, "QCOW-SNAP-TABLE-OVERRUN", Severity.ERROR, Category.CORRUPTION, find=_find, spec="Snapshots"
 )

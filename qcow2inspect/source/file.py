@@ -48,7 +48,11 @@ class FileSource:
         _check_kind(self.name)
         self._fd = _open(self.name)
         status = os.fstat(self._fd)
-        _require_kind(self.name, status.st_mode)
+        try:
+            _require_kind(self.name, status.st_mode)
+        except CannotRead:  # it was replaced between the look and the opening
+            self.close()
+            raise
         self._opened = status
         self.identity = (status.st_dev, status.st_ino)
         self.size = status.st_size if stat.S_ISREG(status.st_mode) else os.lseek(self._fd, 0, os.SEEK_END)
@@ -72,6 +76,21 @@ class FileSource:
     def mtime(self) -> float:
         """Time of last modification when it was opened, seconds since 1970."""
         return self._opened.st_mtime
+
+    @property
+    def opened(self) -> os.stat_result:
+        """What the file system said of the file when it was opened."""
+        return self._opened
+
+    @property
+    def protection(self) -> str:
+        """How the file descriptor keeps the file from being changed, as the kernel has it."""
+        import fcntl
+
+        flags = fcntl.fcntl(self._fd, fcntl.F_GETFL)
+        mode = "read-only" if flags & os.O_ACCMODE == os.O_RDONLY else "NOT read-only"
+        kept = flags & getattr(os, "O_NOATIME", 0)
+        return f"{mode}, {'access time kept' if kept else 'access time not kept (O_NOATIME was refused)'}"
 
     @property
     def changed(self) -> bool:

@@ -207,8 +207,9 @@ def preflight(chain: Chain, order: Order, progress: TaskProgress, post: Callable
     def work() -> Message:
         from qcow2inspect.export import raw
 
-        how = {"force": order.force, "sparse": order.sparse}
-        return Preflighted(order, raw.preflight(order.view(chain), order.target, **how, progress=progress))
+        view = order.view(chain)
+        flight = raw.preflight(view, order.target, force=order.force, sparse=order.sparse, progress=progress)
+        return Preflighted(order, flight)
 
     _guarded("preflight", post, work)
 
@@ -219,8 +220,9 @@ def export(chain: Chain, order: Order, progress: TaskProgress, post: Callable[[M
     def work() -> Message:
         from qcow2inspect.export import raw
 
-        how = {"force": order.force, "sparse": order.sparse}
-        return Exported(raw.export_raw(order.view(chain), order.target, **how, progress=progress))
+        view = order.view(chain)
+        done = raw.export_raw(view, order.target, force=order.force, sparse=order.sparse, progress=progress)
+        return Exported(done)
 
     _guarded("export", post, work)
 

@@ -31,7 +31,7 @@ NOT_IMAGES: dict[str, tuple[bytes, int, str]] = {
     "magic only": (b"QFI\xfb", 65, "cut off inside the header"),
     "random": (random.Random(1).randbytes(70_000), 65, "not a qcow2 image"),
     "raw image": (bytes(1 << 20), 65, "not a qcow2 image: at offset 0 stands 00 00 00 00"),
-    "version 1": (b"QFI\xfb\0\0\0\1" + bytes(600), 65, "version 1"),
+    "version 1": (b"QFI\xfb\0\0\0\1" + bytes(600), 65, "cluster_bits (offset 0x20)"),
     "version 4": (b"QFI\xfb\0\0\0\4" + bytes(600), 65, "version (offset 0x4) is 4"),
     "version huge": (b"QFI\xfb\xff\xff\xff\xff" + bytes(600), 65, "version (offset 0x4) is 4,294,967,295"),
     **{
@@ -167,7 +167,7 @@ import resource, sys
 from qcow2inspect.cli.main import run
 resource.setrlimit(resource.RLIMIT_CPU, (5, 5))
 code = run(sys.argv[1:])
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
 sys.exit(code)
 """
 

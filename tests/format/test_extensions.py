@@ -109,7 +109,15 @@ def test_a_record_may_fill_the_area_to_the_last_byte_without_padding() -> None:
     assert [extension.data for extension in area.extensions] == [b"x" * 13]
 
 
-@pytest.mark.parametrize(("start", "end"), [(112, 112), (200, 112), (112, 119)])
+def test_a_record_needs_room_even_to_end_the_list() -> None:
+    for cluster, end in ((bytes(512), 119), (bytes(112) + bytes(4) + b"\0\0\2\0" + bytes(392), 512)):
+        area = parse_extensions(cluster, 112, end)
+        assert (area.extensions, area.end_marker) == ((), None)
+        assert area.overrun is not None
+        assert area.overrun.magic == 0
+
+
+@pytest.mark.parametrize(("start", "end"), [(112, 112), (200, 112)])
 def test_no_room_for_a_record(start: int, end: int) -> None:
     area = parse_extensions(bytes(512), start, end)
     assert (area.extensions, area.end_marker, area.overrun) == ((), None, None)

@@ -17,7 +17,7 @@ from qcow2inspect.format.mapping import ClusterType
 from qcow2inspect.image.disk import Disk
 from qcow2inspect.image.view import Extent
 from qcow2inspect.units import GuestOffset, GuestRange, HostRange
-from tests.images import damages, image_of, model, read_all, read_or_error, recipes
+from tests.images import damages, image_of, luks_area, model, read_all, read_or_error, recipes
 
 K = 1 << 16
 
@@ -166,6 +166,7 @@ OVERLAY = Layout(8 * K, backing_name=b"base\x1b.raw", backing_format=b"raw")
 SIX = {index: Data(bytes([65 + index])) for index in range(6)}
 
 # recipe, the guest clusters that cannot be read, the kind of error, what it says
+LOCKED = dataclasses.replace(ONE, crypt_method=CryptMethod.LUKS, luks_header=luks_area())
 BROKEN: dict[str, tuple[Recipe, range, type[Qcow2InspectError], str]] = {
     "unaligned data": (
         Recipe(ONE, SIX, damage={"L1[0].L2[2]": 0x50200}),
@@ -229,7 +230,7 @@ BROKEN: dict[str, tuple[Recipe, range, type[Qcow2InspectError], str]] = {
     ),
     "overlay": (Recipe(OVERLAY, {0: Data(b"x"), 2: Zero()}), range(3, 8), NeedsFile, r"backing file “base\\x1b.raw”"),
     "AES": (Recipe(dataclasses.replace(ONE, crypt_method=CryptMethod.AES), SIX), range(6), NeedsKey, "AES"),
-    "LUKS": (Recipe(dataclasses.replace(ONE, crypt_method=CryptMethod.LUKS), SIX), range(6), NeedsKey, "LUKS"),
+    "LUKS": (Recipe(LOCKED, SIX), range(6), NeedsKey, "LUKS"),
 }
 
 

@@ -15,6 +15,7 @@ from qcow2inspect.cipher.aes import legacy_aes
 from qcow2inspect.errors import BadStream, Damaged, NeedsFile, NeedsKey, NotQcow2, Qcow2InspectError, Unsupported
 from qcow2inspect.export.plan import make_plan
 from qcow2inspect.format.mapping import ClusterType
+from qcow2inspect.image.support import Support, alone
 from qcow2inspect.image.v1 import V1Image
 from qcow2inspect.image.v1_disk import V1Disk
 from qcow2inspect.source.memory import MemorySource
@@ -34,7 +35,9 @@ def with_changes(recipe: V1Recipe, **changes: object) -> V1Recipe:
 
 
 def disk_of(recipe: V1Recipe, passphrase: bytes | None = None) -> V1Disk:
-    return recipe.image().active_disk(cipher=None if passphrase is None else legacy_aes(passphrase))
+    image = recipe.image()
+    support = alone(image)
+    return V1Disk(image, support if passphrase is None else dataclasses.replace(support, cipher=legacy_aes(passphrase)))
 
 
 @st.composite
@@ -130,10 +133,6 @@ def test_an_encrypted_image_needs_its_key() -> None:
     assert isinstance(make_plan(locked).problem, NeedsKey)
 
 
-def test_a_cipher_for_an_image_that_is_not_encrypted_changes_nothing() -> None:
-    assert read_all(disk_of(SMALL, b"needless")) == SMALL.model()
-
-
 # -- backing files ----------------------------------------------------------------------------------------------
 
 OVERLAY = V1Recipe(
@@ -149,10 +148,17 @@ def test_an_overlay_without_its_backing_file() -> None:
     assert isinstance(make_plan(disk).problem, NeedsFile)
 
 
+def test_absent_data_reads_as_zeros_where_the_user_wants_it_and_says_so() -> None:
+    image = OVERLAY.image()
+    disk = V1Disk(image, Support(NeedsFile("not here"), absent_as_zero=True))
+    assert read_all(disk) == OVERLAY.model()
+    assert [extent.absent for extent in disk.extents()] == [True, False, True, False, True]
+
+
 @pytest.mark.parametrize("clusters", [1, 4, 32])
 def test_an_overlay_with_its_backing_file(clusters: int) -> None:
     base = V1Recipe(size=clusters * 2048, clusters={0: noise(1, 2048)}, packed={clusters - 1: b"end"}, cluster_bits=11)
-    disk = OVERLAY.image().active_disk(backing=disk_of(base))
+    disk = V1Disk(OVERLAY.image(), Support(disk_of(base)))
     expected = OVERLAY.model(base.model())
     assert read_all(disk) == expected
     assert b"".join(map(disk.read_extent, disk.extents())) == expected
@@ -168,14 +174,14 @@ def test_an_overlay_with_its_backing_file(clusters: int) -> None:
 
 def test_a_backing_file_of_version_3() -> None:
     base = Recipe(Layout(1 << 16, cluster_bits=9), {0: Data(b"zero"), 1: Data(b"hidden"), 2: Data(b"two")})
-    disk = OVERLAY.image().active_disk(backing=image_of(base).active_disk())
+    disk = V1Disk(OVERLAY.image(), Support(image_of(base).active_disk()))
     assert disk.read_at(0, 4) == b"zero"
     assert disk.read_at(512, 7) == b"overlay"
     assert disk.read_at(1024, 6) == b"twotwo"
 
 
 def test_what_the_backing_file_cannot_give() -> None:
-    disk = OVERLAY.image().active_disk(backing=disk_of(OVERLAY))
+    disk = V1Disk(OVERLAY.image(), Support(disk_of(OVERLAY)))
     assert disk.read_at(512, 7) == b"overlay"
     with pytest.raises(NeedsFile):
         disk.read_at(0, 512)

@@ -127,7 +127,18 @@ def _create(cell: Cell, path: Path, size: int, below: Path | None, *, top: bool)
         kind = "raw" if below.suffix == ".raw" else "qcow2"
         where = f"{below.name}" if size % 2048 else f"{below}"
         asked += [f"backing_file={where}", f"backing_fmt={kind}"]
-    arguments = ["create", "-q", "-f", "qcow2", *_secret(cell), "-u", "-o", ",".join(asked), path, str(size)]
+    arguments: list[str | Path] = [
+        "create",
+        "-q",
+        "-f",
+        "qcow2",
+        *_secret(cell),
+        "-u",
+        "-o",
+        ",".join(asked),
+        path,
+        str(size),
+    ]
     for _ in range(8):  # LUKS needs the time of the processor, which a busy machine does not always tell
         done = run_qemu("qemu-img", *arguments)
         if done.code == 0:

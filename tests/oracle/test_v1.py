@@ -9,7 +9,9 @@ import pytest
 
 from qcow2inspect.cipher.aes import legacy_aes
 from qcow2inspect.errors import Qcow2InspectError
+from qcow2inspect.image.support import Support
 from qcow2inspect.image.v1 import V1Image
+from qcow2inspect.image.v1_disk import V1Disk
 from qcow2inspect.image.view import View
 from tests.image.v1_images import V1Recipe
 from tests.images import noise, qemu_img, raw_by_qemu, read_all, run_qemu
@@ -60,7 +62,7 @@ def test_what_qemu_encrypts(tmp_path: Path, raw: Path) -> None:
     now[200 << 10 : (200 << 10) + 512] = b"\7" * 512
     now[2 << 20 : (2 << 20) + 4096] = b"\10" * 4096
     with V1Image.open(path) as image:
-        disk = image.active_disk(cipher=legacy_aes(b"a secret"))
+        disk = V1Disk(image, Support(cipher=legacy_aes(b"a secret")))
         assert read_all(disk, 99_999) == now
         assert b"".join(map(disk.read_extent, disk.extents())) == now
 
@@ -74,7 +76,7 @@ def test_overlays(tmp_path: Path, raw: Path, size: str) -> None:
     assert ran.code == 0
     with V1Image.open(base) as below, V1Image.open(path) as image:
         assert image.backing_name == bytes(base)
-        disk: View = image.active_disk(backing=below.active_disk())
+        disk: View = V1Disk(image, Support(below.active_disk()))
         assert read_all(disk, 99_999) == raw_by_qemu(path, "qcow")
 
 
@@ -83,7 +85,7 @@ def ours(data: bytes, path: Path) -> bytes | None:
     try:
         with V1Image.open(path) as image:
             cipher = legacy_aes(b"a secret") if image.is_encrypted else None
-            disk = image.active_disk(cipher=cipher)
+            disk = V1Disk(image, Support(cipher=cipher))
             return read_all(disk)
     except Qcow2InspectError:
         return None

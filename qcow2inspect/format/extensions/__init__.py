@@ -33,7 +33,8 @@ class ExtensionArea:
         where: the whole area, half-open host range.
         extensions: the records in order, without the end marker.
         end_marker: host offset of the end marker; None if the area ends without one.
-        overrun: the record whose length leads past the area; None if there is none. Nothing after it is read.
+        overrun: the record, perhaps an end marker, that does not fit the area; None if there is none. Nothing after
+            it is read.
     """
 
     where: HostRange
@@ -62,13 +63,13 @@ def parse_extensions(cluster: bytes, start: int, end: int) -> ExtensionArea:
     area = HostRange.at(start, max(0, end - start))
     extensions: list[HeaderExtension] = []
     at = start
-    while at + Record.SIZE <= end:
-        record = Record.parse(cluster[at : at + Record.SIZE])
-        if record.magic == 0:
-            return ExtensionArea(area, tuple(extensions), HostOffset(at), None)
+    while at < end:
+        record = Record.parse(cluster[at : at + Record.SIZE].ljust(Record.SIZE, b"\0"))
         data_at = at + Record.SIZE
         if record.length > end - data_at:
             return ExtensionArea(area, tuple(extensions), None, record)
+        if record.magic == 0:
+            return ExtensionArea(area, tuple(extensions), HostOffset(at), None)
         kind = known_extensions().get(record.magic, Unknown)
         extensions.append(kind(HostOffset(at), record, cluster[data_at : data_at + record.length]))
         at = data_at + -(-record.length // 8) * 8

@@ -15,7 +15,7 @@ SPEC = "Header extensions"
 
 
 class Record(Structure):
-    """The first 8 bytes of a header extension."""
+    """The first 8 bytes of a header extension. Spec: Header extensions."""
 
     magic: int = u32(0, "Kind of header extension", show=lambda n: f"{n:#010x}")
     length: int = u32(4, "Length of the data in bytes, without padding")

@@ -15,7 +15,7 @@ __all__ = ["Bitmaps", "BitmapsPointer"]
 
 
 class BitmapsPointer(Structure):
-    """The data of the extension."""
+    """The data of the bitmaps extension. Spec: Bitmaps extension."""
 
     nb_bitmaps: int = u32(0, "Number of bitmaps")
     reserved: int = u32(4, "Reserved; must be zero")

@@ -15,7 +15,7 @@ __all__ = ["EncryptionHeader", "EncryptionPointer"]
 
 
 class EncryptionPointer(Structure):
-    """The data of the extension."""
+    """The data of the encryption header pointer. Spec: Full disk encryption header pointer."""
 
     offset: HostOffset = u64(0, "Where the encryption header starts")
     length: int = u64(8, "Length of the encryption header in bytes", show=exact_size)

@@ -8,7 +8,7 @@ from qcow2inspect.layout.openenum import OpenEnum
 from qcow2inspect.layout.structure import Structure, blob, printable, u8
 from qcow2inspect.units import HostRange
 
-__all__ = ["FeatureName", "FeatureNames", "FeatureType"]
+__all__ = ["KNOWN_FEATURES", "FeatureName", "FeatureNames", "FeatureType"]
 
 
 class FeatureType(OpenEnum):
@@ -19,8 +19,21 @@ class FeatureType(OpenEnum):
     AUTOCLEAR = 2
 
 
+KNOWN_FEATURES = {
+    (FeatureType.INCOMPATIBLE, 0): "dirty bit",
+    (FeatureType.INCOMPATIBLE, 1): "corrupt bit",
+    (FeatureType.INCOMPATIBLE, 2): "external data file",
+    (FeatureType.INCOMPATIBLE, 3): "compression type",
+    (FeatureType.INCOMPATIBLE, 4): "extended L2 entries",
+    (FeatureType.COMPATIBLE, 0): "lazy refcounts",
+    (FeatureType.AUTOCLEAR, 0): "bitmaps",
+    (FeatureType.AUTOCLEAR, 1): "raw external data",
+}
+"""The names that QEMU writes for the features of this specification."""
+
+
 class FeatureName(Structure):
-    """One entry of the feature name table."""
+    """One entry of the feature name table. Spec: Feature name table."""
 
     type: FeatureType = u8(0, "Which feature bitmap")
     bit: int = u8(1, "Bit number in that bitmap")

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, cast
 from textual import work
 
 from qcow2inspect.tui import nearby, tasks
+from qcow2inspect.tui.location import Location
 from qcow2inspect.tui.messages import JumpAsked, Placed, Progressed, Searched, TaskFailed
 from qcow2inspect.tui.screens.base import BaseScreen
 from qcow2inspect.tui.widgets.which import WhichKey
-from qcow2inspect.units import exact_size
+from qcow2inspect.units import HostOffset, exact_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
     from qcow2inspect.image.view import View
     from qcow2inspect.tui.app import InspectApp
-    from qcow2inspect.tui.location import Location
     from qcow2inspect.tui.search import Pattern
     from qcow2inspect.tui.session import Session
     from qcow2inspect.tui.theme import Look
@@ -62,7 +62,7 @@ class WalkScreen(BaseScreen):
 
     def place_at(self, offset: int, size: int, title: str) -> Location:
         """The location of ``size`` of these bytes."""
-        raise NotImplementedError
+        return Location(HostOffset(offset), size=size, title=title)
 
     def counts(self) -> dict[str, str]:
         """Key of :data:`~qcow2inspect.tui.nearby.NEARBY` -> how many there are, in words."""

@@ -1,26 +1,34 @@
-"""Everything that may be said about an image, as data; screens, reports and the command line only arrange it."""
+"""The gist of an image, as data: verdict, sentences, flags, findings, and what was not checked."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from qcow2inspect.findings import Severity
+from qcow2inspect.findings import Category, Finding, Severity
 from qcow2inspect.format.geometry import SECTOR
 from qcow2inspect.format.header import CryptMethod
 from qcow2inspect.format.mapping import ClusterType
-from qcow2inspect.image.facts import backing_words, data_file_words, encryption_words, header_facts, number_words
-from qcow2inspect.layout.structure import visible
+from qcow2inspect.image.facts import (
+    backing_words,
+    data_file_words,
+    encryption_words,
+    header_facts,
+    number_words,
+    v1_facts,
+)
+from qcow2inspect.layout.structure import printable, visible
 from qcow2inspect.units import human_size
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from qcow2inspect.findings import Finding
     from qcow2inspect.image.image import Image
+    from qcow2inspect.image.v1 import V1Image
+    from qcow2inspect.source.protocol import Source
     from qcow2inspect.survey.survey import Survey
 
-__all__ = ["Dossier", "State", "compile_dossier"]
+__all__ = ["Dossier", "State", "changes", "compile_dossier", "compile_v1_dossier"]
 
 NOT_CHECKED = (
     "refcounts against the use of clusters (leaks, double use)",
@@ -59,6 +67,7 @@ class Dossier:
         counts: guest clusters of the active state by the word for their type; None before the tables were read.
         complete: True if the tables were read.
         not_checked: what nobody looked at.
+        numbers: what was counted in the tables, by its label.
     """
 
     name: str
@@ -70,6 +79,7 @@ class Dossier:
     counts: dict[str, int] | None = None
     complete: bool = False
     not_checked: Sequence[str] = field(default=NOT_CHECKED)
+    numbers: Mapping[str, int] = field(default_factory=dict)
 
 
 def compile_dossier(image: Image, survey: Survey | None, findings: Sequence[Finding]) -> Dossier:
@@ -92,7 +102,47 @@ def compile_dossier(image: Image, survey: Survey | None, findings: Sequence[Find
         counts=counts,
         complete=complete,
         not_checked=NOT_CHECKED if complete else ("L1, L2 and refcount tables", *NOT_CHECKED),
+        numbers={"L1 entries in use": survey.l1_used, "L2 tables": survey.l2_tables} if survey and complete else {},
     )
+
+
+def compile_v1_dossier(image: V1Image) -> Dossier:
+    """Gather what is known of an image of version 1, for which no rules exist."""
+    header = image.header
+    size = human_size(header.size // SECTOR * SECTOR)
+    states = [
+        State("encrypted", image.is_encrypted, "AES (legacy), key needed" if image.is_encrypted else "no"),
+        State(
+            "overlay", bool(image.backing_name), f"“{printable(image.backing_name)}”" if image.backing_name else "no"
+        ),
+    ]
+    return Dossier(
+        name=visible(image.name),
+        verdict="CANNOT BE READ" if image.obstacles else "NOT CHECKED",
+        summary=(f"qcow version 1, a disk of {size} stored in {human_size(image.source.size)}.",),
+        facts=v1_facts(image),
+        states=states,
+        findings=(),
+        not_checked=("the tables of a version 1 image: rules exist for versions 2 and 3",),
+    )
+
+
+def changes(sources: Iterable[Source]) -> list[Finding]:
+    """A finding for every file that changed since it was opened; empty if none did.
+
+    What was read before and after such a change belongs to two states of the file.
+    """
+    return [
+        Finding(
+            "QCOW-FILE-CHANGED",
+            Severity.WARNING,
+            Category.FORENSIC,
+            f"{visible(source.name)} changed while it was examined (size or time of modification): "
+            "what is said here may mix two states of it",
+        )
+        for source in sources
+        if getattr(source, "changed", False)
+    ]
 
 
 def _table_facts(image: Image, survey: Survey) -> list[tuple[str, str]]:
