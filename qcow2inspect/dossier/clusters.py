@@ -23,8 +23,8 @@ __all__ = ["CELLS", "UNREADABLE", "allocation_section", "cluster_map", "map_sect
 CELLS = 1024
 """Cells of the figure at most."""
 
-UNREADABLE = "unreadable"
-"""What the figure calls clusters whose L2 table is not where the L1 entry says."""
+UNREADABLE = "missing or unreadable"
+"""What the figure calls clusters whose L2 table or host cluster is not where the entry says."""
 
 _ORDER = (
     ClusterType.INVALID,
@@ -120,4 +120,9 @@ def _tables(image: Image) -> Iterator[tuple[int, npt.NDArray[np.intp]]]:
         data = image.read(at, geometry.cluster_size)
         raw = np.frombuffer(data, dtype=">u8").astype(np.uint64)[:: geometry.l2_entry_size // 8]
         kinds = classify_column(raw, extended_l2=geometry.extended_l2, data_file=image.has_data_file)
-        yield index * geometry.l2_entries, place[kinds]
+        places = place[kinds]
+        if not image.has_data_file:
+            host = raw & np.uint64(0x00FF_FFFF_FFFF_FE00)
+            lost = ((host & np.uint64(geometry.cluster_size - 1)) != 0) | (host >= np.uint64(end))
+            places[(kinds == ClusterType.NORMAL) & lost] = 0
+        yield index * geometry.l2_entries, places
