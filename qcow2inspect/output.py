@@ -14,32 +14,35 @@ from typing import TYPE_CHECKING
 from qcow2inspect.errors import CannotExport
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
     from types import TracebackType
     from typing import Self
 
-__all__ = ["Identity", "Output", "check_target", "free_space"]
+__all__ = ["Identity", "Output", "check_target", "free_space", "part_of"]
 
 Identity = tuple[int, int]
 """Device and inode of a file."""
 
+_IOV_MAX = 1024
 
-def check_target(path: str, *, force: bool, evidence: Collection[Identity] = ()) -> None:
+
+def check_target(path: str, *, force: bool, evidence: Collection[Identity] = (), resume: bool = False) -> None:
     """See whether a file may be written at ``path``; nothing is touched.
 
     Args:
         path: where the file shall appear.
         force: an existing regular file may be replaced.
         evidence: files that must never be written, by device and inode.
+        resume: an unfinished file may be there, and will be continued.
 
     Raises:
         CannotExport: the path is evidence, a folder, no regular file, taken, or its folder cannot be written.
     """
     if not os.path.basename(path) and not os.path.isdir(path):
         raise CannotExport(f"“{path}” names no file", hint="give the name of a file")
-    for name in (path, _part(path)):
+    for name in (path, part_of(path)):
         _refuse_evidence(name, evidence)
-        _refuse_existing(name, path, force=force)
+        _refuse_existing(name, path, force=force or (resume and name != path))
     folder = os.path.dirname(path) or "."
     if not os.path.isdir(folder):
         raise CannotExport(f"{path}: the folder {folder} does not exist", hint="create it, or choose another place")
@@ -56,26 +59,37 @@ def free_space(path: str) -> int:
 class Output:
     """A file in the making. Use it as a context manager: leaving it without :meth:`commit` removes it.
 
+    Args:
+        path: the name under which it shall appear.
+        force: an existing file may be replaced.
+        evidence: files that must never be written, by device and inode.
+        resume: go on with the unfinished file that is there.
+
     Attributes:
         path: the name under which it shall appear.
+        keep: leave the unfinished file behind when :meth:`commit` is not reached.
 
     Raises:
         CannotExport: see :func:`check_target`; or the file cannot be created.
     """
 
-    def __init__(self, path: str, *, force: bool = False, evidence: Collection[Identity] = ()) -> None:
+    def __init__(
+        self, path: str, *, force: bool = False, evidence: Collection[Identity] = (), resume: bool = False
+    ) -> None:
         self.path = path
+        self.keep = resume
         self._force = force
         self._fd = -1
-        check_target(path, force=force, evidence=evidence)
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+        check_target(path, force=force, evidence=evidence, resume=resume)
+        flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | (0 if resume else os.O_CREAT | os.O_EXCL)
         try:
-            if force:
+            if force and not resume:
                 with contextlib.suppress(FileNotFoundError):
-                    os.unlink(_part(path))
-            self._fd = os.open(_part(path), flags, 0o666)
+                    os.unlink(part_of(path))
+            self._fd = os.open(part_of(path), flags, 0o666)
         except OSError as error:
-            raise CannotExport(f"{_part(path)}: cannot be created: {error.strerror}", exit_code=74) from error
+            doing = "opened" if resume else "created"
+            raise CannotExport(f"{part_of(path)}: cannot be {doing}: {error.strerror}", exit_code=74) from error
 
     @property
     def fd(self) -> int:
@@ -94,6 +108,22 @@ class Output:
                 done = os.pwrite(self._fd, view, offset)
                 offset += done
                 view = view[done:]
+        except OSError as error:
+            raise self.failed(f"writing at {offset:#x}", error) from error
+
+    def write_all(self, offset: int, buffers: Sequence[bytes | memoryview]) -> None:
+        """Write ``buffers`` one behind the other at ``offset``, in as few calls as the system allows.
+
+        Raises:
+            CannotExport: the disk is full or fails.
+        """
+        try:
+            for first in range(0, len(buffers), _IOV_MAX):
+                batch = buffers[first : first + _IOV_MAX]
+                done = os.pwritev(self._fd, batch, offset)
+                if done != sum(map(len, batch)):
+                    self.write_at(offset + done, b"".join(batch)[done:])
+                offset += sum(map(len, batch))
         except OSError as error:
             raise self.failed(f"writing at {offset:#x}", error) from error
 
@@ -116,10 +146,21 @@ class Output:
         """The error that tells a person what went wrong with this file."""
         return CannotExport(
             f"{self.path}: {doing} failed: {error.strerror}",
-            why="the unfinished file is removed",
+            why="the unfinished file is kept" if self.keep else "the unfinished file is removed",
             hint="free some space or choose another place" if error.errno in (28, 122) else "choose another place",
             exit_code=74,
         )
+
+    def flush(self) -> None:
+        """Have everything on the disk.
+
+        Raises:
+            CannotExport: the disk fails.
+        """
+        try:
+            os.fsync(self._fd)
+        except OSError as error:
+            raise self.failed("flushing", error) from error
 
     def commit(self) -> None:
         """Flush everything to the disk, then give the file its name.
@@ -131,13 +172,13 @@ class Output:
             os.fsync(self._fd)
             os.close(self._fd)
             self._fd = -1
-            _rename(_part(self.path), self.path, force=self._force)
+            _rename(part_of(self.path), self.path, force=self._force)
             _sync_folder(self.path)
         except FileExistsError as error:
-            self.discard()
+            self._leave()
             raise CannotExport(f"{self.path} appeared meanwhile and is kept", hint="choose another name") from error
         except OSError as error:
-            self.discard()
+            self._leave()
             raise self.failed("finishing", error) from error
 
     def discard(self) -> None:
@@ -146,7 +187,7 @@ class Output:
             os.close(self._fd)
             self._fd = -1
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(_part(self.path))
+            os.unlink(part_of(self.path))
 
     def __enter__(self) -> Self:
         return self
@@ -155,10 +196,18 @@ class Output:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._fd >= 0:
+            self._leave()
+
+    def _leave(self) -> None:
+        if not self.keep:
             self.discard()
+        elif self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
 
 
-def _part(path: str) -> str:
+def part_of(path: str) -> str:
+    """Name of the file until it is complete."""
     return f"{path}.part"
 
 

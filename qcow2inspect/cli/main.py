@@ -27,6 +27,7 @@ VERBS = {
     "l1": "the L1 table, entry by entry",
     "l2": "an L2 table, entry by entry",
     "refcount": "the refcounts of host clusters",
+    "check": "what is wrong with an image, and what qemu-img check says",
     "hexdump": "bytes with the names of the fields they belong to",
     "bitmaps": "persistent dirty bitmaps: which guest ranges were written",
     "export": "write the raw disk",

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from qcow2inspect.cli.common import progress_bar, warn
-from qcow2inspect.errors import BadAddress, CannotRead, NeedsKey
+from qcow2inspect.errors import BadAddress, CannotRead, NeedsKey, Qcow2InspectError
 
 if TYPE_CHECKING:
     import argparse
@@ -21,9 +21,13 @@ if TYPE_CHECKING:
 __all__ = [
     "add_data",
     "add_following",
+    "add_key",
     "add_snapshot",
     "add_states",
     "chosen_view",
+    "first_layer",
+    "gate_of",
+    "given_passphrase",
     "guest_disk",
     "opened",
     "unlock",
@@ -50,15 +54,20 @@ def add_data(parser: argparse.ArgumentParser, *, key: bool = True) -> None:
     """What reading guest data needs: files, passphrase, and what to do about what is missing."""
     add_following(parser)
     if key:
-        group = parser.add_argument_group("encrypted images; without these the passphrase is asked for on a terminal")
-        text = "file with the passphrase; all its bytes count, as in QEMU"
-        group.add_argument("--passphrase-file", metavar="FILE", help=text)
-        group.add_argument("--passphrase-fd", metavar="N", type=int, help="open file descriptor with the passphrase")
+        add_key(parser)
     group = parser.add_argument_group("images that are not whole")
-    text = "guest data whose file is not there: stop (the default), or zeros in its place, each range named"
+    text = "guest data that lies in a backing file that is not there: stop (the default), or zeros, each range named"
     group.add_argument("--missing", choices=["fail", "zero"], default="fail", help=text)
     text = "read on where QEMU refuses the image for something that guest data does not depend on"
     group.add_argument("--lenient", action="store_true", help=text)
+
+
+def add_key(parser: argparse.ArgumentParser) -> None:
+    """``--passphrase-file`` and ``--passphrase-fd``."""
+    group = parser.add_argument_group("encrypted images; without these the passphrase is asked for on a terminal")
+    text = "file with the passphrase; all its bytes count, as in QEMU"
+    group.add_argument("--passphrase-file", metavar="FILE", help=text)
+    group.add_argument("--passphrase-fd", metavar="N", type=int, help="open file descriptor with the passphrase")
 
 
 @contextmanager
@@ -66,20 +75,34 @@ def opened(options: argparse.Namespace) -> Iterator[Chain]:
     """The image of the options with the files it names, as far as the options allow it."""
     from qcow2inspect.image.chain import open_chain
 
-    with open_chain(options.image, _gate(options)) as chain:
+    with open_chain(options.image, gate_of(options)) as chain:
+        names = {name for layer in chain.layers for file in layer.named for name in (file.text, file.stored)}
+        for text in options.backing:
+            if not _splits(text).keys() & names:
+                warn(f"--backing {text}: no file of this chain is called that")
         yield chain
 
 
-def _gate(options: argparse.Namespace) -> OpenGate:
+def gate_of(options: argparse.Namespace) -> OpenGate:
+    """What the options of :func:`add_following` allow.
+
+    Raises:
+        BadAddress: ``--backing`` is not written as it must be.
+    """
     from qcow2inspect.image.gate import Follow, OpenGate
 
-    places = {}
+    places: dict[str, str] = {}
     for text in options.backing:
-        name, equals, path = text.rpartition("=")
-        if not equals or not name or not path:
+        splits = _splits(text)
+        if not splits:
             raise BadAddress(f"--backing {text}: write NAME=PATH, the name as it stands in the image")
-        places[name] = path
+        places |= splits
     return OpenGate(Follow(options.follow), places)
+
+
+def _splits(text: str) -> dict[str, str]:
+    """All that ``NAME=PATH`` may mean, name to path: both may hold equals signs, and the image knows its names."""
+    return {text[:at]: text[at + 1 :] for at in range(1, len(text) - 1) if text[at] == "="}
 
 
 def guest_disk(options: argparse.Namespace, chain: Chain, *, key: bool = True) -> View:
@@ -90,13 +113,18 @@ def guest_disk(options: argparse.Namespace, chain: Chain, *, key: bool = True) -
         Damaged: QEMU refuses the image for its header.
         NeedsKey: the passphrase is wrong.
     """
+    _prepare(options, chain, key=key)
+    snapshot = getattr(options, "snapshot", None)
+    return chain.disk(snapshot, lenient=options.lenient, absent_as_zero=options.missing == "zero")
+
+
+def _prepare(options: argparse.Namespace, chain: Chain, *, key: bool) -> None:
+    """What every view needs first: a word about what ``--lenient`` passes over, and the key."""
     for layer in chain.layers if options.lenient else ():
         for obstacle in getattr(layer.image, "obstacles", ()):
             warn(f"{layer.name}: {obstacle.place}: {obstacle.what}; QEMU refuses the image")
     if key:
         unlock(options, chain)
-    snapshot = getattr(options, "snapshot", None)
-    return chain.disk(snapshot, lenient=options.lenient, absent_as_zero=options.missing == "zero")
 
 
 def add_states(parser: argparse.ArgumentParser) -> None:
@@ -113,18 +141,23 @@ def chosen_view(options: argparse.Namespace, chain: Chain, *, key: bool = True) 
     """The view that the options of :func:`add_states` and :func:`add_data` ask for; see :func:`guest_disk`."""
     if options.layer is None and not options.vm_state:
         return guest_disk(options, chain, key=key)
-    if key:
-        unlock(options, chain)
     if options.vm_state:
         if options.snapshot is None or options.layer is not None:
             raise BadAddress("--vm-state needs --snapshot, which says whose, and no --layer")
+        _prepare(options, chain, key=key)
         return chain.vm_state(options.snapshot, lenient=options.lenient)
     if options.snapshot is not None:
         raise BadAddress("give either --layer or --snapshot")
     if not 0 <= options.layer < len(chain.layers):
         end = f"; the chain ends there: {chain.end.what}" if chain.end else ""
         raise BadAddress(f"there is no layer {options.layer}, the last is {len(chain.layers) - 1}{end}")
+    _prepare(options, chain, key=key)
     return chain.layer_disk(options.layer, lenient=options.lenient)
+
+
+def first_layer(options: argparse.Namespace) -> int:
+    """The layer of the chain that the extents of :func:`chosen_view` call 0."""
+    return options.layer or 0
 
 
 def unlock(options: argparse.Namespace, chain: Chain) -> None:
@@ -139,29 +172,45 @@ def unlock(options: argparse.Namespace, chain: Chain) -> None:
     passphrase = _passphrase(options, chain)
     if passphrase is None:
         return
+    bare = passphrase.removesuffix(b"\n").removesuffix(b"\r")
     with progress_bar() as progress:
         try:
             chain.unlock(passphrase, progress)
         except NeedsKey:
             # A passphrase file is taken as it is, as QEMU takes it; but editors end files with a line end.
-            bare = passphrase.removesuffix(b"\n").removesuffix(b"\r")
             if bare == passphrase:
                 raise
             chain.unlock(bare, progress)
     for layer in chain.layers:
-        if layer.is_encrypted and not getattr(layer.cipher, "counts_host_sectors", True):
-            warn(f"{layer.name}: a legacy AES key cannot be verified: with a wrong passphrase the data is noise")
+        if isinstance(layer.cipher, Qcow2InspectError):
+            warn(f"{layer.name}: {layer.cipher}")
+        elif layer.cipher is not None and not layer.cipher.counts_host_sectors:
+            line_end = "" if bare == passphrase else "; the line end of the passphrase counts too"
+            warn(f"{layer.name}: a legacy AES key cannot be verified: a wrong passphrase gives noise{line_end}")
 
 
-def _passphrase(options: argparse.Namespace, chain: Chain) -> bytes | None:
-    """The passphrase as given; asked for where a person sits, else None."""
+def given_passphrase(options: argparse.Namespace) -> bytes | None:
+    """The passphrase of ``--passphrase-file`` or ``--passphrase-fd``; None if there is neither.
+
+    Raises:
+        BadAddress: there are both.
+        CannotRead: it cannot be read.
+    """
     if options.passphrase_file is not None and options.passphrase_fd is not None:
         raise BadAddress("give either --passphrase-file or --passphrase-fd")
     if options.passphrase_file is not None:
         return _read_passphrase(options.passphrase_file, options.passphrase_file)
     if options.passphrase_fd is not None:
         return _read_passphrase(options.passphrase_fd, f"file descriptor {options.passphrase_fd}")
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+    return None
+
+
+def _passphrase(options: argparse.Namespace, chain: Chain) -> bytes | None:
+    """The passphrase as given; asked for where a person sits, else None."""
+    given = given_passphrase(options)
+    if given is not None:
+        return given
+    if not all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr)):
         return None
     import getpass
 
@@ -177,8 +226,9 @@ def _read_passphrase(file: str | int, shown: str) -> bytes:
     try:
         with open(file, "rb") as stream:
             data = stream.read(_LONGEST + 1)
-    except OSError as error:
-        raise CannotRead(f"{shown}: the passphrase cannot be read: {error.strerror}", hint="check the path") from error
+    except (OSError, OverflowError, ValueError) as error:
+        why = getattr(error, "strerror", error)
+        raise CannotRead(f"{shown}: the passphrase cannot be read: {why}", hint="check the path") from None
     if len(data) > _LONGEST:
         raise CannotRead(f"{shown} holds more than {_LONGEST:,} bytes: no passphrase", hint="check the path")
     return data

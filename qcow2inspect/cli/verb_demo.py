@@ -54,5 +54,4 @@ def run(options: argparse.Namespace) -> int:
     sys.stdout.flush()
     if options.no_open or not verb_open.is_terminal():
         return 0
-    options.image = image_path
-    return verb_open.run(options)
+    return verb_open.show(image_path)

@@ -1,56 +1,193 @@
-"""Write the raw disk of an image to a file.
+"""Write the raw disk of an image to a file, to standard output or to a block device.
 
-The file appears as OUT when it is complete, OUT.part until then. What cannot be read stops the export; nothing is
-ever replaced by zeros without a word.
+The file appears as OUT when it is complete, OUT.part until then. What cannot be read stops the export unless
+--on-error says otherwise; then OUT.map (for ddrescue's tools) and OUT.errors.json list every byte that is not as the
+guest had it. Nothing is ever replaced without being listed there.
+
+An export that is stopped or fails leaves nothing behind. With --keep it leaves OUT.part and OUT.journal, as a killed
+one and a loss of power always do: the same command with --resume continues it, and the bytes are those of an export
+that was never stopped.
 """
 
 from __future__ import annotations
 
+import shlex
 import sys
 from typing import TYPE_CHECKING
 
-from qcow2inspect.cli.common import add_image, progress_bar, warn
+from qcow2inspect.cli.common import add_image, progress_bar, say, warn
 from qcow2inspect.cli.opening import add_data, add_states, chosen_view, opened
-from qcow2inspect.export.raw import export_raw
+from qcow2inspect.errors import BadAddress
+from qcow2inspect.export.choices import HASHES, Choices, OnError, Sparse
+from qcow2inspect.export.raw import export, preflight
+from qcow2inspect.export.target import STDOUT
 from qcow2inspect.format.geometry import SECTOR
 from qcow2inspect.layout.structure import visible
-from qcow2inspect.units import exact_size, human_size
+from qcow2inspect.output import check_target
+from qcow2inspect.progress import Cancelled
+from qcow2inspect.units import GuestOffset, GuestRange, exact_size, human_size, parse_size
 
 if TYPE_CHECKING:
     import argparse
 
-    from qcow2inspect.export.raw import ExportResult
+    from qcow2inspect.export.raw import ExportResult, Preflight
+    from qcow2inspect.image.view import View
 
 __all__ = ["add_arguments", "run"]
+
+_INTERRUPTED = 130
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the verb takes."""
     add_image(parser)
-    parser.add_argument("out", metavar="OUT", help="the raw file to write")
-    text = "replace OUT if it exists, and start though the disk looks too full"
+    text = "the raw file to write; - for standard output; a block device with --force-device"
+    parser.add_argument("out", metavar="OUT", help=text)
+    parser.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
+    text = "replace OUT and the files beside it, and start though the disk looks too full"
     parser.add_argument("--force", action="store_true", help=text)
-    parser.add_argument("--no-sparse", action="store_true", help="allocate every byte instead of leaving holes")
+    _add_target(parser)
+    _add_care(parser)
     add_states(parser)
     add_data(parser)
+
+
+def _add_target(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("what to write")
+    text = "guest bytes START to END (not included) only, for example 1MiB:3MiB"
+    group.add_argument("--range", metavar="START:END", help=text)
+    group.add_argument("--split", metavar="SIZE", help="parts OUT.001, OUT.002, ... of this size, for example 2GiB")
+    text = "zeros that become holes: those that the tables tell of (map, the default), every 4 KiB of zeros, none"
+    group.add_argument("--sparse", choices=[sparse.value for sparse in Sparse], default=Sparse.MAP.value, help=text)
+    group.add_argument("--no-sparse", action="store_true", help="the same as --sparse=off: allocate every byte")
+    text = "reserve the space of all data before the first byte is written"
+    group.add_argument("--preallocate", action="store_true", help=text)
+    text = "OUT may be a block device: everything on it is lost"
+    group.add_argument("--force-device", action="store_true", help=text)
+
+
+def _add_care(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("care")
+    text = "bytes that cannot be read: stop (the default), zeros, a text that a search finds, or what broken streams "
+    text += "still give and zeros for the rest"
+    group.add_argument("--on-error", choices=[policy.value for policy in OnError], default="fail", help=text)
+    text = f"hashes of the exported bytes, computed while they are written: {', '.join(HASHES)}; separated by commas"
+    group.add_argument("--hash", metavar="NAMES", default="", help=text)
+    text = "read the output back from the disk and compare it with what was written"
+    group.add_argument("--verify", action="store_true", help=text)
+    text = "write OUT.manifest.json and OUT.manifest.txt; implied by --hash, --verify and --on-error"
+    group.add_argument("--manifest", action="store_true", help=text)
+    text = "put the SHA-256 of the image, and of every file behind it, into the manifest"
+    group.add_argument("--hash-sources", action="store_true", help=text)
+    text = "leave OUT.part and OUT.journal behind when the export is stopped or fails"
+    group.add_argument("--keep", action="store_true", help=text)
+    text = "continue what OUT.part and OUT.journal hold; implies --keep"
+    group.add_argument("--resume", action="store_true", help=text)
 
 
 def run(options: argparse.Namespace) -> int:
     """Export."""
     with opened(options) as chain:
-        disk = chosen_view(options, chain)
+        view = chosen_view(options, chain)
         size = chain.top.header.size
-        if size % SECTOR and disk.size == size // SECTOR * SECTOR:
+        if size % SECTOR and view.size == size // SECTOR * SECTOR:
             warn(f"the disk size {size:,} is no multiple of {SECTOR}: its last bytes are left out, as in QEMU")
-        with progress_bar() as progress:
-            result = export_raw(disk, options.out, force=options.force, sparse=not options.no_sparse, progress=progress)
-    for warning in result.warnings:
-        warn(warning)
-    print(_summary(result), file=sys.stderr)
+        choices = _choices(options, view)
+        if options.dry_run:
+            return _dry_run(view, options.out, choices)
+        if options.out != STDOUT and not choices.device:
+            check_target(options.out, force=True, evidence=chain.evidence)  # the view knows only what it reads
+        try:
+            with progress_bar() as progress:
+                result = export(view, options.out, choices, progress=progress, command=_command())
+        except (KeyboardInterrupt, Cancelled):
+            if not choices.keep:
+                raise
+            warn(f"interrupted; {options.out}.part and {options.out}.journal are kept, --resume continues")
+            return _INTERRUPTED
+    _tell(result)
     return 0
 
 
-def _summary(result: ExportResult) -> str:
+def _choices(options: argparse.Namespace, view: View) -> Choices:
+    hashes = tuple(name for name in options.hash.lower().replace("-", "").split(",") if name)
+    for name in hashes:
+        if name not in HASHES:
+            raise BadAddress(f"--hash: “{name}” is unknown; known are {', '.join(HASHES)}")
+    return Choices(
+        force=options.force,
+        sparse=Sparse.OFF if options.no_sparse else Sparse(options.sparse),
+        preallocate=options.preallocate,
+        on_error=OnError(options.on_error),
+        hashes=tuple(dict.fromkeys(hashes)),
+        verify=options.verify,
+        manifest=options.manifest,
+        hash_sources=options.hash_sources,
+        within=_range(options.range, view.size),
+        split=_size("--split", options.split) if options.split else 0,
+        device=options.force_device,
+        keep=options.keep or options.resume,
+        resume=options.resume,
+    )
+
+
+def _range(text: str | None, size: int) -> GuestRange | None:
+    if text is None:
+        return None
+    low, colon, high = text.partition(":")
+    start = _size("--range", low) if low else 0
+    end = _size("--range", high) if high else size
+    if not colon or not start < end <= size:
+        raise BadAddress(f"--range {text}: write START:END, both at most {exact_size(size)}")
+    return GuestRange(GuestOffset(start), GuestOffset(end))
+
+
+def _size(option: str, text: str) -> int:
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise BadAddress(f"{option}: {error}") from None
+
+
+def _command() -> tuple[str, ...]:
+    return ("qcow2inspect", *sys.argv[1:])
+
+
+def _dry_run(view: View, target: str, choices: Choices) -> int:
+    with progress_bar() as progress:
+        flight = preflight(view, target, choices=choices, progress=progress)
+    for line in _plan_lines(flight):
+        say(visible(line))
+    if flight.problem is not None:
+        raise flight.problem
+    return 0
+
+
+def _plan_lines(flight: Preflight) -> list[str]:
+    plan = flight.plan
+    lines = [
+        f"output       {exact_size(plan.size)}",
+        f"to copy      {exact_size(plan.plain)}",
+        f"to inflate   {exact_size(plan.compressed)}",
+        f"zeros        {exact_size(plan.size - plan.to_write - plan.unreadable)}",
+        f"unreadable   {exact_size(plan.unreadable)}",
+        f"past the end {exact_size(plan.past_end)}",
+        f"absent       {exact_size(plan.absent)}",
+        f"time         about {max(1, round(plan.seconds)):,} s",
+    ]
+    lines += [f"{'yes' if check.ok else 'NO ':<12} {check.text}" for check in flight.checks]
+    return lines + [f"warning      {warning}" for warning in flight.warnings]
+
+
+def _tell(result: ExportResult) -> None:
+    for warning in result.warnings:
+        warn(warning)
+    for name, value in result.hashes.items():
+        print(f"{name:<8} {value}", file=sys.stderr)
     rate = human_size(int(result.written / max(result.seconds, 1e-3)))
     done = f"{exact_size(result.size)}, {human_size(result.written)} of them written in {result.seconds:.1f} s"
-    return visible(f"{result.path}: {done} ({rate}/s)")
+    path = "standard output" if result.path == "-" else result.path
+    print(visible(f"{path}: {done} ({rate}/s)"), file=sys.stderr)
+    beside = [name for name in result.files if name != result.path]
+    if beside:
+        print(visible(f"also written: {shlex.join(beside)}"), file=sys.stderr)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from qcow2inspect.cli.common import add_image, add_json, dump_json, say
-from qcow2inspect.cli.opening import add_data, add_states, chosen_view, opened
+from qcow2inspect.cli.opening import add_data, add_states, chosen_view, first_layer, opened
 from qcow2inspect.errors import BadAddress, Qcow2InspectError
 from qcow2inspect.image.address import resolve
 from qcow2inspect.image.image import Image
@@ -65,7 +65,7 @@ def _run_guest(options: argparse.Namespace) -> int:
         view = chosen_view(options, chain)
         if start >= view.size:
             raise BadAddress(f"{start:#x} lies behind the end of the disk, which has {view.size:,} bytes")
-        files = [layer.name for layer in chain.layers]
+        files = [(number, layer.name) for number, layer in enumerate(chain.layers)][first_layer(options) :]
         pieces = _guest_pieces(view, GuestRange.at(start, _length(options.length, _DEFAULT)), files)
         if options.json:
             found = list(pieces)
@@ -87,28 +87,30 @@ class _GuestPiece:
     data: bytes
     name: str
     extent: Extent
+    layer: int
     exit_code: int = 0
 
 
-def _guest_pieces(view: View, part: GuestRange, files: Sequence[str]) -> Iterator[_GuestPiece]:
+def _guest_pieces(view: View, part: GuestRange, files: Sequence[tuple[int, str]]) -> Iterator[_GuestPiece]:
     for extent in view.extents(part):
         for at in range(extent.guest.start, extent.guest.end, _PIECE):
             piece = extent.cut(GuestRange(GuestOffset(at), GuestOffset(min(at + _PIECE, extent.guest.end))))
             name = _place(piece, files)
             try:
-                yield _GuestPiece(at, view.read_extent(piece), name, piece)
+                yield _GuestPiece(at, view.read_extent(piece), name, piece, files[piece.layer][0])
             except Qcow2InspectError as error:
-                code, why = error.exit_code, f"cannot be read: {error.what}"
-                yield _GuestPiece(at, bytes(piece.guest.size), visible(f"{name}, {why}"), piece, code)
+                number, code, why = files[piece.layer][0], error.exit_code, f"cannot be read: {error.what}"
+                yield _GuestPiece(at, bytes(piece.guest.size), visible(f"{name}, {why}"), piece, number, code)
 
 
-def _place(extent: Extent, files: Sequence[str]) -> str:
+def _place(extent: Extent, files: Sequence[tuple[int, str]]) -> str:
     """Where guest bytes come from, in words."""
     words = [extent.kind.word]
     if extent.host is not None:
         words.append(f"host {extent.host}" if extent.kind.word == "compressed" else f"host {extent.host.start}")
-    if len(files) > 1:
-        words.append(f"layer {extent.layer} {visible(files[extent.layer])}")
+    number, file = files[extent.layer]
+    if number or len(files) > 1:
+        words.append(f"layer {number} {visible(file)}")
     if extent.absent:
         words.append("absent: its file is not there")
     if extent.past_end:
@@ -117,7 +119,7 @@ def _place(extent: Extent, files: Sequence[str]) -> str:
 
 
 def _guest_document(piece: _GuestPiece) -> dict[str, object]:
-    document: dict[str, object] = {"guest_offset": piece.start, "place": piece.name, "layer": piece.extent.layer}
+    document: dict[str, object] = {"guest_offset": piece.start, "place": piece.name, "layer": piece.layer}
     if piece.extent.host is not None:
         document["host_offset"] = int(piece.extent.host.start)
     return document | {"bytes": None if piece.exit_code else piece.data.hex()}

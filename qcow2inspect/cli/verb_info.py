@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from qcow2inspect.cli.common import add_image, add_json, dump_json, progress_bar, say
 from qcow2inspect.cli.opening import add_following, add_snapshot
-from qcow2inspect.errors import Damaged
+from qcow2inspect.errors import BadAddress, Damaged
 from qcow2inspect.image.facts import header_facts
 from qcow2inspect.image.image import Image, require_magic
 from qcow2inspect.image.support import place_of
@@ -41,6 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print the info."""
     if options.json_compat:
+        if options.snapshot is not None:
+            raise BadAddress("give either --snapshot or --json-compat: qemu-img info knows no single snapshot")
         from qcow2inspect.image.chain import open_chain
         from qcow2inspect.reports.qemu import info_document
 

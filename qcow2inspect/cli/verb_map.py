@@ -9,10 +9,11 @@ from __future__ import annotations
 import itertools
 import json
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from qcow2inspect.cli.common import add_image, add_json, print_rows, say, warn
-from qcow2inspect.cli.opening import add_data, add_states, chosen_view, opened
+from qcow2inspect.cli.opening import add_data, add_states, chosen_view, first_layer, opened
 from qcow2inspect.image.image import Image
 from qcow2inspect.layout.structure import visible
 
@@ -42,18 +43,20 @@ def run(options: argparse.Namespace) -> int:
         if options.json_compat:
             from qcow2inspect.reports.qemu import map_entries, map_lines
 
-            for piece in map_lines(map_entries(disk, [layer.image for layer in chain.layers])):
+            images = [layer.image for layer in chain.layers]
+            for piece in map_lines(map_entries(disk, images[first_layer(options) :])):
                 sys.stdout.write(piece)
             return 0
         files = [layer.name for layer in chain.layers] if options.layers else []
+        extents = (replace(extent, layer=extent.layer + first_layer(options)) for extent in disk.extents())
         if options.json:
             lead = itertools.chain(["[\n  "], itertools.repeat(",\n  "))
-            for start, extent in zip(lead, disk.extents(), strict=False):
+            for start, extent in zip(lead, extents, strict=False):
                 sys.stdout.write(start + json.dumps(_document(extent, files)))
             say("\n]" if disk.size else "[]")
             return 0
         titles = ("guest start", "guest end", "type", "host start", *(("file",) if files else ()), "note")
-        print_rows(titles, (_row(extent, files) for extent in disk.extents()))
+        print_rows(titles, (_row(extent, files) for extent in extents))
         _warn_of_missing(chain)
     return 0
 

@@ -9,12 +9,15 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from qcow2inspect.cli.common import add_image
+from qcow2inspect.cli.opening import add_following, add_key, gate_of, given_passphrase
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
-__all__ = ["add_arguments", "is_terminal", "run"]
+    from qcow2inspect.image.gate import OpenGate
+
+__all__ = ["add_arguments", "is_terminal", "run", "show"]
 
 _FRAMES = "120"
 """Paints a second at most: a key waits for the next one, 4 ms on average instead of 8."""
@@ -23,14 +26,28 @@ _FRAMES = "120"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the verb takes."""
     add_image(parser)
+    add_following(parser)
+    add_key(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Open the interface."""
+    gate, passphrase = gate_of(options), given_passphrase(options)
     if not is_terminal():
         from qcow2inspect.cli.verb_info import print_info
 
         return print_info(options.image)
+    return show(options.image, gate, passphrase)
+
+
+def show(path: str, gate: OpenGate | None = None, passphrase: bytes | None = None) -> int:
+    """Open the interface on the image at ``path``.
+
+    Args:
+        path: the image.
+        gate: which of the files that it names may be opened; none if None.
+        passphrase: what unlocks it, as read from a file.
+    """
     # Start-up makes many objects and no garbage: collecting would cost a tenth of the time to the first screen.
     # The interface turns the collector on again when it has painted.
     gc.disable()
@@ -38,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
     with _without("ssl"):
         from qcow2inspect.tui.app import run as run_app
 
-    return run_app(options.image)
+    return run_app(path, gate, passphrase)
 
 
 @contextmanager

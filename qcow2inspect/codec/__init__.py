@@ -16,13 +16,20 @@ __all__ = ["Codec", "codec_for"]
 class Codec(Protocol):
     """Turns one compressed cluster into its bytes and back."""
 
-    def decompress(self, data: bytes, cluster_size: int) -> bytes:
+    def decompress(self, data: bytes | memoryview, cluster_size: int) -> bytes:
         """Exactly ``cluster_size`` bytes from the stream at the start of ``data``; what follows it is ignored.
 
         The output never grows beyond one cluster, whatever the stream asks for.
 
         Raises:
             BadStream: the stream is broken, or gives less than a cluster.
+        """
+
+    def salvage(self, data: bytes, cluster_size: int) -> bytes:
+        """What a broken stream gives before it breaks, at most one cluster; never raises.
+
+        The last of these bytes may be wrong: streams have no checksum, and damage may lie before the place where it
+        makes the stream impossible.
         """
 
     def compress(self, data: bytes) -> bytes:

@@ -8,6 +8,7 @@ calls unreadable must not be shown as sound.
 from __future__ import annotations
 
 import zlib
+from typing import Any
 
 from zlib_ng import zlib_ng
 
@@ -18,6 +19,7 @@ __all__ = ["Deflate"]
 _READ_WINDOW = -15
 _WRITE_WINDOW = -12
 _MEMORY_LEVEL = 9
+_SALVAGE_STEP = 256
 
 
 class Deflate:
@@ -26,7 +28,7 @@ class Deflate:
     def __init__(self, level: int | None = None) -> None:
         self._level = zlib.Z_DEFAULT_COMPRESSION if level is None else level
 
-    def decompress(self, data: bytes, cluster_size: int) -> bytes:
+    def decompress(self, data: bytes | memoryview, cluster_size: int) -> bytes:
         """One cluster from the stream; see :meth:`qcow2inspect.codec.Codec.decompress`."""
         try:
             out: bytes = zlib_ng.decompressobj(_READ_WINDOW).decompress(data, cluster_size)
@@ -36,7 +38,37 @@ class Deflate:
             raise BadStream(f"the deflate stream gives {len(out):,} bytes, a cluster has {cluster_size:,}")
         return out
 
+    def salvage(self, data: bytes, cluster_size: int) -> bytes:
+        """What comes out before the stream breaks; see :meth:`qcow2inspect.codec.Codec.salvage`.
+
+        A failed call gives none of its bytes, so the step that breaks is taken again byte by byte.
+        """
+        inflater, out = zlib_ng.decompressobj(_READ_WINDOW), b""
+        for at in range(0, len(data), _SALVAGE_STEP):
+            step = data[at : at + _SALVAGE_STEP]
+            before = inflater.copy()  # type: ignore[attr-defined]  # the stubs lack it
+            try:
+                out += inflater.decompress(inflater.unconsumed_tail + step, cluster_size - len(out))
+            except zlib_ng.error:  # type: ignore[misc]  # the stubs hide that it is an exception
+                return out + _bytewise(before, step, cluster_size - len(out))
+            if inflater.eof or len(out) == cluster_size:
+                break
+        return out
+
     def compress(self, data: bytes) -> bytes:
         """A stream that every reader of the format inflates: 4 KiB window, as QEMU writes it."""
         packer = zlib.compressobj(self._level, zlib.DEFLATED, _WRITE_WINDOW, _MEMORY_LEVEL)
         return packer.compress(data) + packer.flush()
+
+
+def _bytewise(inflater: Any, step: bytes, room: int) -> bytes:
+    """What the bytes of ``step`` give one after the other, until one is impossible."""
+    out = b""
+    for at in range(len(step)):
+        if len(out) == room:
+            break
+        try:
+            out += inflater.decompress(step[at : at + 1], room - len(out))
+        except zlib_ng.error:  # type: ignore[misc]  # the stubs hide that it is an exception
+            break
+    return out

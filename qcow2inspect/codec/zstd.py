@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from typing import TYPE_CHECKING
 
@@ -23,8 +24,19 @@ class Zstd:
     def __init__(self, level: int | None = None) -> None:
         self._level = level
 
-    def decompress(self, data: bytes, cluster_size: int) -> bytes:
-        """One cluster from the frames; the last frame must end exactly there, as QEMU wants it.
+    def decompress(self, data: bytes | memoryview, cluster_size: int) -> bytes:
+        """One cluster from the frames; the last frame must end exactly there, as QEMU wants it."""
+        frame = zstd.ZstdDecompressor()
+        try:
+            out: bytes = frame.decompress(data, cluster_size)
+        except zstd.ZstdError as error:
+            raise BadStream(f"the zstd stream is broken ({error})") from error
+        if frame.eof and len(out) == cluster_size:
+            return out  # one frame, as every writer makes it
+        return self._frame_by_frame(data, cluster_size)
+
+    def _frame_by_frame(self, data: bytes | memoryview, cluster_size: int) -> bytes:
+        """One cluster from any number of frames.
 
         Input is fed in growing steps, so that many tiny frames do not copy the rest of the input again and again.
         """
@@ -65,6 +77,30 @@ class Zstd:
             at += len(chunk)
         return at - len(frame.unused_data)
 
+    def salvage(self, data: bytes, cluster_size: int) -> bytes:
+        """What comes out before the stream breaks; see :meth:`qcow2inspect.codec.Codec.salvage`."""
+        out, rest = b"", data
+        while rest and len(out) < cluster_size:
+            frame = zstd.ZstdDecompressor()
+            got, rest = _salvage_frame(frame, rest, cluster_size - len(out))
+            out += got
+            if not frame.eof:
+                break
+        return out
+
     def compress(self, data: bytes) -> bytes:
         """One frame with its content size."""
         return zstd.compress(data, level=self._level)
+
+
+def _salvage_frame(frame: zstd.ZstdDecompressor, data: bytes, room: int) -> tuple[bytes, bytes]:
+    """What a frame gives before it breaks, and the bytes behind it."""
+    out, at = b"", 0
+    with contextlib.suppress(zstd.ZstdError):
+        while not frame.eof and len(out) < room:
+            step = data[at : at + _FIRST_STEP] if frame.needs_input else b""
+            if frame.needs_input and not step:
+                break
+            at += len(step)
+            out += frame.decompress(step, room - len(out))
+    return out, frame.unused_data + data[at:] if frame.eof else b""

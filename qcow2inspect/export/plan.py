@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from qcow2inspect.errors import Damaged, Qcow2InspectError
+from qcow2inspect.export.choices import OnError
+from qcow2inspect.export.steps import extents_of
 from qcow2inspect.format.mapping import ClusterType
 from qcow2inspect.progress import Silent
-from qcow2inspect.units import exact_size, human_size
+from qcow2inspect.units import GuestRange, exact_size, human_size
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from qcow2inspect.image.view import Extent, View
     from qcow2inspect.progress import Progress
 
 __all__ = ["Plan", "make_plan"]
 
 _STEP = 1024
+_KEPT = 1 << 16
+_SECOND = 200 << 20
 
 
 @dataclass
@@ -33,6 +39,8 @@ class Plan:
         first_past_end: the first extent of ``past_end``.
         first_absent: the first extent of ``absent``.
         first_unreadable: the first extent that cannot be read.
+        first_encrypted: the first extent of stored bytes that do not lie in the file as they are.
+        on_error: what will be done about what cannot be read.
     """
 
     size: int
@@ -44,6 +52,14 @@ class Plan:
     first_absent: Extent | None = None
     first_past_end: Extent | None = None
     first_unreadable: Extent | None = None
+    first_encrypted: Extent | None = None
+    on_error: OnError = OnError.FAIL
+    _kept: list[Extent] | None = field(default_factory=list)
+
+    @property
+    def seconds(self) -> float:
+        """About how long it takes; a guess from the bytes."""
+        return (self.plain / 4 + self.compressed) / _SECOND
 
     @property
     def to_write(self) -> int:
@@ -53,7 +69,7 @@ class Plan:
     @property
     def problem(self) -> Qcow2InspectError | None:
         """Why the view cannot be exported; None if it can."""
-        if self.first_unreadable is None:
+        if self.first_unreadable is None or self.on_error is not OnError.FAIL:
             return None
         error = self.first_unreadable.error
         if not isinstance(error, Damaged):
@@ -73,6 +89,9 @@ class Plan:
     def warnings(self) -> list[str]:
         """What a person must know about the bytes that come out."""
         said = []
+        if self.first_unreadable is not None and self.on_error is not OnError.FAIL:
+            where = f"from guest offset {self.first_unreadable.guest.start} on"
+            said.append(f"{exact_size(self.unreadable)} cannot be read, {where}: {self.first_unreadable.why_not}")
         if self.first_absent is not None:
             what = f"{exact_size(self.absent)} lie in a file that is not there"
             said.append(f"{what}, from guest offset {self.first_absent.guest.start} on: zeros stand in their place")
@@ -83,7 +102,8 @@ class Plan:
         return said
 
     def add(self, extent: Extent) -> None:
-        """Count one more extent."""
+        """Count one more extent, and keep it unless there are too many."""
+        self._remember(extent)
         size = extent.guest.size
         if extent.error is not None:
             self.unreadable += size
@@ -100,19 +120,47 @@ class Plan:
         elif extent.kind is ClusterType.COMPRESSED:
             self.compressed += size
 
+    def _remember(self, extent: Extent) -> None:
+        if self._kept is not None:
+            self._kept.append(extent)
+            if len(self._kept) > _KEPT:
+                self._kept = None
 
-def make_plan(view: View, progress: Progress | None = None) -> Plan:
+    def extents(self, view: View, within: GuestRange, progress: Progress) -> Iterable[Extent]:
+        """The extents that were counted; asked for again if there were too many to keep."""
+        return self._kept if self._kept is not None else extents_of(view, within, progress)
+
+
+def make_plan(
+    view: View,
+    progress: Progress | None = None,
+    *,
+    within: GuestRange | None = None,
+    on_error: OnError = OnError.FAIL,
+) -> Plan:
     """Go through the extents of a view without reading its data.
 
+    Args:
+        view: what to export.
+        progress: may ask to stop.
+        within: the bytes to export; all of them by default.
+        on_error: what will be done about what cannot be read.
+
     Raises:
-        CannotRead: the image file cannot be read.
         Cancelled: the user asked to stop.
     """
     progress = progress or Silent()
-    plan = Plan(view.size)
+    within = within or GuestRange.at(0, view.size)
+    plan = Plan(within.size, on_error=on_error)
     progress.begin("Planning", None)
-    for number, extent in enumerate(view.extents()):
+    for number, extent in enumerate(extents_of(view, within, progress)):
         plan.add(extent)
+        if plan.first_encrypted is None and _is_encrypted(view, extent):
+            plan.first_encrypted = extent
         if number % _STEP == 0:
             progress.advance(0)
     return plan
+
+
+def _is_encrypted(view: View, extent: Extent) -> bool:
+    return extent.kind is ClusterType.NORMAL and extent.readable and view.plain(extent) is None

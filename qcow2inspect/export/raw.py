@@ -1,87 +1,38 @@
-"""The raw disk out of an image: preflight, then copy.
+"""The raw disk out of an image: preflight, copy, verification, the files beside it.
 
-Plain data goes from file to file inside the kernel (copy_file_range) where that works and through large reads and
-writes where it does not; holes of the image file stay holes; what reads as zeros is never written.
+The file appears under its name when it is complete. Until then ``OUT.part`` holds the bytes and ``OUT.journal`` says
+how far they are; both are enough to continue after a loss of power.
 """
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import os
+import threading
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from qcow2inspect.errors import CannotExport, CannotRead, Qcow2InspectError
-from qcow2inspect.export.plan import Plan, make_plan
-from qcow2inspect.format.mapping import ClusterType
-from qcow2inspect.output import Identity, Output, check_target, free_space
+from qcow2inspect.errors import CannotExport
+from qcow2inspect.export.choices import Choices, OnError, Sparse
+from qcow2inspect.export.hashes import Hashes
+from qcow2inspect.export.journal import Checkpoints, Journal, binding, journal_of
+from qcow2inspect.export.pipeline import Pipeline
+from qcow2inspect.export.plan import make_plan
+from qcow2inspect.export.preflight import Check, Preflight, evidence_of, is_file, preflight, sidecars, simple, within_of
+from qcow2inspect.export.target import FileTarget, Target, json_of, manifest_names, map_of, open_target, part_names
 from qcow2inspect.progress import Silent
 from qcow2inspect.source.file import FileSource
-from qcow2inspect.units import GuestOffset, GuestRange, HostOffset, HostRange, exact_size, human_size
+from qcow2inspect.units import GuestOffset, GuestRange, HostRange, exact_size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from qcow2inspect.image.view import Extent, View
+    from qcow2inspect.image.view import View
     from qcow2inspect.progress import Progress
-    from qcow2inspect.source.protocol import Source
 
-__all__ = ["Check", "ExportResult", "Preflight", "export_raw", "preflight"]
+__all__ = ["Check", "ExportResult", "Preflight", "export", "export_raw", "preflight"]
 
-_KERNEL_CHUNK = 8 << 20
-_CHUNK = 4 << 20
-_NOT_IN_KERNEL = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF, errno.EPERM)
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that was looked at before an export.
-
-    Attributes:
-        ok: True if it is as it should be.
-        text: what it is, for a person.
-    """
-
-    ok: bool
-    text: str
-
-
-@dataclass
-class Preflight:
-    """What is known before the first byte is written.
-
-    Attributes:
-        target: where the file shall appear.
-        plan: what will be done.
-        checks: what was looked at.
-        problem: why the export cannot start; None if it can.
-    """
-
-    target: str
-    plan: Plan
-    checks: list[Check] = field(default_factory=list)
-    problem: Qcow2InspectError | None = None
-
-    @property
-    def size(self) -> int:
-        """Bytes of the file that will appear."""
-        return self.plan.size
-
-    @property
-    def bytes_to_write(self) -> int:
-        """Bytes that will be written; the rest stays a hole."""
-        return self.plan.to_write
-
-    @property
-    def warnings(self) -> list[str]:
-        """What a person must know about the bytes that come out."""
-        return self.plan.warnings
-
-    def _check(self, ok_text: str, problem: Qcow2InspectError | None) -> None:
-        self.checks.append(Check(problem is None, problem.what if problem else ok_text))
-        self.problem = self.problem or problem
+_PATIENCE = 0.05
+_READ_BACK = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +45,8 @@ class ExportResult:
         written: bytes that were written; the rest is holes.
         seconds: how long it took.
         warnings: what a person must know about the bytes.
+        hashes: name -> hash of the bytes, in hexadecimal.
+        files: every file that appeared, the ones beside the output too.
     """
 
     path: str
@@ -101,83 +54,237 @@ class ExportResult:
     written: int
     seconds: float
     warnings: tuple[str, ...]
-
-
-def preflight(
-    view: View, target: str, *, force: bool = False, sparse: bool = True, progress: Progress | None = None
-) -> Preflight:
-    """Look whether ``view`` can be written to ``target``; nothing is written.
-
-    Args:
-        view: what to export.
-        target: path of the raw file.
-        force: replace an existing file, and start though the disk looks too full.
-        sparse: leave holes where the guest has zeros.
-        progress: may ask to stop.
-
-    Raises:
-        CannotRead: the image file cannot be read.
-        Cancelled: the user asked to stop.
-    """
-    flight = Preflight(target, make_plan(view, progress))
-    problem: Qcow2InspectError | None = None
-    try:
-        check_target(target, force=force, evidence=_evidence(view))
-    except CannotExport as error:
-        problem = error
-    flight._check("the target is free and is not the evidence", problem)
-    amount = f"{human_size(flight.plan.to_write)} to write, disk of {human_size(flight.size)}"
-    flight._check(f"every byte can be read: {amount}", flight.plan.problem)
-    if problem is None:
-        needed = flight.plan.to_write if sparse else flight.size
-        free = free_space(target)
-        lack = None
-        if needed > free and not force:
-            lack = CannotExport(
-                f"{target}: {human_size(needed)} are needed, {human_size(free)} are free there",
-                hint="choose another place, or say --force to try all the same",
-            )
-        flight._check(f"{human_size(free)} free", lack)
-    return flight
+    hashes: dict[str, str] = field(default_factory=dict)
+    files: tuple[str, ...] = ()
 
 
 def export_raw(
     view: View, target: str, *, force: bool = False, sparse: bool = True, progress: Progress | None = None
 ) -> ExportResult:
+    """:func:`export` with the choices that most need."""
+    return export(view, target, simple(force=force, sparse=sparse), progress=progress)
+
+
+def export(
+    view: View,
+    target: str,
+    choices: Choices,
+    *,
+    progress: Progress | None = None,
+    command: tuple[str, ...] = (),
+) -> ExportResult:
     """Write the bytes of ``view`` to a raw file that appears when it is complete.
 
     Args:
         view: what to export.
-        target: path of the raw file; ``target.part`` exists meanwhile.
-        force: replace an existing file, and start though the disk looks too full.
-        sparse: leave holes where the guest has zeros; else every byte is allocated.
+        target: path of the raw file, of a block device, or ``-`` for standard output.
+        choices: how to export.
         progress: told about every piece, in bytes; may ask to stop.
+        command: the command line that repeats the export, for the manifest.
 
     Raises:
         CannotExport: the target must not or cannot be written.
-        CannotRead, Damaged, NeedsFile, NeedsKey: a part of the view cannot be read; nothing is left behind.
-        Cancelled: the user asked to stop; nothing is left behind.
+        CannotRead, Damaged, NeedsFile, NeedsKey: a part of the view cannot be read, and the policy is to fail.
+        Cancelled: the user asked to stop. As after an error, nothing is left behind unless ``choices.keep`` says so.
     """
-    progress = progress or Silent()
     started = time.monotonic()
-    flight = preflight(view, target, force=force, sparse=sparse, progress=progress)
+    progress = progress or Silent()
+    flight = preflight(view, target, progress=progress, choices=choices)
     if flight.problem is not None:
         raise flight.problem
-    with Output(target, force=force, evidence=_evidence(view)) as output:
-        output.truncate(view.size)
-        if not sparse:
-            _allocate(output, view.size)
-        progress.begin(f"Exporting to {target}", flight.plan.to_write)
-        copier = _Copier(view, output, progress)
-        for extent in view.extents():
-            copier.copy(extent)
-        warnings = [*flight.warnings, *_changed(view)]
-        output.commit()
-    return ExportResult(target, view.size, copier.written, time.monotonic() - started, tuple(warnings))
+    run = _Run(view, target, choices, flight, progress)
+    written, warnings = run.write(command)
+    seconds = time.monotonic() - started
+    return ExportResult(target, flight.size, written, seconds, tuple(warnings), run.hashes, tuple(run.files))
 
 
-def _evidence(view: View) -> tuple[Identity, ...]:
-    return tuple(source.identity for source in view.sources if source.identity is not None)
+class _Run:
+    """One export from the first byte to the last file."""
+
+    def __init__(self, view: View, path: str, choices: Choices, flight: Preflight, progress: Progress) -> None:
+        self._view = view
+        self._path = path
+        self._choices = choices
+        self._flight = flight
+        self._progress = progress
+        self._evidence = evidence_of(view)
+        self._within = within_of(view, choices)
+        self.hashes: dict[str, str] = {}
+        self.files: list[str] = []
+
+    def write(self, command: tuple[str, ...]) -> tuple[int, list[str]]:
+        """Do it; gives the bytes written, and what a person must know."""
+        with ExitStack() as stack:
+            journal = self._open_journal()
+            complete = False
+            stack.callback(lambda: journal.close(keep=self._keeps and not complete))
+            target = open_target(self._path, self._flight.size, self._choices, self._evidence)
+            stack.callback(target.close)
+            if isinstance(target, FileTarget):
+                target.set_size(journal.done)
+                self._reserve(target)
+            written = self._copy(target, journal)
+            self._unless_cancelled(target.flush)
+            self._verify(target)
+            warnings = [*self._flight.warnings, *_changed(self._view)]
+            self._write_sidecars(journal, warnings, command)
+            target.commit()
+            complete = True
+        if is_file(self._path):
+            self.files[:0] = part_names(self._path, self._flight.size, self._choices.split)
+        return written, warnings
+
+    @property
+    def _keeps(self) -> bool:
+        return self._choices.keep or self._choices.resume
+
+    def _open_journal(self) -> Journal:
+        if not is_file(self._path):
+            return Journal.passing()
+        bound = binding(self._view, self._choices, self._flight.plan.first_encrypted)
+        if self._choices.resume:
+            return Journal.resumed(journal_of(self._path), bound)
+        return Journal.fresh(journal_of(self._path), bound)
+
+    def _reserve(self, target: FileTarget) -> None:
+        if self._choices.sparse is Sparse.OFF:
+            target.allocate(0, self._flight.size)
+        elif self._choices.preallocate:
+            for extent in self._flight.plan.extents(self._view, self._within, self._progress):
+                if not extent.reads_as_zero:
+                    target.allocate(extent.guest.start - self._within.start, extent.guest.size)
+
+    def _copy(self, target: Target, journal: Journal) -> int:
+        hashes = Hashes(self._choices.computed, self._progress)
+        pipeline = Pipeline(self._view, target, self._choices, hashes, self._progress)
+        total = self._flight.size if pipeline.counts_all else self._flight.bytes_to_write
+        checkpoints = Checkpoints(journal, target.flush) if journal.path else None
+        complete = False
+        try:
+            if journal.done and hashes and isinstance(target, FileTarget):
+                self._progress.begin("Hashing what is already there", journal.done)
+                self._hash_back(target, hashes, journal.done)
+            self._progress.begin(f"Exporting to {self._path}", total)
+            rest = GuestRange(GuestOffset(self._within.start + journal.done), self._within.end)
+            if journal.done:
+                extents = make_plan(self._view, self._progress, within=rest).extents(self._view, rest, self._progress)
+            else:
+                extents = self._flight.plan.extents(self._view, rest, self._progress)
+            pipeline.run(extents, journal, checkpoints)
+            self.hashes = hashes.digests()
+            complete = True
+        finally:
+            hashes.close()
+            if checkpoints is not None:
+                checkpoints.close(last=self._keeps and not complete)
+        return pipeline.written
+
+    def _unless_cancelled(self, work: Any) -> None:
+        """Let ``work`` take its time in another thread, and stop waiting when the user asks to."""
+        failed: list[BaseException] = []
+
+        def run() -> None:
+            try:
+                work()
+            except CannotExport as error:
+                failed.append(error)
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        while thread.is_alive():
+            self._progress.advance(0)
+            thread.join(_PATIENCE)
+        if failed:
+            raise failed[0]
+
+    # -- reading back -----------------------------------------------------------------------------------------
+
+    def _hash_back(self, target: Any, hashes: Hashes, size: int) -> None:
+        """Hash the first ``size`` bytes of what was written."""
+        for source, origin in target.read_back():
+            end = max(0, min(source.size, size - origin))
+            done = 0
+            for part in source.data_ranges(HostRange.at(0, end)):
+                hashes.update_zeros(part.start - done)
+                for at in range(part.start, part.end, _READ_BACK):
+                    data = source.read_at(at, min(_READ_BACK, part.end - at))
+                    hashes.update(data)
+                    self._progress.advance(len(data))
+                done = int(part.end)
+            hashes.update_zeros(end - done)
+
+    def _verify(self, target: Target) -> None:
+        if not self._choices.verify:
+            return
+        name = self._choices.computed[0]
+        hashes = Hashes((name,), self._progress)
+        self._progress.begin(f"Verifying {self._path}", self._flight.bytes_to_write)
+        try:
+            self._hash_back(target, hashes, self._flight.size)
+            found = hashes.digests()[name]
+        finally:
+            hashes.close()
+        if found != self.hashes[name]:
+            raise CannotExport(
+                f"{self._path}: reading back gave {name} {found}, written was {self.hashes[name]}",
+                why="the disk did not keep what was written",
+                hint="check the disk, and choose another place",
+                exit_code=74,
+            )
+
+    # -- files beside the output ------------------------------------------------------------------------------
+
+    def _write_sidecars(self, journal: Journal, warnings: list[str], command: tuple[str, ...]) -> None:
+        sums, count = {"unreadable": 0, "past-end": 0, "absent": 0}, 0
+        for trouble in journal.troubles():
+            sums[trouble.kind] += trouble.guest.size
+            count += 1
+        if sums["unreadable"]:
+            what = f"{exact_size(sums['unreadable'])} could not be read"
+            warnings.append(f"{what}: {_SUBSTITUTE[self._choices.on_error]} stand in their place")
+        if not is_file(self._path):
+            return
+        listed = bool(count) or self._choices.on_error is not OnError.FAIL
+        if listed:
+            from qcow2inspect.export.errormap import write_error_map
+
+            ranges = journal.troubles()
+            write_error_map(self._path, int(self._within.start), self._flight.size, ranges, evidence=self._evidence)
+            self.files += [map_of(self._path), json_of(self._path)]
+        if self._choices.wants_manifest:
+            listed_in = os.path.basename(json_of(self._path)) if listed else None
+            self._write_manifest({"ranges": count, "bytes": sums, "listed_in": listed_in}, warnings, command)
+        self._remove_stale()
+
+    def _write_manifest(self, substituted: dict[str, Any], warnings: list[str], command: tuple[str, ...]) -> None:
+        from qcow2inspect.export.manifest import make_manifest, write_manifest
+
+        facts = {
+            "files": part_names(self._path, self._flight.size, self._choices.split),
+            "size": self._flight.size,
+            "hashes": self.hashes,
+            "verified": self._choices.verify,
+            "substituted": substituted,
+            "warnings": warnings,
+            "command": list(command),
+        }
+        manifest = make_manifest(self._view, self._choices, facts, self._progress)
+        write_manifest(self._path, manifest, evidence=self._evidence)
+        self.files += manifest_names(self._path)
+
+    def _remove_stale(self) -> None:
+        """What lies beside an earlier output of this name is not about this one."""
+        for name in sidecars(self._path):
+            if name not in self.files and os.path.isfile(name) and not os.path.islink(name):
+                os.unlink(name)
+
+
+_SUBSTITUTE = {
+    OnError.FAIL: "",
+    OnError.ZERO: "zeros",
+    OnError.PATTERN: "a pattern",
+    OnError.BEST: "what came out of broken streams, and zeros,",
+}
 
 
 def _changed(view: View) -> list[str]:
@@ -186,101 +293,3 @@ def _changed(view: View) -> list[str]:
         for source in view.sources
         if isinstance(source, FileSource) and source.changed
     ]
-
-
-def _allocate(output: Output, size: int) -> None:
-    try:
-        if size:
-            os.posix_fallocate(output.fd, 0, size)
-    except OSError as error:
-        raise output.failed(f"reserving {exact_size(size)}", error) from error
-
-
-def _pieces(extent: Extent) -> Iterator[Extent]:
-    """The extent in pieces that fit in memory."""
-    for start in range(extent.guest.start, extent.guest.end, _CHUNK):
-        yield extent.cut(GuestRange(GuestOffset(start), GuestOffset(min(start + _CHUNK, extent.guest.end))))
-
-
-def _start_flushing(fd: int, at: int, size: int) -> None:
-    """Let the disk write while the next piece is copied; else all of it waits for the end."""
-    with contextlib.suppress(OSError):
-        os.posix_fadvise(fd, at, size, os.POSIX_FADV_DONTNEED)
-
-
-class _Copier:
-    """Copies extents one after the other.
-
-    Attributes:
-        written: bytes that were written so far.
-    """
-
-    def __init__(self, view: View, output: Output, progress: Progress) -> None:
-        self._view = view
-        self._output = output
-        self._progress = progress
-        self._in_kernel = True
-        self.written = 0
-
-    def copy(self, extent: Extent) -> None:
-        """Write the bytes of one extent, unless they are zeros."""
-        if extent.reads_as_zero:
-            return
-        plain = self._view.plain(extent)
-        if plain is not None:
-            self._copy_plain(*plain, int(extent.guest.start))
-            return
-        for part in _pieces(extent):
-            data = self._view.read_extent(part)
-            if extent.kind is not ClusterType.COMPRESSED or data.count(0) != len(data):
-                self._write(int(part.guest.start), data)
-            self._progress.advance(part.guest.size)
-
-    def _write(self, at: int, data: bytes) -> None:
-        self._output.write_at(at, data)
-        self.written += len(data)
-
-    def _copy_plain(self, source: Source, host: HostRange, at: int) -> None:
-        """Copy the stored parts of ``host`` so that its first byte lands at ``at``; holes are passed over."""
-        done = host.start
-        for part in source.data_ranges(host):
-            self._progress.advance(part.start - done)
-            self._copy_range(source, part, at + (part.start - host.start))
-            done = part.end
-        self._progress.advance(host.end - done)
-
-    def _copy_range(self, source: Source, host: HostRange, at: int) -> None:
-        start = int(host.start)
-        while start < host.end:
-            part = HostRange(HostOffset(start), HostOffset(min(host.end, start + _KERNEL_CHUNK)))
-            copied = self._copy_in_kernel(source, part, at)
-            if not copied:
-                copied = self._copy_by_hand(source, part, at)
-            _start_flushing(self._output.fd, at, copied)
-            self.written += copied
-            start += copied
-            at += copied
-            self._progress.advance(copied)
-
-    def _copy_in_kernel(self, source: Source, host: HostRange, at: int) -> int:
-        """Bytes that the kernel copied; 0 if it cannot."""
-        if not self._in_kernel or not isinstance(source, FileSource):
-            return 0
-        try:
-            return os.copy_file_range(source.fd, self._output.fd, host.size, int(host.start), at)
-        except OSError as error:
-            if error.errno not in _NOT_IN_KERNEL:
-                raise self._output.failed(f"copying to {at:#x}", error) from error
-            self._in_kernel = False
-            return 0
-
-    def _copy_by_hand(self, source: Source, host: HostRange, at: int) -> int:
-        data = source.read_at(host.start, min(host.size, _CHUNK))
-        if not data:
-            raise CannotRead(
-                f"{source.name} became shorter while it was read: nothing is left at {host.start}",
-                hint="work on a copy that nobody changes",
-                exit_code=74,
-            )
-        self._output.write_at(at, data)
-        return len(data)

@@ -12,12 +12,12 @@ stays readable, and the rest says why it is not.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from qcow2inspect.errors import BadAddress, CannotRead, Damaged, NeedsFile, NeedsKey, Qcow2InspectError, Unsupported
 from qcow2inspect.format.header import CryptMethod
-from qcow2inspect.image.gate import OpenGate, read_name
+from qcow2inspect.image.gate import NamedFile, OpenGate, identities, read_name
 from qcow2inspect.image.image import Image, require_magic
 from qcow2inspect.image.mapping import Mapping, active_mapping, snapshot_mappings
 from qcow2inspect.image.probe import probe
@@ -29,6 +29,7 @@ from qcow2inspect.units import GuestOffset, GuestRange
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Iterator
     from types import TracebackType
     from typing import Self
 
@@ -75,9 +76,22 @@ class Layer:
         return self.source.name
 
     @property
+    def named(self) -> Iterator[NamedFile]:
+        """The files that the image names: its backing file and its external data file."""
+        if self.image is not None and needs_backing(self.image):
+            yield read_name(self.image.backing_name)
+        if isinstance(self.image, Image) and self.image.has_data_file and self.image.data_file_name:
+            yield read_name(self.image.data_file_name, from_cwd=True)
+
+    @property
     def is_encrypted(self) -> bool:
         """True if a key is needed to read guest data."""
         return self.image is not None and self.image.header.crypt_method is not CryptMethod.NONE
+
+    def unlock(self, passphrase: bytes, progress: Progress | None = None) -> None:
+        """Make this layer readable, if it is encrypted; see :meth:`Chain.unlock`."""
+        if self.is_encrypted:
+            self.cipher = _cipher(self, passphrase, progress)
 
 
 @dataclass
@@ -121,27 +135,39 @@ class Chain:
         """Why the chain ends too early; None if all of it is there."""
         return self.layers[-1].end
 
+    @property
+    def evidence(self) -> set[tuple[int, int]]:
+        """Device and inode of all files of the chain, and of those it names without having them open."""
+        sources = [source for layer in self.layers for source in (layer.source, layer.data_file)]
+        opened = {source.identity for source in sources if source and not isinstance(source, Qcow2InspectError)}
+        named = {found for layer in self.layers for file in layer.named for found in identities(file, layer.name)}
+        return {identity for identity in opened | named if identity}
+
     # -- keys -------------------------------------------------------------------------------------------------
 
     def unlock(self, passphrase: bytes, progress: Progress | None = None) -> None:
-        """Make all encrypted layers readable with one passphrase.
+        """Make the encrypted layers readable that a passphrase opens; the others keep saying why they are not.
 
         A legacy AES key cannot be verified: with a wrong passphrase the bytes are noise.
 
         Raises:
-            NeedsKey: it opens none of the key slots of a LUKS layer.
-            Unsupported: a layer is encrypted in a way that cannot be decrypted here.
-            Damaged: the LUKS header of a layer is unusable.
+            NeedsKey, Unsupported, Damaged: no layer can be opened; the error is that of the first.
             Cancelled: the user asked to stop.
         """
-        for layer in self.layers:
-            if layer.is_encrypted:
-                layer.cipher = _cipher(layer, passphrase, progress)
+        locked = [layer for layer in self.layers if layer.is_encrypted]
+        for layer in locked:
+            try:
+                layer.unlock(passphrase, progress)
+            except Qcow2InspectError as error:
+                layer.cipher = error
+        failed = [layer.cipher for layer in locked if isinstance(layer.cipher, Qcow2InspectError)]
+        if failed and len(failed) == len(locked):
+            raise failed[0]
 
     # -- views ------------------------------------------------------------------------------------------------
 
-    def mapping(self, snapshot: str | None) -> Mapping:
-        """The mapping of the snapshot with this id or name; that of the active state for None.
+    def mapping(self, snapshot: str | int | None) -> Mapping:
+        """The mapping of the snapshot with this id, name or index; that of the active state for None.
 
         Raises:
             BadAddress: there is no such snapshot.
@@ -150,11 +176,11 @@ class Chain:
             return active_mapping(self.qcow2)
         return find_snapshot(self.qcow2, snapshot)
 
-    def disk(self, snapshot: str | None = None, *, lenient: bool = False, absent_as_zero: bool = False) -> View:
+    def disk(self, snapshot: str | int | None = None, *, lenient: bool = False, absent_as_zero: bool = False) -> View:
         """The guest disk through all layers.
 
         Args:
-            snapshot: id or name of a snapshot; the active state for None.
+            snapshot: id or name of a snapshot, or its index in the table; the active state for None.
             lenient: see :class:`~qcow2inspect.image.disk.Disk`.
             absent_as_zero: read zeros where the chain ends too early; the extents say so.
 
@@ -176,7 +202,7 @@ class Chain:
         behind = needs_backing(image) if image is not None else None
         return self._disk(index, behind, None, lenient=lenient, absent_as_zero=True)
 
-    def vm_state(self, snapshot: str, *, lenient: bool = False) -> View:
+    def vm_state(self, snapshot: str | int, *, lenient: bool = False) -> View:
         """The state of the virtual machine, RAM included, that a snapshot keeps behind the end of its disk.
 
         Raises:
@@ -211,7 +237,7 @@ class Chain:
         self,
         index: int,
         behind: View | Qcow2InspectError | None,
-        snapshot: str | None,
+        snapshot: str | int | None,
         *,
         lenient: bool,
         absent_as_zero: bool,
@@ -249,15 +275,20 @@ class Chain:
         self.close()
 
 
-def find_snapshot(image: Image, snapshot: str) -> Mapping:
-    """The mapping of the snapshot with this id or, if none has it, this name.
+def find_snapshot(image: Image, snapshot: str | int) -> Mapping:
+    """The mapping of the snapshot with this id or, if none has it, this name; a number is an index in the table.
 
     Raises:
         BadAddress: there is no such snapshot.
     """
     import os
 
-    wanted, mappings = os.fsencode(snapshot), snapshot_mappings(image)
+    mappings = snapshot_mappings(image)
+    if isinstance(snapshot, int):
+        if 0 <= snapshot < len(mappings):
+            return mappings[snapshot]
+        raise BadAddress(f"there is no snapshot number {snapshot}; the image has {len(mappings)}")
+    wanted = os.fsencode(snapshot)
     for attribute in ("id", "name"):
         for mapping in mappings:
             if getattr(mapping.snapshot, attribute) == wanted:
@@ -272,29 +303,36 @@ def open_chain(path: str | os.PathLike[str], gate: OpenGate | None = None) -> Ch
     Raises:
         CannotRead, NotQcow2, Unsupported, Damaged: the image itself cannot be opened; what it names never raises.
     """
-    import os
-
     source = FileSource(path)
     try:
         chain = Chain([Layer(source, *_open_image(source))])
     except BaseException:
         source.close()
         raise
-    gate = gate or OpenGate()
-    gate = OpenGate(gate.follow, gate.places, gate.root or os.path.dirname(source.name))
     try:
-        _follow(chain, gate)
+        _follow(chain, _rooted(gate or OpenGate(), source))
     except BaseException:
         chain.close()
         raise
     return chain
 
 
-def chain_of(image: Image) -> Chain:
-    """A chain of an open image, without any file behind it."""
+def chain_of(image: Image, gate: OpenGate | None = None) -> Chain:
+    """A chain of an open image; without a gate no file behind it is looked for."""
     layer = Layer(image.source, "qcow2", image, needs_backing(image), "QCOW-BACK-PRESENT", needs_data_file(image))
     layer.cipher = needs_key(image)
-    return Chain([layer])
+    chain = Chain([layer])
+    if gate is not None:
+        layer.end, layer.end_code = None, ""
+        _follow(chain, _rooted(gate, image.source))
+    return chain
+
+
+def _rooted(gate: OpenGate, source: Source) -> OpenGate:
+    """The gate with the folder of the image that the user opened."""
+    import os
+
+    return replace(gate, root=gate.root or os.path.dirname(source.name))
 
 
 def _open_image(source: Source) -> tuple[str, AnyImage]:
@@ -333,7 +371,9 @@ def _open_data_file(layer: Layer, gate: OpenGate) -> None:
     layer.data_file = needs_data_file(image)
     if image.data_file_name:
         try:
-            layer.data_file = gate.open(read_name(image.data_file_name), layer.name, "external data file")
+            layer.data_file = gate.open(
+                read_name(image.data_file_name, from_cwd=True), layer.name, "external data file"
+            )
         except NeedsFile as error:
             layer.data_file = error
 
@@ -356,7 +396,8 @@ def _open_backing(layer: Layer, image: AnyImage, gate: OpenGate, seen: set[Ident
                 why="what lies deeper is not read",
             )
         seen.add(source.identity)
-        return _layer_of(source, named.format or printable(image.backing_format.split(b"\0")[0]))
+        stated = printable(image.backing_format.split(b"\0")[0])
+        return _layer_of(source, stated or named.format)  # the extension outweighs a json: name
     except BaseException:
         source.close()
         raise

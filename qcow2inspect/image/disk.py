@@ -25,7 +25,7 @@ from qcow2inspect.image.cache import Cache
 from qcow2inspect.image.extents import ABSENT, behind, is_absent, joined, one_layer_up
 from qcow2inspect.image.mapping import active_mapping
 from qcow2inspect.image.support import Support, alone, refused
-from qcow2inspect.image.view import Extent
+from qcow2inspect.image.view import Extent, clipped
 from qcow2inspect.source.protocol import read_padded
 from qcow2inspect.units import GuestOffset, GuestRange, HostOffset, HostRange
 
@@ -187,7 +187,7 @@ class Disk:
 
     def extents(self, within: GuestRange | None = None) -> Iterator[Extent]:
         """The extents that cover ``within`` (the whole disk by default), in order, joined where they continue."""
-        part = within.clip(0, self.size) if within else GuestRange.at(0, self.size)
+        part = clipped(within, self.size)
         for own in joined(extent.cut(extent.guest.clip(part.start, part.end)) for extent in self._pieces(part)):
             if self._backing is not None and is_absent(own):
                 yield from behind(own, self._backing)
@@ -384,7 +384,7 @@ class Disk:
             CannotRead, Damaged, NeedsFile, NeedsKey: they cannot be read.
         """
         if extent.error is not None:
-            raise extent.error
+            raise extent.error.with_traceback(None)  # many extents share it: what one read left must not pile up
         if extent.layer and self._backing is not None:
             return self._backing.read_extent(replace(extent, layer=extent.layer - 1))
         if extent.kind is ClusterType.NORMAL and extent.host is not None:

@@ -8,21 +8,24 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from qcow2inspect.errors import CannotRead, NeedsFile
-from qcow2inspect.layout.structure import printable, visible
+from qcow2inspect.format.geometry import MAX_BACKING_NAME
+from qcow2inspect.layout.structure import brief, printable, visible
 from qcow2inspect.source.file import FileSource
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
-__all__ = ["Follow", "NamedFile", "OpenGate", "read_name"]
+__all__ = ["Follow", "NamedFile", "OpenGate", "identities", "read_name"]
 
 _FORMATS = ("qcow2", "qcow", "raw")
 _LONGEST = 1 << 16
+_LONGEST_SHOWN = 2 * MAX_BACKING_NAME
 _LOCAL = "file:"
 
 
@@ -39,63 +42,89 @@ class NamedFile:
     """What a file name in an image means.
 
     Attributes:
-        stored: the name as stored, up to the first NUL, for people.
+        text: the name as stored, up to the first NUL.
         path: the local file it plainly names, not yet made relative to anything; None if it names something else.
         format: the format that a ``json:`` name states; empty if it states none.
         plain: True for an ordinary path, False for ``json:`` and ``file:`` names.
+        from_cwd: True if QEMU takes a relative path from its working directory instead of the image's folder.
         why_not: what it names if that is no local file.
     """
 
-    stored: str
+    text: str
     path: str | None
     format: str = ""
     plain: bool = True
+    from_cwd: bool = False
     why_not: str = ""
 
+    @property
+    def stored(self) -> str:
+        """The name as stored, safe on every terminal."""
+        return printable(os.fsencode(self.text))
 
-def read_name(name: bytes) -> NamedFile:
-    """What a file name in an image means to QEMU: a path, ``json:{...}``, or ``protocol:...``."""
+
+def read_name(name: bytes, *, from_cwd: bool = False) -> NamedFile:
+    """What a file name in an image means to QEMU: a path, ``json:{...}``, or ``protocol:...``.
+
+    Args:
+        name: the name as stored.
+        from_cwd: QEMU takes every relative path of this kind of name from its working directory.
+    """
     text = os.fsdecode(name.split(b"\0")[0])
-    shown = printable(os.fsencode(text))
     if text.startswith("json:"):
-        return _read_json(text[5:], shown)
+        return _read_json(text)
     if text.startswith(_LOCAL):
-        return NamedFile(shown, text[len(_LOCAL) :], plain=False)
+        return NamedFile(text, text[len(_LOCAL) :], plain=False, from_cwd=True)
     scheme, colon, _ = text.partition(":")
     if colon and "/" not in scheme:
-        return NamedFile(shown, None, plain=False, why_not=f"an address of the protocol “{visible(scheme)}”")
-    return NamedFile(shown, text)
+        return NamedFile(text, None, plain=False, why_not=f"an address of the protocol “{brief(os.fsencode(scheme))}”")
+    return NamedFile(text, text, from_cwd=from_cwd)
 
 
-def _read_json(text: str, shown: str) -> NamedFile:
-    def not_plain(why: str) -> NamedFile:
-        return NamedFile(shown, None, plain=False, why_not=why)
-
-    import json
-
+def _read_json(text: str) -> NamedFile:
     try:
-        options = json.loads(text) if len(text) <= _LONGEST else None
+        path, driver = _plain_file(text.removeprefix("json:"))
+    except ValueError as error:
+        return NamedFile(text, None, plain=False, why_not=f"a json: name {error}")
+    return NamedFile(text, path, driver, plain=False, from_cwd=True)
+
+
+def _plain_file(text: str) -> tuple[str, str]:
+    """Path and format that JSON options state.
+
+    Raises:
+        ValueError: they do not plainly name a local file; the text says what they are.
+    """
+    import json  # few images have such a name: start-up does not pay for it
+
+    if len(text) > _LONGEST:
+        raise ValueError("that is too long to be looked into")
+    try:
+        flat = json.loads(text, object_pairs_hook=_flatten)
     except (ValueError, RecursionError):
-        return not_plain("a json: name that is no JSON")
-    if not isinstance(options, dict):
-        return not_plain("a json: name that is no object")
-    flat = _flatten(options)
-    driver, protocol, path = flat.pop("driver", ""), flat.pop("file.driver", "file"), flat.pop("file.filename", None)
+        raise ValueError("that is no JSON, or that says a thing twice") from None
+    if not isinstance(flat, dict):
+        raise ValueError("that is no object")
+    driver, path = flat.pop("driver", ""), flat.pop("file.filename", None)
     if driver == "file" and path is None:
-        driver, path = "", flat.pop("filename", None)
-    if driver not in ("", *_FORMATS) or protocol != "file" or not isinstance(path, str) or flat:
-        return not_plain("a json: name with options that do not plainly name a local file")
-    return NamedFile(shown, path, driver, plain=False)
+        driver, path = "raw", flat.pop("filename", None)  # a file without a format on it
+    if driver not in ("", *_FORMATS) or flat.pop("file.driver", "file") != "file" or not isinstance(path, str) or flat:
+        raise ValueError("with options that do not plainly name a local file")
+    return path, driver
 
 
-def _flatten(options: Mapping[str, Any]) -> dict[str, Any]:
-    """``{"file": {"filename": x}}`` and ``{"file.filename": x}`` are the same to QEMU; one level is enough here."""
+def _flatten(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object as QEMU sees it: ``{"file": {"filename": x}}`` and ``{"file.filename": x}`` are the same.
+
+    Raises:
+        ValueError: a name stands in it twice.
+    """
     flat: dict[str, Any] = {}
-    for key, value in options.items():
-        if isinstance(value, dict):
-            flat |= {f"{key}.{inner}": deeper for inner, deeper in value.items()}
-        else:
-            flat[key] = value
+    for key, value in pairs:
+        inner = {f"{key}.{name}": deeper for name, deeper in value.items()} if isinstance(value, dict) else {key: value}
+        if flat.keys() & inner.keys():
+            raise ValueError(key)
+        flat |= inner
     return flat
 
 
@@ -105,7 +134,7 @@ class OpenGate:
 
     Attributes:
         follow: which files may be opened.
-        places: where named files lie now: name as stored in the image, or its last part, to path.
+        places: where named files lie now: name as stored in the image, or as it is shown, to path.
         root: the folder below which ``Follow.FOLDER`` allows files; that of the image the user opened.
     """
 
@@ -124,46 +153,70 @@ class OpenGate:
         Raises:
             NeedsFile: it may not be opened, does not exist, or is no regular file; the message says what it is.
         """
-        given = self.places.get(named.stored)
+        given = self.places.get(named.text, self.places.get(named.stored))
         if given is not None:
             return _open_regular(given, named, beside, role)
         if named.path is None:
             raise _needs(beside, role, named, f"is {named.why_not}, which is never opened")
         path = os.path.join(os.path.dirname(beside), named.path)
         if self.follow is Follow.NONE:
-            raise _needs(beside, role, named, f"would be {visible(path)}, and nothing is opened unless allowed")
+            raise _needs(beside, role, named, f"would be {_shown(path)}, and nothing is opened unless allowed")
+        if named.from_cwd:
+            path = _one_of(path, named, beside, role)
         if self.follow is Follow.FOLDER:
-            if not named.plain:
-                raise _needs(beside, role, named, "is no plain file name, which “--follow folder” does not open")
-            if not _is_below(path, self.root):
-                raise _needs(beside, role, named, f"is {visible(path)}, outside the folder of the image")
+            self._require_below(path, named, beside, role)
         return _open_regular(path, named, beside, role)
 
+    def _require_below(self, path: str, named: NamedFile, beside: str, role: str) -> None:
+        if not named.plain:
+            raise _needs(beside, role, named, "is no plain file name, which “--follow folder” does not open")
+        real, base = os.path.realpath(path), os.path.realpath(self.root or ".")
+        if os.path.commonpath([real, base]) != base:
+            raise _needs(beside, role, named, f"is {_shown(path)}, outside the folder of the image")
 
-def _is_below(path: str, root: str) -> bool:
-    real, base = os.path.realpath(path), os.path.realpath(root or ".")
-    return os.path.commonpath([real, base]) == base
+
+def identities(named: NamedFile, beside: str) -> Iterator[tuple[int, int]]:
+    """Device and inode of what a name may mean, found without opening it."""
+    for path in (os.path.join(os.path.dirname(beside), named.path), named.path) if named.path else ():
+        with suppress(OSError, ValueError):
+            status = os.stat(path)
+            yield status.st_dev, status.st_ino
+
+
+def _one_of(near: str, named: NamedFile, beside: str, role: str) -> str:
+    """Where a file lies that QEMU looks for in its working directory: there or, as people mean it, beside the image."""
+    here = named.path or ""
+    if not os.path.exists(here):
+        return near
+    if os.path.exists(near) and not os.path.samefile(here, near):
+        what = f"is {_shown(near)} beside it, but {_shown(os.path.abspath(here))} to QEMU in this working directory"
+        raise _needs(beside, role, named, what)
+    return here
 
 
 def _open_regular(path: str, named: NamedFile, beside: str, role: str) -> FileSource:
     try:
-        mode = os.stat(path).st_mode
-        if not stat.S_ISREG(mode):
-            raise _needs(beside, role, named, f"is {visible(path)}, which is no regular file and is never opened")
-        source = FileSource(path)
+        if stat.S_ISREG(os.stat(path).st_mode):
+            source = FileSource(path)
+            if source.is_regular:
+                return source
+            source.close()  # it was replaced between the look and the opening
     except (OSError, ValueError, CannotRead) as error:
         what = error.strerror if isinstance(error, OSError) else str(error)
-        raise _needs(beside, role, named, f"is {visible(path)}, which cannot be opened: {what}") from error
-    if not source.is_regular:  # it was replaced between the look and the opening
-        source.close()
-        raise _needs(beside, role, named, f"is {visible(path)}, which is no regular file and is never opened")
-    return source
+        raise _needs(beside, role, named, f"is {_shown(path)}, which cannot be opened: {what}") from error
+    raise _needs(beside, role, named, f"is {_shown(path)}, which is no regular file and is never opened")
 
 
 def _needs(beside: str, role: str, named: NamedFile, what: str) -> NeedsFile:
     return NeedsFile(
-        f"{visible(beside)}: its {role} “{named.stored}” {what}",
+        f"{visible(beside)}: its {role} “{_shown(named.stored)}” {what}",
         why="zeros in its place would be wrong",
         hint="“--follow folder” opens regular files below the image's folder, “--follow any” any regular file, "
         "“--backing NAME=PATH” says where one lies now",
     )
+
+
+def _shown(text: str) -> str:
+    """Text for a message, cut where no sound name is as long."""
+    words = visible(text)
+    return words if len(words) <= _LONGEST_SHOWN else words[: _LONGEST_SHOWN - 3] + "..."

@@ -13,7 +13,7 @@ from qcow2inspect.format.v1 import HeaderV1, L1EntryV1, L2EntryV1, compressed_de
 from qcow2inspect.image.cache import Cache
 from qcow2inspect.image.extents import behind, is_absent, joined
 from qcow2inspect.image.v1 import LAST_OFFSET_V1
-from qcow2inspect.image.view import Extent
+from qcow2inspect.image.view import Extent, clipped
 from qcow2inspect.units import GuestOffset, GuestRange, HostOffset, HostRange
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class V1Disk:
 
     def extents(self, within: GuestRange | None = None) -> Iterator[Extent]:
         """The extents that cover ``within`` (the whole disk by default), in order."""
-        part = within.clip(0, self.size) if within else GuestRange.at(0, self.size)
+        part = clipped(within, self.size)
         for own in joined(extent.cut(extent.guest.clip(part.start, part.end)) for extent in self._pieces(part)):
             if self._backing is not None and is_absent(own):
                 yield from behind(own, self._backing)
@@ -189,7 +189,7 @@ class V1Disk:
             CannotRead, Damaged, NeedsFile, NeedsKey: they cannot be read.
         """
         if extent.error is not None:
-            raise extent.error
+            raise extent.error.with_traceback(None)  # many extents share it: what one read left must not pile up
         if extent.layer and self._backing is not None:
             return self._backing.read_extent(replace(extent, layer=extent.layer - 1))
         if extent.kind is ClusterType.COMPRESSED:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from qcow2inspect.errors import Qcow2InspectError
     from qcow2inspect.source.protocol import Source
 
-__all__ = ["Extent", "HostFile", "RawDisk", "View", "Window"]
+__all__ = ["Extent", "HostFile", "RawDisk", "View", "Window", "clipped"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +114,11 @@ class View(Protocol):
         """The extents that cover ``within`` (all of the view by default), in order, without gaps."""
 
 
+def clipped(within: GuestRange | None, size: int) -> GuestRange:
+    """The part of a view of ``size`` bytes that lies in ``within``; all of it for None."""
+    return GuestRange.at(0, size) if within is None else within.clip(0, size)
+
+
 class HostFile:
     """The image file itself, byte for byte."""
 
@@ -151,7 +156,7 @@ class HostFile:
 
     def extents(self, within: GuestRange | None = None) -> Iterator[Extent]:
         """One extent: every byte lies where it is."""
-        part = within.clip(0, self.size) if within else GuestRange.at(0, self.size)
+        part = clipped(within, self.size)
         if part:
             yield _as_it_is(part)
 
@@ -190,14 +195,14 @@ class RawDisk:
         return read_padded(self._source, offset, max(0, min(size, self.size - offset)))
 
     def lookup(self, guest: GuestOffset) -> Extent:
-        """The bytes at and after ``guest``, without a look for holes."""
+        """The bytes at and after ``guest`` that are stored, or that are not."""
         if not 0 <= guest < self.size:
             raise IndexError(guest)
-        return _as_it_is(GuestRange(guest, GuestOffset(self.size)))
+        return next(self.extents(GuestRange(guest, GuestOffset(self.size))))
 
     def extents(self, within: GuestRange | None = None) -> Iterator[Extent]:
         """Stored parts and holes in turn."""
-        part = within.clip(0, self.size) if within else GuestRange.at(0, self.size)
+        part = clipped(within, self.size)
         at = part.start
         for stored in self._source.data_ranges(HostRange(HostOffset(part.start), HostOffset(part.end))):
             start, end = GuestOffset(stored.start), GuestOffset(stored.end)
@@ -212,6 +217,9 @@ class RawDisk:
 class Window:
     """A part of another view, as a view of its own that starts at 0.
 
+    Attributes:
+        start: where the part begins in the other view.
+
     Args:
         view: the other view.
         part: which of its bytes.
@@ -220,7 +228,7 @@ class Window:
 
     def __init__(self, view: View, part: GuestRange, name: str) -> None:
         self._view = view
-        self._start = int(part.start)
+        self.start = int(part.start)
         self.name = name
         self.size = part.clip(0, view.size).size
 
@@ -234,26 +242,28 @@ class Window:
 
     def read_extent(self, extent: Extent) -> bytes:
         """The bytes of an extent."""
-        return self._view.read_extent(self._moved(extent, self._start))
+        return self._view.read_extent(self._moved(extent, self.start))
 
     def plain(self, extent: Extent) -> tuple[Source, HostRange] | None:
         """Where the bytes of an extent lie as they are."""
-        return self._view.plain(self._moved(extent, self._start))
+        return self._view.plain(self._moved(extent, self.start))
 
     def read_at(self, offset: int, size: int) -> bytes:
         """``size`` bytes from ``offset`` on; fewer only at the end."""
-        return self._view.read_at(self._start + offset, max(0, min(size, self.size - offset)))
+        if offset < 0 or size < 0:
+            raise ValueError(f"cannot read {size} bytes at {offset}")
+        return self._view.read_at(self.start + offset, max(0, min(size, self.size - offset)))
 
     def lookup(self, guest: GuestOffset) -> Extent:
         """The extent around ``guest``, cut at the edges of the part."""
         if not 0 <= guest < self.size:
             raise IndexError(guest)
-        extent = self._view.lookup(GuestOffset(self._start + guest))
-        inside = extent.guest.clip(self._start, self._start + self.size)
-        return self._moved(extent.cut(inside), -self._start)
+        extent = self._view.lookup(GuestOffset(self.start + guest))
+        inside = extent.guest.clip(self.start, self.start + self.size)
+        return self._moved(extent.cut(inside), -self.start)
 
     def extents(self, within: GuestRange | None = None) -> Iterator[Extent]:
         """The extents of the part."""
-        part = within.clip(0, self.size) if within else GuestRange.at(0, self.size)
-        for extent in self._view.extents(GuestRange.at(self._start + part.start, part.size)):
-            yield self._moved(extent, -self._start)
+        part = clipped(within, self.size)
+        for extent in self._view.extents(GuestRange.at(self.start + part.start, part.size)):
+            yield self._moved(extent, -self.start)

@@ -21,10 +21,13 @@ __all__ = [
     "Check",
     "Rule",
     "Spot",
+    "entry_evidence",
+    "entry_guest",
     "evidence_at",
     "guest_impact",
     "header_evidence",
     "header_rule",
+    "joined",
     "odd_rule",
     "places_rule",
     "refusal_rule",
@@ -216,8 +219,8 @@ def odd_rule(
         count = survey.odd_count.get(odd, 0)
         if count:
             entries = survey.odd[odd]
-            evidence = tuple(_evidence(survey, entry) for entry in entries[:_SHOWN])
-            guest = _joined([_guest(survey, entry) for entry in entries if entry.mapping is survey.tree.active])
+            evidence = tuple(entry_evidence(survey, entry) for entry in entries[:_SHOWN])
+            guest = joined([entry_guest(survey, entry) for entry in entries if entry.mapping is survey.tree.active])
             words = {"count": f"{count:,}", "s": "" if count == 1 else "s", "ies": "y" if count == 1 else "ies"}
             message = says.format(**words) + guest_impact(guest)
             yield Finding(code, severity, kind, message, evidence, tuple(guest[:_SHOWN]), count)
@@ -234,7 +237,8 @@ def guest_impact(ranges: list[GuestRange]) -> str:
     return f" (guest {ranges[0]}{more}, {human_size(total)})"
 
 
-def _evidence(survey: Survey, entry: OddEntry) -> Evidence:
+def entry_evidence(survey: Survey, entry: OddEntry) -> Evidence:
+    """The bytes of an entry."""
     image = survey.image
     if entry.mapping is None:
         return Evidence(image.refcount_table.where(entry.l1_index), f"rt[{entry.l1_index}]", entry.raw)
@@ -245,7 +249,8 @@ def _evidence(survey: Survey, entry: OddEntry) -> Evidence:
     return Evidence(HostRange.at(at, image.geometry.l2_entry_size), f"{path}.L2[{entry.l2_index}]", entry.raw)
 
 
-def _guest(survey: Survey, entry: OddEntry) -> GuestRange:
+def entry_guest(survey: Survey, entry: OddEntry) -> GuestRange:
+    """The guest bytes that an entry maps, as far as they lie in the disk."""
     geometry = survey.image.geometry
     if entry.l2_index is None:
         span = geometry.guest_span(entry.l1_index)
@@ -254,12 +259,12 @@ def _guest(survey: Survey, entry: OddEntry) -> GuestRange:
     return span.clip(0, survey.tree.active.size)
 
 
-def _joined(ranges: list[GuestRange]) -> list[GuestRange]:
+def joined(ranges: list[GuestRange]) -> list[GuestRange]:
     """The ranges in order, neighbours joined, empty ones left out."""
-    joined: list[GuestRange] = []
+    result: list[GuestRange] = []
     for part in sorted(filter(None, ranges), key=lambda item: int(item.start)):
-        if joined and part.start <= joined[-1].end:
-            joined[-1] = GuestRange(joined[-1].start, max(joined[-1].end, part.end))
+        if result and part.start <= result[-1].end:
+            result[-1] = GuestRange(result[-1].start, max(result[-1].end, part.end))
         else:
-            joined.append(part)
-    return joined
+            result.append(part)
+    return result

@@ -48,7 +48,11 @@ class FileSource:
         _check_kind(self.name)
         self._fd = _open(self.name)
         status = os.fstat(self._fd)
-        _require_kind(self.name, status.st_mode)
+        try:
+            _require_kind(self.name, status.st_mode)
+        except CannotRead:  # it was replaced between the look and the opening
+            self.close()
+            raise
         self._opened = status
         self.identity = (status.st_dev, status.st_ino)
         self.size = status.st_size if stat.S_ISREG(status.st_mode) else os.lseek(self._fd, 0, os.SEEK_END)

@@ -1,29 +1,39 @@
-"""One pass over all mapping tables: what the guest clusters are, and which entries are odd.
+"""One pass over all metadata of an image: who owns each host cluster, what the refcounts say, what is odd.
 
 Every L2 table is read once, however many L1 entries lead to it, so that an image whose entries all name one table
 costs no more than an honest one. A table that the header puts at an impossible place or makes impossibly large is not
-looked at: what stands there is no table. Odd entries are kept as columns, at most :data:`KEPT` of each kind, with
-their true number beside them.
+looked at: what stands there is no table. Neither backing file nor data file nor key is needed.
+
+::
+
+    refcount blocks ----> stored refcounts --------------------+
+    L1 tables -> L2 tables, each once -> runs of entries --+   +--> overlay: per host cluster who claims it, how often,
+    header, snapshot table, LUKS header, bitmaps ------> claims -+           and what is stored
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import IntFlag
+from functools import cached_property
 from typing import TYPE_CHECKING
 
-from qcow2inspect.format.geometry import SECTOR
-from qcow2inspect.format.mapping import (
-    ClusterType,
-    L1Entry,
-    L2Entry,
-    L2EntryExtended,
-    classify_column,
-    compressed_descriptor,
-)
+from qcow2inspect.format.geometry import MAX_L1_ENTRIES, SECTOR
+from qcow2inspect.format.mapping import ClusterType, L1Entry, classify_column
 from qcow2inspect.format.refcount import RefcountTableEntry
-from qcow2inspect.image.tree import Tree
+from qcow2inspect.image.table import Table
+from qcow2inspect.image.tree import Mapping, Tree
 from qcow2inspect.progress import Silent
+from qcow2inspect.survey.account import Account
+from qcow2inspect.survey.faults import Fault, Faults, clusters_of, find_faults
+from qcow2inspect.survey.odd import KEPT, Odd, OddEntry
+from qcow2inspect.survey.qemu import QemuCheck
+from qcow2inspect.survey.refcounts import StoredRefcounts, read_refcounts
+from qcow2inspect.survey.referrers import find_referrers
+from qcow2inspect.survey.regions import claim_metadata, open_refusal, read_snapshot_table
+from qcow2inspect.survey.tables import L1Column, Tables, gather_tables, read_l1
+from qcow2inspect.survey.usage import Usage
+from qcow2inspect.survey.verdict import Verdict
+from qcow2inspect.survey.walk import read_batches
 from qcow2inspect.units import HostOffset
 
 if TYPE_CHECKING:
@@ -33,72 +43,19 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from qcow2inspect.image.image import Image
-    from qcow2inspect.image.tree import Mapping
-    from qcow2inspect.layout.word import Column
     from qcow2inspect.progress import Progress
 
 __all__ = ["KEPT", "Odd", "OddEntry", "Survey", "take_survey"]
 
-KEPT = 4096
-"""Odd entries of one kind that are kept with their place; the rest is counted."""
-
-_BATCH = 4 << 20
-
-
-class Odd(IntFlag):
-    """What is odd about an entry of an L1 table, L2 table or refcount table."""
-
-    L1_RESERVED = 1 << 0
-    """A reserved bit of an L1 entry is set."""
-    L1_UNALIGNED = 1 << 1
-    """An L1 entry points to no multiple of the cluster size."""
-    L1_EOF = 1 << 2
-    """An L1 entry points to an L2 table that the file does not hold whole."""
-    L1_FLAGS_ONLY = 1 << 3
-    """An L1 entry has flags but no offset."""
-    L2_RESERVED = 1 << 4
-    """A reserved bit of an L2 entry is set."""
-    L2_UNALIGNED = 1 << 5
-    """A normal L2 entry points to no multiple of the cluster size."""
-    L2_PREALLOC_UNALIGNED = 1 << 6
-    """A zero-alloc L2 entry points to no multiple of the cluster size."""
-    L2_ZERO_V2 = 1 << 7
-    """The zero flag is set in a version 2 image."""
-    L2_EOF = 1 << 8
-    """A normal L2 entry points past the end of the file."""
-    L2_COPIED_ONLY = 1 << 9
-    """An L2 entry has the COPIED flag but no offset."""
-    CMP_EOF = 1 << 10
-    """A compressed run starts past the end of the file."""
-    CMP_COPIED = 1 << 11
-    """The COPIED flag of a compressed cluster is set."""
-    SUBCLUSTERS = 1 << 12
-    """The subcluster allocation bitmap contradicts itself or the entry."""
-    DATA_FILE = 1 << 13
-    """An entry that an image with an external data file must not have."""
-    RT_RESERVED = 1 << 14
-    """A reserved bit of a refcount table entry is set."""
-    RT_UNALIGNED = 1 << 15
-    """A refcount table entry points to no multiple of the cluster size."""
-    RT_EOF = 1 << 16
-    """A refcount table entry points past the end of the file."""
-
-
-@dataclass(frozen=True, slots=True)
-class OddEntry:
-    """One odd entry.
-
-    Attributes:
-        mapping: the mapping it belongs to; None for the refcount table.
-        l1_index: index in the L1 table; in the refcount table if ``mapping`` is None.
-        l2_index: index in the L2 table; None for an entry of an L1 or refcount table.
-        raw: the entry as stored (its first 64 bits).
-    """
-
-    mapping: Mapping | None
-    l1_index: int
-    l2_index: int | None
-    raw: int
+_CONCERNING = (
+    Fault.DATA_IN_METADATA,
+    Fault.MIXED_DATA,
+    Fault.SHARED,
+    Fault.OVERFLOW,
+    Fault.REF_ZERO,
+    Fault.BLOCK_MISSING,
+    Fault.REF_LOW,
+)
 
 
 @dataclass
@@ -108,12 +65,19 @@ class Survey:
     Attributes:
         image: the image.
         tree: its structure.
-        complete: True if all tables were read; False if only the header was looked at.
+        complete: True if all tables were read; False if only the header was looked at, or only a part.
         clusters: guest clusters of the active state by type.
         l2_tables: distinct L2 tables, of the active state and of all snapshots.
         l1_used: L1 entries of the active state with an L2 table.
         odd_count: number of entries that are odd in each way.
         odd: the first :data:`KEPT` of them.
+        qemu: what ``qemu-img check`` says.
+        usage: who claims each host cluster, and the stored refcounts; None if only the header was looked at.
+        tables: the L2 tables; None if only the header was looked at.
+        l1_columns: the L1 tables, equal ones of several snapshots once.
+        states: the active state and all snapshots.
+        overwritten: tables (their index in ``tables``) that hold something else than entries, and what.
+        table_types: guest clusters by type for each table, shape (tables, 5).
     """
 
     image: Image
@@ -124,11 +88,46 @@ class Survey:
     l1_used: int = 0
     odd_count: dict[Odd, int] = field(default_factory=dict)
     odd: dict[Odd, list[OddEntry]] = field(default_factory=dict)
+    qemu: QemuCheck = field(default_factory=QemuCheck)
+    usage: Usage | None = None
+    tables: Tables | None = None
+    l1_columns: list[L1Column] = field(default_factory=list)
+    states: list[Mapping] = field(default_factory=list)
+    overwritten: dict[int, str] = field(default_factory=dict)
+    table_types: npt.NDArray[np.int64] | None = None
 
     @classmethod
     def of_header(cls, image: Image) -> Survey:
         """A survey that has looked at nothing but the header."""
         return cls(image, Tree(image))
+
+    @cached_property
+    def faults(self) -> Faults:
+        """Host clusters that are used or counted wrongly; none if only the header was looked at."""
+        if self.usage is None:
+            return Faults()
+        return find_faults(self.usage, self.image.geometry.refcount_max)
+
+    @cached_property
+    def referrers(self) -> dict[int, list[OddEntry]]:
+        """Host cluster -> L2 entries that claim it, for the first clusters with a fault that concerns guest data."""
+        import numpy as np
+
+        if self.tables is None:
+            return {}
+        clusters = clusters_of(self.faults.first(*_CONCERNING), KEPT)
+        skipped = np.array(sorted(self.overwritten), dtype=np.int64)
+        return find_referrers(self.image, self.tables, self.states, clusters=clusters, skipped=skipped)
+
+    @property
+    def empty_tables(self) -> npt.NDArray[np.intp]:
+        """L2 tables of the active state, by index, in which every entry is zero."""
+        import numpy as np
+
+        if self.tables is None or self.table_types is None:
+            return np.zeros(0, dtype=np.intp)
+        used = (self.tables.active > 0) & ~self.tables.is_phantom & (self.tables.offsets < self.image.end)
+        return np.flatnonzero(used & (self.table_types.sum(axis=1) == 0))
 
     def note(self, kind: Odd, count: int, entries: Iterator[OddEntry]) -> None:
         """Keep ``count`` entries that are odd in one way; only as many are taken from ``entries`` as are kept."""
@@ -143,7 +142,7 @@ class Survey:
 
 
 def take_survey(image: Image, progress: Progress | None = None) -> Survey:
-    """Read all mapping tables and the refcount table of an image.
+    """Read all metadata of an image.
 
     Args:
         image: the image; its backing file, data file or key is not needed.
@@ -162,33 +161,68 @@ class _Surveyor:
         self._image = image
         self._geometry = image.geometry
         self._progress = progress
-        self._seen: set[int] = set()
+        self._refused = {obstacle.code for obstacle in image.obstacles}
 
     def run(self) -> Survey:
-        survey = self._survey
-        survey.clusters = dict.fromkeys(ClusterType, 0)
-        refused = {obstacle.code for obstacle in self._image.obstacles}
-        if not refused & {"QCOW-HDR-RT-LARGE", "QCOW-HDR-RT-OFFSET"}:
-            self._refcount_table()
-        self._progress.begin("Reading tables", None)
-        if not refused & {"QCOW-HDR-L1-LARGE", "QCOW-HDR-L1-OFFSET"}:
-            self._mapping(survey.tree.active)
-        if not refused & {"QCOW-HDR-SNAP-COUNT", "QCOW-HDR-SNAP-OFFSET"}:
-            for mapping in survey.tree.mappings[1:]:
-                self._mapping(mapping)
-        survey.l2_tables = len(self._seen)
+        survey, image = self._survey, self._image
+        qemu = survey.qemu
+        qemu.failed = open_refusal(image)
+        qemu.total_clusters = self._geometry.host_clusters(image.header.size // SECTOR * SECTOR)
+        limit = self._geometry.host_clusters(-(-image.end // SECTOR) * SECTOR)
+        refcounts = read_refcounts(image, limit)
+        self._odd_refcount_table(refcounts)
+        columns = self._l1_columns()
+        for column in columns:
+            self._odd_l1(column)
+        needed = self._geometry.l1_entries(image.header.size) if image.header.size >> 63 == 0 else 0
+        tables = gather_tables(columns, self._geometry.cluster_size, needed)
+        account = Account(image, tables, refcounts, states=self._states, limit=limit + 1)
+        self._walk(tables, account)
+        self._count(columns[0] if columns else None, tables, account)
+        claims = claim_metadata(image, columns, tables, refcounts, account)
+        survey.tables = tables
+        survey.odd_count |= account.odd_count
+        survey.odd |= account.odd
+        survey.l1_columns, survey.states, survey.overwritten = columns, self._states, account.overwritten
+        survey.table_types = account.types
+        survey.usage = Usage(account, claims, refcounts, limit)
+        verdict = Verdict(image, survey.usage, qemu)
+        verdict.count(columns)
+        if verdict.l1_copied is not None:
+            wrong = verdict.l1_copied
+            entries = (OddEntry(columns[0].mapping, int(i), None, int(columns[0].raw[i])) for i in wrong[:KEPT])
+            survey.note(Odd.L1_COPIED, len(wrong), entries)
+        self._judge_copied()
         survey.complete = True
         return survey
 
-    # -- refcount table ---------------------------------------------------------------------------------------
-
-    def _refcount_table(self) -> None:
+    def _judge_copied(self) -> None:
+        """A COPIED flag that fits the references is right, and only the refcount is wrong: no odd entry."""
         import numpy as np
 
-        table = self._image.refcount_table
-        stored = max(0, min(len(table), (self._image.end - table.at) // 8))
-        column = table.column(0, stored)
-        entry: RefcountTableEntry[Column] = RefcountTableEntry(column)
+        survey, bits = self._survey, self._geometry.cluster_bits
+        if survey.usage is None:
+            return
+        for kind in (Odd.L1_COPIED, Odd.L2_COPIED):
+            kept = survey.odd.get(kind, [])
+            if not kept or (kind is Odd.L2_COPIED and self._image.has_data_file):
+                continue
+            offset = int(L1Entry.l2_table_offset.mask)
+            clusters = np.array([(entry.raw & offset) >> bits for entry in kept], dtype=np.int64)
+            references = survey.usage.references_at(clusters).tolist()
+            rows = zip(kept, references, strict=True)
+            wrong = [entry for entry, count in rows if count and (count == 1) != bool(entry.raw >> 63)]
+            survey.odd[kind] = wrong
+            if not wrong or survey.odd_count[kind] <= KEPT:
+                survey.odd_count[kind] = len(wrong)
+
+    # -- refcount table ---------------------------------------------------------------------------------------
+
+    def _odd_refcount_table(self, refcounts: StoredRefcounts) -> None:
+        import numpy as np
+
+        column = refcounts.table
+        entry: RefcountTableEntry[npt.NDArray[np.uint64]] = RefcountTableEntry(column)
         at = entry.refcount_block_offset
         masks = {
             Odd.RT_RESERVED: entry.reserved_low != 0,
@@ -202,151 +236,90 @@ class _Surveyor:
 
     # -- L1 tables --------------------------------------------------------------------------------------------
 
-    def _mapping(self, mapping: Mapping) -> None:
+    def _l1_columns(self) -> list[L1Column]:
+        """The L1 tables that are where a table can be; equal ones of several snapshots once."""
+        columns = []
+        if not self._refused & {"QCOW-HDR-L1-LARGE", "QCOW-HDR-L1-OFFSET"}:
+            columns.append(read_l1(self._image, self._survey.tree.active, 0))
+        if self._refused & {"QCOW-HDR-SNAP-COUNT", "QCOW-HDR-SNAP-OFFSET"}:
+            return columns
+        seen: dict[tuple[int, int], list[int]] = {}
+        for number, (at, size) in enumerate(read_snapshot_table(self._image).l1, 1):
+            if not at & (self._geometry.cluster_size - 1) and size <= MAX_L1_ENTRIES:
+                seen.setdefault((at, size), []).append(number)
+        states = self._states
+        columns.extend(read_l1(self._image, states[each[0]], each[0], len(each)) for each in seen.values())
+        return columns
+
+    @cached_property
+    def _states(self) -> list[Mapping]:
+        """The active state and all snapshots, with those whose table entry is cut off by the end of the file."""
+        states = list(self._survey.tree.mappings)
+        for number, (at, size) in enumerate(read_snapshot_table(self._image).l1[len(states) - 1 :], len(states) - 1):
+            l1 = Table(HostOffset(at), min(size, MAX_L1_ENTRIES), L1Entry[int], self._image.read)
+            states.append(Mapping(f"snap[{number}].", f"snapshot {number}", l1, self._image.header.size))
+        return states
+
+    def _odd_l1(self, l1: L1Column) -> None:
         import numpy as np
 
-        stored = max(0, min(len(mapping.l1), (self._image.end - mapping.l1.at) // 8))
-        column = mapping.l1.column(0, stored)
-        offsets = column & np.uint64(L1Entry.l2_table_offset.mask)
-        aligned = (offsets & np.uint64(self._geometry.cluster_size - 1)) == 0
-        inside = offsets < np.uint64(self._image.end)
-        self._odd_l1(mapping, column, offsets, aligned, inside)
-        usable = np.flatnonzero((offsets != 0) & aligned & inside)
-        tables, first, which = np.unique(offsets[usable], return_index=True, return_inverse=True)
-        on_disk = usable < self._geometry.l1_entries(mapping.size)
-        times = np.bincount(which[on_disk], minlength=len(tables))
-        new = np.array([int(at) not in self._seen for at in tables], dtype=bool)
-        self._seen.update(int(at) for at in tables[new])
-        is_active = mapping is self._survey.tree.active
-        if is_active:
-            self._survey.l1_used = int(np.count_nonzero(offsets))
-            self._start_counting(mapping, offsets, usable[on_disk])
-        for batch in self._batches(tables[new]):
-            self._l2_tables(mapping, tables[new][batch], usable[first[new][batch]], times[new][batch], is_active)
-
-    def _odd_l1(
-        self,
-        mapping: Mapping,
-        column: Column,
-        offsets: Column,
-        aligned: npt.NDArray[np.bool_],
-        inside: npt.NDArray[np.bool_],
-    ) -> None:
-        import numpy as np
-
-        whole = offsets + np.uint64(self._geometry.cluster_size) <= np.uint64(self._image.end)
+        offsets = l1.offsets
         masks = {
-            Odd.L1_RESERVED: (column & np.uint64(L1Entry.RESERVED)) != 0,
-            Odd.L1_UNALIGNED: ~aligned,
-            Odd.L1_EOF: (offsets != 0) & ~whole,
-            Odd.L1_FLAGS_ONLY: (offsets == 0) & (column != 0),
+            Odd.L1_RESERVED: (l1.raw & np.uint64(L1Entry.RESERVED)) != 0,
+            Odd.L1_UNALIGNED: (offsets & (self._geometry.cluster_size - 1)) != 0,
+            Odd.L1_EOF: (offsets != 0) & (offsets + self._geometry.cluster_size > self._image.end),
+            Odd.L1_FLAGS_ONLY: (offsets == 0) & (l1.raw != 0),
         }
         for kind, mask in masks.items():
             places = np.flatnonzero(mask)
-            entries = (OddEntry(mapping, int(i), None, int(column[i])) for i in places[:KEPT])
+            entries = (OddEntry(l1.mapping, int(i), None, int(l1.raw[i])) for i in places[:KEPT])
             self._survey.note(kind, len(places), entries)
-
-    def _start_counting(self, mapping: Mapping, offsets: Column, usable: npt.NDArray[np.intp]) -> None:
-        """Guest clusters without an L2 table are unallocated; what lies past the end of the disk does not count."""
-        entries, clusters = self._geometry.l2_entries, -(-mapping.size // self._geometry.cluster_size)
-        needed = self._geometry.l1_entries(mapping.size)
-        self._survey.clusters[ClusterType.UNALLOCATED] = (needed - len(usable)) * entries
-        if not clusters % entries:
-            return
-        if len(usable) and int(usable[-1]) == needed - 1:
-            table = self._image.l2_table(HostOffset(int(offsets[needed - 1])))
-            self._count(self._kinds(table.words()[clusters % entries :]), -1)
-        else:
-            self._survey.clusters[ClusterType.UNALLOCATED] -= entries - clusters % entries
 
     # -- L2 tables --------------------------------------------------------------------------------------------
 
-    def _batches(self, tables: Column) -> Iterator[slice]:
-        """Slices of the sorted table offsets that can be read together: neighbours, up to a few MiB."""
-        size, most = self._geometry.cluster_size, max(1, _BATCH // self._geometry.cluster_size)
-        start = 0
-        for stop in range(1, len(tables) + 1):
-            if stop == len(tables) or stop - start == most or int(tables[stop]) - int(tables[stop - 1]) != size:
-                yield slice(start, stop)
-                start = stop
-
-    def _l2_tables(
-        self,
-        mapping: Mapping,
-        tables: Column,
-        first: npt.NDArray[np.intp],
-        times: npt.NDArray[np.intp],
-        is_active: bool,
-    ) -> None:
-        """Classify neighbouring L2 tables at once; ``first`` and ``times`` say which L1 entries lead to them."""
+    def _walk(self, tables: Tables, account: Account) -> None:
         import numpy as np
 
-        size = len(tables) * self._geometry.cluster_size
-        data = self._image.read(int(tables[0]), size)
-        words = np.frombuffer(data, dtype=">u8").astype(np.uint64)
-        words = words.reshape(-1, self._geometry.l2_entry_size // 8)
-        kinds = self._kinds(words)
-        if is_active:
-            entries = self._geometry.l2_entries
-            for index, weight in enumerate(times.tolist()):
-                self._count(kinds[index * entries : (index + 1) * entries], weight)
-        self._odd_l2(mapping, first, words, kinds)
-        self._progress.advance(size)
+        size = self._geometry.cluster_size
+        self._progress.begin("Reading tables", len(tables) * size)
+        for done, batch in read_batches(self._image, tables.offsets, np.arange(len(tables))):
+            account.add(batch, self._survey.qemu)
+            self._progress.advance(done)
+        self._survey.l2_tables = int(np.count_nonzero(~tables.is_phantom & (tables.offsets < self._image.end)))
 
-    def _kinds(self, words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint8]:
-        return classify_column(words[:, 0], extended_l2=self._geometry.extended_l2, data_file=self._image.has_data_file)
-
-    def _count(self, kinds: npt.NDArray[np.uint8], weight: int) -> None:
+    def _count(self, active: L1Column | None, tables: Tables, account: Account) -> None:
+        """Guest clusters of the active disk by type."""
         import numpy as np
 
+        survey, geometry = self._survey, self._geometry
+        survey.clusters = dict.fromkeys(ClusterType, 0)
+        if active is None:
+            return
+        size = survey.tree.active.size
+        usable = (tables.mapped > 0) & ~tables.is_phantom & (tables.offsets < self._image.end)
+        weight = np.where(usable, tables.mapped, 0)
+        for kind, count in enumerate((account.types * weight[:, None]).sum(axis=0).tolist()):
+            survey.clusters[ClusterType(kind)] = int(count)
+        survey.l1_used = int(np.count_nonzero(active.offsets))
+        clusters = -(-size // geometry.cluster_size)
+        mapped = sum(survey.clusters.values())
+        survey.clusters[ClusterType.UNALLOCATED] += geometry.l1_entries(size) * geometry.l2_entries - mapped
+        self._cut_tail(active, clusters)
+
+    def _cut_tail(self, active: L1Column, clusters: int) -> None:
+        """Take off the entries of the last table that lie past the end of the disk."""
+        import numpy as np
+
+        geometry, counts = self._geometry, self._survey.clusters
+        if not clusters % geometry.l2_entries:
+            return
+        last = clusters // geometry.l2_entries
+        at = int(active.offsets[last]) if last < len(active.raw) else 0
+        beyond = geometry.l2_entries - clusters % geometry.l2_entries
+        if not at or at % geometry.cluster_size or at >= self._image.end:
+            counts[ClusterType.UNALLOCATED] -= beyond
+            return
+        words = self._image.l2_table(HostOffset(at)).words()[clusters % geometry.l2_entries :, 0]
+        kinds = classify_column(words, extended_l2=geometry.extended_l2, data_file=self._image.has_data_file)
         for kind, count in enumerate(np.bincount(kinds, minlength=len(ClusterType)).tolist()):
-            self._survey.clusters[ClusterType(kind)] += count * weight
-
-    def _odd_l2(
-        self,
-        mapping: Mapping,
-        first: npt.NDArray[np.intp],
-        words: npt.NDArray[np.uint64],
-        kinds: npt.NDArray[np.uint8],
-    ) -> None:
-        import numpy as np
-
-        entries = self._geometry.l2_entries
-        for kind, mask in self._odd_masks(words, kinds):
-            places = np.flatnonzero(mask)
-            kept = (
-                OddEntry(mapping, int(first[i // entries]), int(i % entries), int(words[i, 0])) for i in places[:KEPT]
-            )
-            self._survey.note(kind, len(places), kept)
-
-    def _odd_masks(
-        self, words: npt.NDArray[np.uint64], kinds: npt.NDArray[np.uint8]
-    ) -> Iterator[tuple[Odd, npt.NDArray[np.bool_]]]:
-        import numpy as np
-
-        raw = words[:, 0]
-        end, low = np.uint64(self._image.end), np.uint64(self._geometry.cluster_size - 1)
-        at = raw & np.uint64(L2Entry.host_cluster_offset.mask)
-        compressed, normal = kinds == ClusterType.COMPRESSED, kinds == ClusterType.NORMAL
-        zero_alloc = kinds == ClusterType.ZERO_ALLOC
-        declared = L2EntryExtended if self._geometry.extended_l2 else L2Entry
-        yield Odd.L2_RESERVED, ~compressed & ((raw & np.uint64(declared.RESERVED)) != 0)
-        yield Odd.L2_UNALIGNED, normal & ((at & low) != 0)
-        yield Odd.L2_PREALLOC_UNALIGNED, zero_alloc & ((at & low) != 0)
-        yield Odd.L2_COPIED_ONLY, (kinds == ClusterType.UNALLOCATED) & (raw >> np.uint64(63) != 0)
-        if self._image.header.version < 3:
-            yield Odd.L2_ZERO_V2, zero_alloc | (kinds == ClusterType.ZERO_PLAIN)
-        if self._image.has_data_file:
-            yield Odd.DATA_FILE, compressed
-        else:
-            yield Odd.L2_EOF, normal & ((at & low) == 0) & (at >= end)
-            descriptor = compressed_descriptor(self._geometry.cluster_bits)
-            start = raw & np.uint64(descriptor.host_offset.mask)
-            yield Odd.CMP_EOF, compressed & (start - start % np.uint64(SECTOR) >= end)
-        yield Odd.CMP_COPIED, compressed & (raw >> np.uint64(63) != 0)
-        if self._geometry.extended_l2:
-            bitmap = words[:, 1]
-            both = (bitmap >> np.uint64(32)) & bitmap & np.uint64(0xFFFF_FFFF)
-            allocated = bitmap & np.uint64(0xFFFF_FFFF)
-            trouble = (normal & (both != 0)) | ((kinds == ClusterType.UNALLOCATED) & (allocated != 0))
-            yield Odd.SUBCLUSTERS, trouble | (compressed & (bitmap != 0))
+            counts[ClusterType(kind)] -= count

@@ -18,15 +18,18 @@ from qcow2inspect.source.file import FileSource
 from qcow2inspect.tui import tasks
 from qcow2inspect.tui.base import BaseApp
 from qcow2inspect.tui.commands import bindings
-from qcow2inspect.tui.location import Location
+from qcow2inspect.tui.location import GuestState, Location
+from qcow2inspect.tui.messages import ChainChanged, Followed
 from qcow2inspect.tui.screens.base import BaseScreen
 from qcow2inspect.tui.screens.overview import OverviewScreen
 from qcow2inspect.tui.session import Session
+from qcow2inspect.units import GuestOffset
 
 if TYPE_CHECKING:
     from textual.screen import Screen
 
-    from qcow2inspect.tui.messages import JumpAsked, KnowledgeGrew, PathAsked, Progressed, TaskFailed
+    from qcow2inspect.image.gate import OpenGate
+    from qcow2inspect.tui.messages import JumpAsked, KnowledgeGrew, PathAsked, Progressed, TaskFailed, Unlocked
     from qcow2inspect.tui.theme import Look
 
 __all__ = ["InspectApp", "run", "summary"]
@@ -44,18 +47,25 @@ class InspectApp(BaseApp):
     Args:
         session: an open image.
         look: colours and glyphs; those of the terminal by default.
+        passphrase: tried once the files behind the image are open.
     """
 
     DEFAULT_MODE = "overview"
     BINDINGS = bindings("app")
 
-    def __init__(self, session: Session, look: Look | None = None) -> None:
+    def __init__(self, session: Session, look: Look | None = None, *, passphrase: bytes | None = None) -> None:
         super().__init__(look)
         self.session = session
+        self._begun = False
+        self._passphrase = passphrase
         self.news: Signal[Message] = Signal(self, "news")
         self.add_mode("overview", lambda: OverviewScreen(session, self.look))
         self.add_mode("explore", self._explore)
+        self.add_mode("map", self._map)
+        self.add_mode("findings", self._findings)
+        self.add_mode("guest", self._guest)
         self._survey = tasks.TaskProgress("survey", self.post_message)
+        self._unlocking = tasks.TaskProgress("unlock", self.post_message)
 
     def on_mount(self) -> None:
         """First paint, then work."""
@@ -66,7 +76,15 @@ class InspectApp(BaseApp):
             gc.freeze()
             gc.enable()
         self._take_survey()
+        if self.session.gate is not None or self._passphrase is not None:
+            self._open_behind()
         self.set_interval(_LOOK_AGAIN, self._look_again)
+        self._begun = True
+
+    @property
+    def busy(self) -> bool:
+        """True while something is done in the background, or has not begun."""
+        return not self._begun or any(not worker.is_finished for worker in self.workers)
 
     # -- tasks ------------------------------------------------------------------------------------------------
 
@@ -92,6 +110,37 @@ class InspectApp(BaseApp):
         self.session.indexed |= message.task == "index"
         self.news.publish(message)
 
+    @work(thread=True, exclusive=True, group="files", exit_on_error=False)
+    def _open_behind(self) -> None:
+        """Open what the image names and the command line allowed; try the passphrase that it gave."""
+        if self.session.gate is not None:
+            tasks.follow(self.session.image, self.session.gate, None, self._take)
+        passphrase, self._passphrase = self._passphrase, None
+        if passphrase is not None:
+            tasks.unlock_with_file(self.session.chain, passphrase, self._unlocking, self.post_message)
+
+    def _take(self, message: Message) -> None:
+        """Called in the thread, so that the passphrase is tried on what was opened."""
+        if isinstance(message, Followed):
+            self.session.take(message.chain)
+        self.post_message(message)
+
+    def on_followed(self, message: Followed) -> None:
+        """Files were opened: guest bytes may be others now."""
+        self.session.take(message.chain)
+        self.news.publish(ChainChanged())
+        for layer in message.chain.layers:
+            if layer.end is not None:
+                self._say(layer.end.what, "warn")
+
+    def on_unlocked(self, message: Unlocked) -> None:
+        """Keys are there, or not."""
+        self.session.forget_view()
+        self.news.publish(ChainChanged())
+        for _, error in message.results:
+            if error is not None:
+                self._say(error.what, "bad")
+
     def _look_again(self) -> None:
         """Notice that somebody changes the image under our eyes."""
         source = self.session.image.source
@@ -106,6 +155,21 @@ class InspectApp(BaseApp):
         from qcow2inspect.tui.screens.explore import ExploreScreen
 
         return ExploreScreen(self.session, self.look)
+
+    def _map(self) -> Screen[None]:
+        from qcow2inspect.tui.screens.map import MapScreen
+
+        return MapScreen(self.session, self.look)
+
+    def _findings(self) -> Screen[None]:
+        from qcow2inspect.tui.screens.findings import FindingsScreen
+
+        return FindingsScreen(self.session, self.look)
+
+    def _guest(self) -> Screen[None]:
+        from qcow2inspect.tui.screens.guest import GuestScreen
+
+        return GuestScreen(self.session, self.look)
 
     @property
     def here(self) -> Location:
@@ -158,16 +222,43 @@ class InspectApp(BaseApp):
 
     def action_mode(self, mode: str) -> None:
         """Another screen; it is where it was left."""
-        if mode != self.current_mode:
+        if mode == "map" and self.current_mode == "explore":
+            self.jump(Location(self.here.offset, mode="map"))
+        elif mode != self.current_mode:
             self.session.history.leave(self.here)
-            self.session.here = Location(mode=mode)
+            self.session.here = Location(mode=mode, state=self.session.state)
             self.switch_mode(mode)
 
     def action_goto(self) -> None:
         """Ask where to go."""
         from qcow2inspect.tui.dialogs.goto import GotoDialog
 
-        self.push_screen(GotoDialog(self.session, self.look), lambda there: self.jump(there) if there else None)
+        dialog = GotoDialog(self.session, self.look, in_guest=self.current_mode == "guest")
+        self.push_screen(dialog, lambda there: self.jump(there) if there else None)
+
+    def action_states(self) -> None:
+        """Choose which bytes of the guest to look at."""
+        from qcow2inspect.tui.dialogs.states import StatesDialog
+
+        self.push_screen(StatesDialog(self.session, self.look), self._look_at)
+
+    def _look_at(self, state: GuestState | None) -> None:
+        if state is not None:
+            here = self.here
+            guest = here.guest if here.mode == "guest" else None
+            self.jump(Location(mode="guest", guest=guest or GuestOffset(0), state=state))
+
+    def action_open_files(self) -> None:
+        """Open what the image names."""
+        from qcow2inspect.tui.dialogs.files import FilesDialog
+
+        self.push_screen(FilesDialog(self.session, self.look))
+
+    def action_passphrase(self) -> None:
+        """Unlock encrypted layers."""
+        from qcow2inspect.tui.dialogs.passphrase import PassphraseDialog
+
+        self.push_screen(PassphraseDialog(self.session, self.look))
 
     def action_export(self) -> None:
         """Write the raw disk."""
@@ -193,6 +284,7 @@ class InspectApp(BaseApp):
     def action_leave(self) -> None:
         """Leave; a summary stays in the terminal."""
         self._survey.stop()
+        self._unlocking.stop()
         self.exit(message=summary(self.session))
 
 
@@ -204,8 +296,13 @@ def summary(session: Session) -> Text:
     return Text("\n".join(map(visible, lines)))
 
 
-def run(path: str) -> int:
+def run(path: str, gate: OpenGate | None = None, passphrase: bytes | None = None) -> int:
     """Inspect the image at ``path`` on the terminal.
+
+    Args:
+        path: the image.
+        gate: which of the files that it names may be opened, after the first paint; none if None.
+        passphrase: what unlocks it.
 
     Returns:
         0, or the exit code of the error if the file cannot be inspected.
@@ -217,6 +314,9 @@ def run(path: str) -> int:
 
         FailureApp(path, error).run()
         return error.exit_code
-    with image:
-        InspectApp(Session.of(image)).run()
+    session = Session.of(image, gate)
+    try:
+        InspectApp(session, passphrase=passphrase).run()
+    finally:
+        session.close()
     return 0

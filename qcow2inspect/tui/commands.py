@@ -25,7 +25,8 @@ class Command:
         title: two or three words for footer and palette.
         help: one sentence.
         group: heading in the help.
-        scope: where the keys work: ``app``, ``overview``, ``explore``, ``hex``, ``list``, ``tree``, ``task``.
+        scope: where the keys work: ``app``, a screen (``overview``, ``explore``, ``guest``, ...), a pane (``hex``,
+            ``list``, ``tree``, ``findings``).
         action: Textual action of the widget that owns the scope.
         weight: place in the footer, heaviest first; 0 keeps it out.
         shown: how the keys are written; made from ``keys`` if empty.
@@ -46,6 +47,28 @@ class Command:
 
 def _move(name: str, keys: tuple[str, ...], text: str, scope: str, action: str, shown: str = "") -> Command:
     return Command(f"{scope}.{name}", keys, text, text, "Move", scope, action, shown=shown, in_palette=False)
+
+
+_TROUBLE = "To the next cluster that is leaked, claimed twice or named by a finding"
+
+
+def _walking(scope: str) -> tuple[Command, ...]:
+    """What screens with a cursor on bytes have in common."""
+
+    def command(name: str, key: str, title: str, text: str, action: str, weight: int = 0) -> Command:
+        return Command(f"{scope}.{name}", (key,), title, text, "Find", scope, action, weight)
+
+    text = "Wait for a key: f finding, e entry of another type, t change of type, c cluster, m mark"
+    return (
+        command("search", "slash", "search", "Search for text or bytes, from the cursor on", "search", 84),
+        command("search_on", "n", "next match", "Search on for the same", "search_on(1)"),
+        command("search_back", "N", "previous match", "Search backwards for the same", "search_on(-1)"),
+        command("stop", "escape", "stop", "Stop a search that runs", "stop"),
+        command("next", "right_square_bracket", "next", f"Next. {text}", "prefix(1)", 66),
+        command("previous", "left_square_bracket", "previous", f"Previous. {text}", "prefix(-1)", 28),
+        command("mark", "m", "mark", "Give this place a letter", "mark", 26),
+        command("to_mark", "apostrophe", "to mark", "Go to a place that has a letter", "to_mark", 24),
+    )
 
 
 COMMANDS: tuple[Command, ...] = (
@@ -121,6 +144,106 @@ COMMANDS: tuple[Command, ...] = (
         "mode('explore')",
         71,
     ),
+    Command(
+        "map",
+        ("3",),
+        "Map",
+        "The clusters of the image file, in the colour of what they belong to",
+        "Screens",
+        "app",
+        "mode('map')",
+        67,
+    ),
+    Command(
+        "map.explore",
+        ("enter",),
+        "explore",
+        "Explore the cell under the cursor, at its worst cluster",
+        "Travel",
+        "map",
+        "follow",
+        95,
+    ),
+    Command("map.pane", ("tab",), "pane", "Go to the other pane", "Screens", "map", "next_pane", 30),
+    Command("zoom_in", ("plus", "equals_sign"), "finer", "Fewer clusters in a cell", "Move", "grid", "zoom(1)", 85),
+    Command("zoom_out", ("minus",), "coarser", "More clusters in a cell", "Move", "grid", "zoom(-1)", 84),
+    Command("bad", ("n",), "next trouble", _TROUBLE, "Find", "grid", "next_bad(1)", 83),
+    Command("bad.back", ("N",), "trouble before", f"Back: {_TROUBLE}", "Find", "grid", "next_bad(-1)"),
+    Command(
+        "findings",
+        ("4",),
+        "Findings",
+        "All findings, the heaviest first, each with the bytes that prove it",
+        "Screens",
+        "app",
+        "mode('findings')",
+        69,
+    ),
+    Command("filter", ("f",), "filter", "Show only findings with some words", "Find", "finding-list", "filter", 84),
+    Command("filter.off", ("escape",), "all", "Show all findings again", "Find", "finding-list", "all"),
+    Command("finding.pane", ("tab",), "pane", "Go to the other pane", "Screens", "finding-list", "next_pane", 30),
+    Command(
+        "guest",
+        ("5",),
+        "Guest",
+        "The disk as the guest sees it, and where each byte comes from",
+        "Screens",
+        "app",
+        "mode('guest')",
+        68,
+    ),
+    Command(
+        "guest.entry",
+        ("enter",),
+        "entry",
+        "Go to the L1 or L2 entry that maps the byte under the cursor",
+        "Travel",
+        "guest",
+        "follow",
+        95,
+    ),
+    Command(
+        "guest.swap",
+        ("s",),
+        "host view",
+        "Go to the host bytes of the guest byte under the cursor",
+        "Travel",
+        "guest",
+        "swap",
+        86,
+    ),
+    Command("guest.pane", ("tab",), "pane", "Go to the other pane", "Screens", "guest", "next_pane", 30),
+    Command(
+        "swap",
+        ("s",),
+        "guest view",
+        "Go to the guest bytes that the host bytes under the cursor hold or map",
+        "Travel",
+        "explore",
+        "swap",
+        86,
+    ),
+    Command(
+        "states",
+        ("S",),
+        "snapshot or layer",
+        "Choose which bytes to look at: active state, snapshot, VM state, one file of the chain",
+        "Travel",
+        "app",
+        "states",
+        62,
+    ),
+    Command(
+        "open_files",
+        ("o",),
+        "open files",
+        "See which files the image names, and open them where that is allowed",
+        "Act",
+        "app",
+        "open_files",
+        45,
+    ),
+    Command("passphrase", ("p",), "passphrase", "Unlock encrypted guest data", "Act", "app", "passphrase", 44),
     Command("pane", ("tab",), "pane", "Go to the next pane", "Screens", "explore", "next_pane", 60),
     Command(
         "pane.previous",
@@ -166,6 +289,8 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command("help", ("question_mark", "f1"), "help", "All keys and what they do", "Learn", "app", "help", 99, "?"),
     Command("quit", ("q",), "quit", "Leave; a summary stays in the terminal", "Learn", "app", "leave", 98),
+    *_walking("explore"),
+    *_walking("guest"),
     # movement
     _move("up", ("up", "k"), "one row up", "list", "up"),
     _move("down", ("down", "j"), "one row down", "list", "down"),
@@ -179,8 +304,8 @@ COMMANDS: tuple[Command, ...] = (
     _move("row_end", ("end", "dollar_sign"), "end of the row", "hex", "row_end", "End $"),
     _move("first", ("ctrl+home",), "first byte of the file", "hex", "home"),
     _move("last", ("ctrl+end", "G"), "last byte of the file", "hex", "end"),
-    _move("next", ("right_square_bracket",), "next entry or field", "hex", "next_field", "]"),
-    _move("previous", ("left_square_bracket",), "previous entry or field", "hex", "previous_field", "["),
+    _move("cell_left", ("left", "h"), "one cell back", "grid", "left"),
+    _move("cell_right", ("right", "l"), "one cell on", "grid", "right"),
     _move("open", ("right", "l"), "open, or go to the first part", "tree", "open"),
     _move("close", ("left", "h"), "close, or go to what it is part of", "tree", "close"),
     _move("toggle", ("space",), "open or close", "tree", "switch"),
@@ -231,6 +356,11 @@ _NAMES = {
     "end": "End",
     "f1": "F1",
     "escape": "Esc",
+    "slash": "/",
+    "plus": "+",
+    "minus": "-",
+    "equals_sign": "=",
+    "apostrophe": "'",
 }
 
 

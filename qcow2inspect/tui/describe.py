@@ -26,6 +26,7 @@ __all__ = [
     "guest_steps",
     "host_steps",
     "readings",
+    "shown",
     "size_shown",
     "snapshots_of",
     "title",
@@ -258,3 +259,14 @@ def size_shown(node: Node) -> str:
         return f"bit {low}" if low == high else f"bits {high}‥{low}"
     size = node.where.size
     return f"{size} byte{'s' * (size != 1)}" if size < 1024 else exact_size(size)
+
+
+def shown(node: Node) -> str:
+    """The value of a node with its state in words, where the value does not say it already."""
+    if node.state in ("", "normal", "free", "subclusters") or node.state in node.shown:
+        return node.shown
+    if node.kind in ("data", "compressed") or node.shown == "unused":
+        return node.shown
+    if node.state == "invalid" and "→" in node.shown:
+        return f"invalid →{node.shown.partition('→')[2]}"
+    return f"{node.shown} {node.state}".strip()

@@ -3,13 +3,61 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from qcow2inspect.units import HostOffset
 
-__all__ = ["History", "Location"]
+if TYPE_CHECKING:
+    from qcow2inspect.image.chain import Chain
+    from qcow2inspect.image.view import View
+    from qcow2inspect.units import GuestOffset
+
+__all__ = ["ACTIVE", "GuestState", "History", "Location"]
 
 _REMEMBERED = 1000
 _START = HostOffset(0)
+
+
+@dataclass(frozen=True, slots=True)
+class GuestState:
+    """Which bytes of the guest are looked at.
+
+    Attributes:
+        kind: ``active``, ``snapshot``, ``vm-state`` or ``layer``.
+        index: of the snapshot in its table, or of the layer in the chain.
+        title: for people.
+    """
+
+    kind: str = "active"
+    index: int = 0
+    title: str = "active state"
+
+    @property
+    def prefix(self) -> str:
+        """What the addresses of its mapping start with: ``snap[0].``, or nothing for the active state."""
+        return f"snap[{self.index}]." if self.kind in ("snapshot", "vm-state") else ""
+
+    def view(self, chain: Chain, *, absent_as_zero: bool = False, lenient: bool = True) -> View:
+        """The bytes.
+
+        Args:
+            chain: the image and what is behind it.
+            absent_as_zero: read zeros where the chain ends too early; the extents say so.
+            lenient: read on where QEMU refuses the image for what guest data does not depend on.
+
+        Raises:
+            BadAddress: there is no such state.
+            Damaged: where the guest data lies cannot be told.
+        """
+        if self.kind == "layer":
+            return chain.layer_disk(self.index, lenient=lenient)
+        if self.kind == "vm-state":
+            return chain.vm_state(self.index, lenient=lenient)
+        snapshot = self.index if self.kind == "snapshot" else None
+        return chain.disk(snapshot, lenient=lenient, absent_as_zero=absent_as_zero)
+
+
+ACTIVE = GuestState()
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +69,9 @@ class Location:
         path: address expression of the node that the user is looking at; empty for the innermost one there.
         size: bytes from ``offset`` on that are marked, because a finding names them; None for none.
         title: what to tell the user on arrival.
-        mode: the screen that shows it: ``overview`` or ``explore``.
+        mode: the screen that shows it: ``overview``, ``explore``, ``map``, ``findings`` or ``guest``.
+        guest: guest offset of the cursor; None if the place is none of the guest.
+        state: which bytes ``guest`` counts.
     """
 
     offset: HostOffset = _START
@@ -29,6 +79,8 @@ class Location:
     size: int | None = None
     title: str = ""
     mode: str = "explore"
+    guest: GuestOffset | None = None
+    state: GuestState = ACTIVE
 
 
 @dataclass

@@ -11,28 +11,42 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from qcow2inspect.dossier import Dossier
+    from qcow2inspect.errors import Qcow2InspectError
     from qcow2inspect.export.raw import ExportResult, Preflight
     from qcow2inspect.findings import Finding
     from qcow2inspect.image.address import Place
+    from qcow2inspect.image.chain import Chain
     from qcow2inspect.layout.node import Node
+    from qcow2inspect.tui.hostmap import HostMap
     from qcow2inspect.tui.location import Location
-    from qcow2inspect.units import HostOffset
+    from qcow2inspect.tui.search import Pattern
+    from qcow2inspect.tui.tasks import Order
+    from qcow2inspect.units import GuestOffset, HostOffset
 
 __all__ = [
     "ByteChosen",
+    "CellChosen",
+    "ChainChanged",
     "EdgeReached",
     "Exported",
     "FollowAsked",
+    "Followed",
+    "GuestChosen",
+    "GuestFound",
     "JumpAsked",
     "Knowledge",
     "KnowledgeGrew",
+    "MapMade",
     "NodeChosen",
     "PathAsked",
+    "Placed",
     "Preflighted",
     "Progressed",
     "ReportWritten",
     "Resolved",
+    "Searched",
     "TaskFailed",
+    "Unlocked",
 ]
 
 
@@ -42,6 +56,60 @@ class ByteChosen(Message):
     def __init__(self, offset: HostOffset) -> None:
         super().__init__()
         self.offset = offset
+
+
+class GuestChosen(Message):
+    """The cursor of the guest pane moved to another byte; None if it stays and bytes have come."""
+
+    def __init__(self, offset: GuestOffset | None) -> None:
+        super().__init__()
+        self.offset = offset
+
+
+class GuestFound(Message):
+    """The guest byte was looked for that lies at a host offset.
+
+    Attributes:
+        location: where it is; None if no state of the disk has it.
+    """
+
+    def __init__(self, location: Location | None) -> None:
+        super().__init__()
+        self.location = location
+
+
+class Placed(Message):
+    """The next or previous place of a kind was looked for.
+
+    Attributes:
+        location: where it is; None if there is none.
+        step: 1 for the next, -1 for the previous.
+    """
+
+    def __init__(self, location: Location | None, step: int) -> None:
+        super().__init__()
+        self.location = location
+        self.step = step
+
+
+class Searched(Message):
+    """A search has ended.
+
+    Attributes:
+        pattern: what was looked for.
+        offset: where it is; None if it is nowhere.
+        step: 1 if it was looked for onwards, -1 backwards.
+        wrapped: True if it was found beyond the end, where the search began again.
+        unread: bytes that could not be searched.
+    """
+
+    def __init__(self, pattern: Pattern, offset: int | None, step: int, *, wrapped: bool, unread: int) -> None:
+        super().__init__()
+        self.pattern = pattern
+        self.offset = offset
+        self.step = step
+        self.wrapped = wrapped
+        self.unread = unread
 
 
 class NodeChosen(Message):
@@ -121,7 +189,7 @@ class Progressed(Message):
     """A task advanced.
 
     Attributes:
-        task: ``survey``, ``export`` or ``report``.
+        task: ``survey``, ``export``, ``unlock``, ...
         what: what is being done.
         done: units (bytes in most cases) that are done.
         total: units in all; None if unknown.
@@ -155,12 +223,56 @@ class TaskFailed(Message):
         self.error = error
 
 
+class CellChosen(Message):
+    """The cursor of the map moved, or the map was zoomed."""
+
+    def can_replace(self, message: Message) -> bool:
+        """The newest place counts."""
+        return isinstance(message, CellChosen)
+
+
+class MapMade(Message):
+    """The map of the host clusters is there."""
+
+    def __init__(self, host_map: HostMap) -> None:
+        super().__init__()
+        self.map = host_map
+
+
+class ChainChanged(Message):
+    """Files were opened, layers unlocked, or another state was chosen: guest bytes may be others now."""
+
+
+class Followed(Message):
+    """The files that the image names were looked for.
+
+    Attributes:
+        chain: the image with what could be opened.
+    """
+
+    def __init__(self, chain: Chain) -> None:
+        super().__init__()
+        self.chain = chain
+
+
+class Unlocked(Message):
+    """A passphrase was tried.
+
+    Attributes:
+        results: for each encrypted layer that was tried, its index and why it stays locked, None if it does not.
+    """
+
+    def __init__(self, results: Sequence[tuple[int, Qcow2InspectError | None]]) -> None:
+        super().__init__()
+        self.results = results
+
+
 class Preflighted(Message):
     """The checks before an export are done."""
 
-    def __init__(self, target: str, result: Preflight) -> None:
+    def __init__(self, order: Order, result: Preflight) -> None:
         super().__init__()
-        self.target = target
+        self.order = order
         self.result = result
 
 

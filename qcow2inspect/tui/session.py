@@ -7,13 +7,22 @@ from typing import TYPE_CHECKING
 
 from qcow2inspect.errors import Qcow2InspectError
 from qcow2inspect.image.tree import Tree
-from qcow2inspect.tui.location import History, Location
+from qcow2inspect.tui.location import ACTIVE, GuestState, History, Location
 from qcow2inspect.tui.messages import Knowledge
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from qcow2inspect.dossier import State
     from qcow2inspect.image.address import Place
+    from qcow2inspect.image.chain import Chain
+    from qcow2inspect.image.gate import OpenGate
     from qcow2inspect.image.image import Image
+    from qcow2inspect.image.view import View
     from qcow2inspect.layout.node import Node
+    from qcow2inspect.progress import Progress
+    from qcow2inspect.tui.hostmap import HostMap
+    from qcow2inspect.tui.search import Pattern
     from qcow2inspect.units import HostOffset
 
 __all__ = ["Session", "first_knowledge"]
@@ -32,6 +41,10 @@ class Session:
         indexed: True once any byte can be named at once; until then only those of the first cluster.
         changed: True once the image file was seen to change.
         done: what was written during the session, for the summary on leaving.
+        gate: which of the files that the image names may be opened; None for none.
+        state: which bytes of the guest are looked at.
+        marks: places that the user gave a letter.
+        pattern: what was searched for last.
     """
 
     image: Image
@@ -42,11 +55,85 @@ class Session:
     indexed: bool = False
     changed: bool = False
     done: list[str] = field(default_factory=list)
+    gate: OpenGate | None = None
+    state: GuestState = ACTIVE
+    marks: dict[str, Location] = field(default_factory=dict)
+    pattern: Pattern | None = None
+    _chain: Chain | None = None
+    _before: list[Chain] = field(default_factory=list)
+    _host_map: HostMap | None = None
+    _view: tuple[Chain, GuestState, View] | None = None
 
     @classmethod
-    def of(cls, image: Image) -> Session:
+    def of(cls, image: Image, gate: OpenGate | None = None) -> Session:
         """The session of an image, with what its header alone tells."""
-        return cls(image, Tree(image), first_knowledge(image))
+        return cls(image, Tree(image), first_knowledge(image), gate=gate)
+
+    # -- what is behind the image -----------------------------------------------------------------------------
+
+    @property
+    def chain(self) -> Chain:
+        """The image and what is behind it; at first the image alone."""
+        if self._chain is None:
+            from qcow2inspect.image.chain import chain_of
+
+            self._chain = chain_of(self.image)
+        return self._chain
+
+    def take(self, chain: Chain) -> None:
+        """From now on this is behind the image. Files of the chain before stay open: a task may still read them."""
+        if self._chain is not None and self._chain is not chain:
+            self._before.append(self._chain)
+        self._chain, self._view = chain, None
+        if self.state.kind == "layer" and self.state.index >= len(chain.layers):
+            self.state = ACTIVE
+
+    def view(self) -> View:
+        """The guest bytes that are looked at.
+
+        Raises:
+            BadAddress: there is no such state.
+            Damaged: where the guest data lies cannot be told.
+        """
+        chain, state = self.chain, self.state
+        if self._view is None or self._view[0] is not chain or self._view[1] != state:
+            self._view = (chain, state, state.view(chain))
+        return self._view[2]
+
+    def forget_view(self) -> None:
+        """Something that the guest bytes depend on has changed."""
+        self._view = None
+
+    @property
+    def states(self) -> Sequence[State]:
+        """The flags of the image, with what was opened and unlocked."""
+        states = self.knowledge.dossier.states
+        if self._chain is None:
+            return states
+        from qcow2inspect.tui.states import live_states
+
+        return tuple(live_states(self._chain, states))
+
+    def host_map(self, progress: Progress | None = None) -> HostMap:
+        """What each host cluster belongs to; made when it is first wanted, in whatever thread wants it.
+
+        Raises:
+            CannotRead: the image file cannot be read.
+            Cancelled: the user asked to stop.
+        """
+        if self._host_map is None:
+            from qcow2inspect.tui.hostmap import make_host_map
+
+            self._host_map = make_host_map(self.tree, progress)
+        return self._host_map
+
+    def close(self) -> None:
+        """Give all files back."""
+        for chain in (*self._before, *([self._chain] if self._chain else [])):
+            chain.close()
+        self.image.close()
+
+    # -- what is where ----------------------------------------------------------------------------------------
 
     def locate(self, offset: HostOffset) -> Node | None:
         """The innermost node at a host offset; None while the tables are not indexed, or cannot be read."""

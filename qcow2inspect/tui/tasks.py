@@ -4,31 +4,62 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from qcow2inspect.errors import Qcow2InspectError
 from qcow2inspect.progress import Cancelled
+from qcow2inspect.tui.location import GuestState, Location
 from qcow2inspect.tui.messages import (
     Exported,
+    Followed,
+    GuestFound,
     Knowledge,
     KnowledgeGrew,
+    MapMade,
+    Placed,
     Preflighted,
     Progressed,
     ReportWritten,
     Resolved,
+    Searched,
     TaskFailed,
+    Unlocked,
 )
-from qcow2inspect.units import HostOffset
+from qcow2inspect.units import GuestOffset, HostOffset
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from textual.message import Message
+    from textual.worker import Worker
 
+    from qcow2inspect.image.chain import Chain, Layer
+    from qcow2inspect.image.gate import OpenGate
     from qcow2inspect.image.image import Image
     from qcow2inspect.image.tree import Tree
+    from qcow2inspect.image.view import View
+    from qcow2inspect.tui.search import Pattern
+    from qcow2inspect.tui.session import Session
 
-__all__ = ["TaskProgress", "export", "index", "look_at_header", "look_up", "preflight", "report", "survey"]
+__all__ = [
+    "Order",
+    "TaskProgress",
+    "export",
+    "find_guest",
+    "follow",
+    "host_map",
+    "index",
+    "look_at_header",
+    "look_up",
+    "place",
+    "preflight",
+    "report",
+    "search",
+    "survey",
+    "unlock",
+    "unlock_with_file",
+]
 
 _INTERVAL = 0.1
 
@@ -145,30 +176,53 @@ def look_up(tree: Tree, text: str, post: Callable[[Message], object]) -> None:
         post(Resolved(text, None, str(error)))
 
 
-def preflight(
-    image: Image, target: str, *, force: bool, sparse: bool, progress: TaskProgress, post: Callable[[Message], object]
-) -> None:
-    """Check whether the raw disk could be written to ``target``."""
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What shall be exported, and how.
+
+    Attributes:
+        state: which bytes of the guest.
+        target: path of the raw file.
+        sparse: leave holes where there are zeros.
+        force: replace an existing file.
+        absent_as_zero: zeros in place of data whose file is not there.
+        lenient: read on where QEMU refuses the image for what guest data does not depend on.
+    """
+
+    state: GuestState
+    target: str
+    sparse: bool = True
+    force: bool = False
+    absent_as_zero: bool = False
+    lenient: bool = False
+
+    def view(self, chain: Chain) -> View:
+        """The bytes."""
+        return self.state.view(chain, absent_as_zero=self.absent_as_zero, lenient=self.lenient)
+
+
+def preflight(chain: Chain, order: Order, progress: TaskProgress, post: Callable[[Message], object]) -> None:
+    """Check whether an order could be carried out."""
 
     def work() -> Message:
         from qcow2inspect.export import raw
 
-        disk = image.active_disk()
-        return Preflighted(target, raw.preflight(disk, target, force=force, sparse=sparse, progress=progress))
+        view = order.view(chain)
+        flight = raw.preflight(view, order.target, force=order.force, sparse=order.sparse, progress=progress)
+        return Preflighted(order, flight)
 
     _guarded("preflight", post, work)
 
 
-def export(
-    image: Image, target: str, *, force: bool, sparse: bool, progress: TaskProgress, post: Callable[[Message], object]
-) -> None:
-    """Write the raw disk to ``target``."""
+def export(chain: Chain, order: Order, progress: TaskProgress, post: Callable[[Message], object]) -> None:
+    """Carry out an order."""
 
     def work() -> Message:
         from qcow2inspect.export import raw
 
-        disk = image.active_disk()
-        return Exported(raw.export_raw(disk, target, force=force, sparse=sparse, progress=progress))
+        view = order.view(chain)
+        done = raw.export_raw(view, order.target, force=order.force, sparse=order.sparse, progress=progress)
+        return Exported(done)
 
     _guarded("export", post, work)
 
@@ -184,3 +238,141 @@ def report(image: Image, knowledge: Knowledge, path: str, *, force: bool, post: 
         return ReportWritten(path)
 
     _guarded("report", post, work)
+
+
+# -- files and keys ---------------------------------------------------------------------------------------------
+
+
+def follow(image: Image, gate: OpenGate, keys: Chain | None, post: Callable[[Message], object]) -> None:
+    """Open the files that an image names, as far as the gate allows.
+
+    Args:
+        image: the image.
+        gate: what may be opened.
+        keys: the chain so far; what was unlocked in it stays unlocked.
+        post: takes the result.
+    """
+
+    def work() -> Message:
+        from qcow2inspect.image.chain import chain_of
+
+        chain = chain_of(image, gate)
+        for layer in chain.layers:
+            _keep_key(layer, keys.layers if keys else ())
+        return Followed(chain)
+
+    _guarded("follow", post, work)
+
+
+def _keep_key(layer: Layer, before: Iterable[Layer]) -> None:
+    for old in before:
+        same = old.source is layer.source or (old.source.identity and old.source.identity == layer.source.identity)
+        if same and not isinstance(old.cipher, Qcow2InspectError):
+            layer.cipher = old.cipher
+
+
+def unlock(chain: Chain, passphrase: bytes, progress: TaskProgress, post: Callable[[Message], object]) -> None:
+    """Try a passphrase on every layer that is locked, or whose key cannot be verified."""
+
+    def work() -> Message:
+        from qcow2inspect.tui.states import is_locked, unverified
+
+        results: list[tuple[int, Qcow2InspectError | None]] = []
+        for index, layer in enumerate(chain.layers):
+            if is_locked(layer) or unverified(layer):
+                results.append((index, _unlocked(layer, passphrase, progress)))
+        return Unlocked(results)
+
+    _guarded("unlock", post, work)
+
+
+def unlock_with_file(chain: Chain, data: bytes, progress: TaskProgress, post: Callable[[Message], object]) -> None:
+    """Try the bytes of a passphrase file as they are, as QEMU does; then without the line end that editors add."""
+    from qcow2inspect.tui.states import is_locked
+
+    bare = data.removesuffix(b"\n").removesuffix(b"\r")
+    tried: list[Message] = []
+    unlock(chain, data, progress, tried.append)
+    if bare != data and any(is_locked(layer) for layer in chain.layers):
+        unlock(chain, bare, progress, tried.append)
+    post(tried[-1])
+
+
+def _unlocked(layer: Layer, passphrase: bytes, progress: TaskProgress) -> Qcow2InspectError | None:
+    """Why a layer stays locked; None if it does not."""
+    try:
+        layer.unlock(passphrase, progress)
+    except Qcow2InspectError as error:
+        return error
+    return None
+
+
+# -- from host to guest -----------------------------------------------------------------------------------------
+
+
+def find_guest(chain: Chain, offset: HostOffset, worker: Worker[None], post: Callable[[Message], object]) -> None:
+    """Look for the guest byte that lies at a host offset: in the active state, then in the snapshots."""
+
+    def work() -> Message:
+        from qcow2inspect.tui.states import states_of
+
+        for state in states_of(chain):
+            if state.kind in ("active", "snapshot"):
+                guest = _guest_at(state.view(chain), offset, worker)
+                if guest is not None:
+                    return GuestFound(Location(offset, mode="guest", guest=guest, state=state))
+        return GuestFound(None)
+
+    _guarded("find", post, work)
+
+
+def _guest_at(view: View, offset: HostOffset, worker: Worker[None]) -> GuestOffset | None:
+    for number, extent in enumerate(view.extents()):
+        if number % 256 == 0 and worker.is_cancelled:
+            raise Cancelled
+        if extent.layer == 0 and extent.host is not None and offset in extent.host:
+            inside = 0 if extent.kind.word == "compressed" else offset - extent.host.start
+            return GuestOffset(extent.guest.start + inside)
+    return None
+
+
+# -- looking around ---------------------------------------------------------------------------------------------
+
+
+def host_map(session: Session, progress: TaskProgress, post: Callable[[Message], object]) -> None:
+    """Make the map of the host clusters."""
+    _guarded("map", post, lambda: MapMade(session.host_map(progress)))
+
+
+def place(look: Callable[[], Location | None], step: int, post: Callable[[Message], object]) -> None:
+    """Look for the next or previous place of a kind."""
+    _guarded("find", post, lambda: Placed(look(), step))
+
+
+def search(
+    view: View, pattern: Pattern, way: tuple[int, int], progress: TaskProgress, post: Callable[[Message], object]
+) -> None:
+    """Look for a pattern: from the byte after the cursor to the end, then from the start; or backwards.
+
+    Args:
+        view: the bytes.
+        pattern: what to look for.
+        way: offset of the cursor, and 1 or -1.
+        progress: may ask to stop.
+        post: takes the result.
+    """
+
+    def work() -> Message:
+        from qcow2inspect.tui.search import find
+
+        at, step = way
+        parts = [(at + 1, view.size), (0, at + 1)] if step > 0 else [(0, at), (at, view.size)]
+        unread = 0
+        for number, (start, end) in enumerate(parts):
+            hit = find(view, pattern, start, end, backward=step < 0, progress=progress)
+            unread += hit.unread
+            if hit.offset is not None:
+                return Searched(pattern, hit.offset, step, wrapped=bool(number), unread=unread)
+        return Searched(pattern, None, step, wrapped=False, unread=unread)
+
+    _guarded("search", post, work)

@@ -52,6 +52,7 @@ _ROLES = {
     "zero-alloc": ("#8a929d", "bright_black", "dim"),
     "unallocated": ("#6e757f", "bright_black", "dim"),
     "free": ("#6e757f", "bright_black", "dim"),
+    "free-cell": ("#2a2f38", "bright_black", "dim"),
     "invalid": ("#ff6b57", "bright_red", "bold reverse"),
 }
 _SAME = {
@@ -177,6 +178,16 @@ class Look:
             shade: 0 and 1 for neighbouring fields, 2 and 3 for their zero bytes; None for plain text.
         """
         return _style(self.colors, role, ground, shade)
+
+    @property
+    def ground(self) -> str:
+        """The colour behind everything."""
+        return _BACKGROUND if self.colors is Colors.TRUE else "default"
+
+    def solid(self, role: str) -> str:
+        """The colour of a role where it fills a cell."""
+        color, ansi, _ = _ROLES[_SAME.get(role, role)]
+        return color if self.colors is Colors.TRUE else ansi
 
     def on(self, style: Style, ground: Ground) -> Style:
         """``style`` with another ground behind it."""

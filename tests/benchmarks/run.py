@@ -24,6 +24,7 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
 from tests.benchmarks import terminal  # noqa: E402 - a script finds its package only now
+from tests.benchmarks.metadata import Mapped  # noqa: E402 - the same
 
 OURS = [sys.executable, "-m", "qcow2inspect"]
 ENV = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -188,6 +189,53 @@ def text_disk(folder: Path, mebibytes: int) -> Path:
             file.write(b"".join(chance.choices(words, k=20000)))
         file.truncate(mebibytes << 20)
     return raw
+
+
+def peak_memory(command: list[str]) -> int:
+    """Bytes that a command holds at most; its exit code does not matter."""
+    code = "import resource, subprocess, sys; subprocess.run(sys.argv[1:], capture_output=True); "
+    code += "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+    done = subprocess.run([sys.executable, "-c", code, *command], env=ENV, check=True, capture_output=True, text=True)
+    return int(done.stdout) * 1024
+
+
+def judged(command: list[str]) -> float:
+    """Seconds of a check; clean and corrupt images are both fine."""
+    start = time.perf_counter()
+    done = subprocess.run(command, env=ENV, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    seconds = time.perf_counter() - start
+    assert done.returncode in (0, 2, 3), command
+    return seconds
+
+
+CHECKED = {
+    "1 TiB mapped, 64 KiB clusters": (Mapped(1 << 40), "<= 0.5"),
+    "64 GiB mapped, 4 KiB clusters": (Mapped(1 << 36, 12), "<= 0.5"),
+    "256 GiB mapped, 4 KiB clusters": (Mapped(1 << 38, 12), "<= 0.25"),
+    "2 GiB mapped at random, 4 KiB clusters": (Mapped(1 << 31, 12, shuffled=True), "<= 0.5"),
+    "1 TiB with ten snapshots": (Mapped(1 << 40, snapshots=10), "<= 0.5"),
+    "1 TiB, extended L2 entries": (Mapped(1 << 40, extended=True), "<= 0.5"),
+    "40,000 L1 entries on one L2 table": (Mapped(1 << 29, aliases=40_000), "< 0.5 s"),
+}
+
+
+def bench_check(folder: Path, runs: int) -> Iterator[Row]:
+    """The consistency check against qemu-img check: whole processes, wall time and memory."""
+    for what, (image, goal) in CHECKED.items():
+        path = image.write(folder / "check.qcow2")
+        yield _check(what, path, goal, runs)
+        path.unlink()
+    empty = folder / "empty.qcow2"
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-o", "cluster_size=2M", empty, "64T"], check=True)
+    yield _check("64 TiB sparse", empty, "< 0.5 s", runs)
+
+
+def _check(what: str, path: Path, goal: str, runs: int) -> Row:
+    command, peer = [*OURS, "check", str(path)], ["qemu-img", "check", str(path)]
+    seconds, others = in_turn(lambda: judged(command), lambda: judged(peer), runs)
+    memory = f"{peak_memory(command) >> 20} / {peak_memory(peer) >> 20} MiB"
+    ratio = f"{seconds / others:.2f} ({memory})"
+    return Row(f"check, {what}", f"{seconds:.2f} s", f"qemu-img check {others:.2f} s", ratio, goal)
 
 
 def table(rows: list[Row]) -> str:

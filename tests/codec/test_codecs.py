@@ -216,3 +216,27 @@ def test_a_run_of_tiny_frames_takes_no_ages() -> None:
 def test_damaged_zstd_streams_never_give_another_error_or_size(name: str, flips: list[tuple[int, int]]) -> None:
     out = verdict(CompressionType.ZSTD, mutated(Zstd().compress(CONTENTS[name]) + bytes(40), flips))
     assert out is None or len(out) == SIZE
+
+
+@pytest.mark.parametrize("kind", list(CompressionType))
+def test_a_cut_stream_gives_what_came_before_the_cut(kind: CompressionType) -> None:
+    codec = codec_for(kind)
+    data = b"".join(b"line %d\n" % number for number in range(200_000))[: 1 << 20]
+    stream = codec.compress(data)
+    assert codec.salvage(stream, len(data)) == data
+    half = codec.salvage(stream[: len(stream) // 2], len(data))
+    assert data.startswith(half)
+    assert len(half) > len(data) // 4
+    assert codec.salvage(stream + bytes(500), len(data)) == data
+    assert codec.salvage(stream, 1000) == data[:1000]
+    assert codec.salvage(b"\xff" * 100, len(data)) == b""
+    assert codec.salvage(b"", len(data)) == b""
+
+
+def test_frames_behind_each_other_are_salvaged() -> None:
+    codec = codec_for(CompressionType.ZSTD)
+    parts = [bytes([number]) * 30_000 for number in range(1, 4)]
+    stream = b"".join(map(codec.compress, parts))
+    assert codec.decompress(stream, 90_000) == b"".join(parts)
+    assert codec.salvage(stream, 90_000) == b"".join(parts)
+    assert codec.salvage(stream[:-3], 90_000).startswith(b"".join(parts[:2]))

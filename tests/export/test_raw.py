@@ -88,7 +88,7 @@ def test_holes_of_the_image_file_stay_holes(tmp_path: Path) -> None:
     assert out.stat().st_blocks * 512 < 1 << 20
 
 
-@pytest.mark.parametrize("calls", [0, 1, 5, 20])
+@pytest.mark.parametrize("calls", [0, 1, 2, 3])
 def test_cancel_leaves_nothing(demo: Path, tmp_path: Path, calls: int) -> None:
     with Image.open(demo) as image, pytest.raises(Cancelled):
         export_raw(image.active_disk(), str(tmp_path / "out.raw"), progress=Recorder(stop_after=calls))
@@ -107,7 +107,7 @@ def test_a_full_disk_leaves_nothing(demo: Path, tmp_path: Path, monkeypatch: pyt
 
 
 def test_too_little_space_is_seen_before(demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("qcow2inspect.export.raw.free_space", lambda path: 1 << 20)
+    monkeypatch.setattr("qcow2inspect.export.preflight.free_space", lambda path: 1 << 20)
     with Image.open(demo) as image:
         flight = preflight(image.active_disk(), str(tmp_path / "out.raw"))
         assert isinstance(flight.problem, CannotExport)

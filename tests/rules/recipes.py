@@ -12,7 +12,7 @@ from qcow2inspect.image.address import resolve
 from qcow2inspect.image.image import Image
 from qcow2inspect.image.tree import Tree
 from qcow2inspect.source.memory import MemorySource
-from tests.images import luks_area
+from tests.images import luks_area, noise
 
 MIB = 1 << 20
 SOUND = Recipe(
@@ -38,6 +38,10 @@ STATE = replace(
 FAR = 1 << 40
 BACKING = 0xE279_2ACA
 NAMES = 0x6803_F857
+WIDE = replace(SOUND, layout=replace(SOUND.layout, size=8 * MIB), clusters={0: Data(b"a"), 600: Data(b"b")})
+NARROW = Recipe(Layout(size=MIB, cluster_bits=12, refcount_order=0), {0: Data(b"a")})
+PLAIN = replace(SOUND, clusters={index: Data(b"a") for index in range(8)})
+EMPTIED = {"L1[0].L2[0]": 0, "ref[4]": 0}
 
 
 def broken(recipe: Recipe = SOUND, end: int | None = None, **damage: int) -> bytes:
@@ -97,6 +101,39 @@ def with_tail() -> bytes:
     tree = Tree(Image(MemorySource(bytes(data))))
     at = resolve(tree, "bitmap[0].table[0]").node.target or 0
     data[at + 99] = 1
+    return bytes(data)
+
+
+def overwritten(data: bytes) -> bytes:
+    """An image whose only L2 table was overwritten."""
+    image = bytearray(build(SOUND))
+    image[0x5000:0x6000] = data
+    return bytes(image)
+
+
+def alias_bomb() -> bytes:
+    """An image with all its L1 entries on one full L2 table."""
+    recipe = Recipe(Layout(size=2 << 30, cluster_bits=12), {index: Data(b"a") for index in range(512)})
+    image = bytearray(build(recipe))
+    at = int(Image(MemorySource(bytes(image))).l1.at)
+    image[at : at + 1024 * 8] = image[at : at + 8] * 1024
+    return bytes(image)
+
+
+def extended_bit0() -> bytes:
+    """An extended L2 entry with bit 0."""
+    image = Image(MemorySource(build(EXTENDED)))
+    data = bytearray(build(EXTENDED))
+    data[image.l1[0].l2_table_offset + 7] |= 1
+    return bytes(data)
+
+
+def compressed_with_bitmap() -> bytes:
+    """An extended L2 entry with compressed flag and bitmap."""
+    image = Image(MemorySource(build(EXTENDED)))
+    at = image.l1[0].l2_table_offset + 16
+    data = bytearray(build(EXTENDED))
+    data[at + 15] = 1
     return bytes(data)
 
 
@@ -174,6 +211,8 @@ BAD: dict[str, Callable[[], bytes]] = {
     ),
     "QCOW-HDR-AUTOCLEAR-UNKNOWN": lambda: broken(hdr__autoclear_features=1 << 40),
     "QCOW-HDR-COMPAT-UNKNOWN": lambda: broken(hdr__compatible_features=1 << 40),
+    "QCOW-EXTL2-ALLOC-NOHOST": lambda: damaged("L1[0].L2[5]", bytes(15) + b"\1", EXTENDED),
+    "QCOW-EXTL2-CMP-BITMAP": compressed_with_bitmap,
     "QCOW-HDR-COMPBIT": lambda: broken(hdr__compression_type=1),
     "QCOW-HDR-COMPTYPE": lambda: broken(hdr__compression_type=7),
     "QCOW-HDR-CORRUPT": lambda: broken(hdr__incompatible_features__corrupt=1),
@@ -207,16 +246,44 @@ BAD: dict[str, Callable[[], bytes]] = {
     "QCOW-HDR-UNKNOWN-FIELDS": lambda: build(
         replace(SOUND, damage={"hdr.header_length": 120, "ext[0].data.name[0]": bytes(8)})
     ),
+    "QCOW-IMG-ALIAS-BOMB": alias_bomb,
+    "QCOW-IMG-CHECKPARITY": lambda: damaged("L1[0]", 1 << 63),
+    "QCOW-IMG-TRAILING": lambda: build(SOUND) + b"appended",
+    "QCOW-IMG-TRUNCATED": lambda: cut(PLAIN, 0x7000),
+    "QCOW-L1-COPIED": lambda: damaged("L1[0].copied", 0),
+    "QCOW-L1-DUP": lambda: damaged("L1[1]", 1 << 63 | 0x5000, replace(WIDE, clusters={0: Data(b"a")})),
     "QCOW-L1-EOF": lambda: damaged("L1[0]", FAR),
+    "QCOW-L1-INTO-META": lambda: damaged("L1[0].l2_table_offset", 0x1000),
     "QCOW-L1-RESERVED": lambda: damaged("L1[0].reserved_low", 4),
     "QCOW-L1-UNALIGNED": lambda: damaged("L1[0].l2_table_offset", 0x3200),
     "QCOW-L1-ZERO-FLAGS": lambda: damaged("L1[0]", 1 << 63),
+    "QCOW-L2-BEYOND": lambda: broken(hdr__size=4 * 4096),
+    "QCOW-L2-COPIED": lambda: damaged("L1[0].L2[0].copied", 0),
     "QCOW-L2-COPIED-NOOFFSET": lambda: damaged("L1[0].L2[9]", 1 << 63),
+    "QCOW-L2-EMPTY": lambda: build(replace(SOUND, clusters={0: Data(b"a")}, damage=EMPTIED, end=0x6000)),
     "QCOW-L2-EOF": lambda: damaged("L1[0].L2[0].host_cluster_offset", FAR),
+    "QCOW-L2-EXT-BIT0": extended_bit0,
+    "QCOW-L2-INTO-META": lambda: damaged("L1[0].L2[0].host_cluster_offset", 0x2000),
+    "QCOW-L2-LOOKS-DATA": lambda: overwritten(noise(1, 4096)),
+    "QCOW-L2-LOOKS-REFBLOCK": lambda: overwritten(b"\0\1" * 2048),
     "QCOW-L2-PREALLOC-UNALIGNED": lambda: damaged("L1[0].L2[3].host_cluster_offset", 0x5200),
     "QCOW-L2-RESERVED": lambda: damaged("L1[0].L2[0].reserved_high", 1 << 58),
+    "QCOW-L2-SELF": lambda: damaged("L1[0].L2[0].host_cluster_offset", 0x5000),
+    "QCOW-L2-SHARED": lambda: damaged("L1[0].L2[9]", 1 << 63 | 0x4000),
     "QCOW-L2-UNALIGNED": lambda: damaged("L1[0].L2[0].host_cluster_offset", 0x5200),
+    "QCOW-L2-WIPED": lambda: overwritten(bytes(4096)),
     "QCOW-L2-ZERO-V2": lambda: damaged("L1[0].L2[0].reads_as_zero", 1, V2),
+    "QCOW-MAP-OVERLAP": lambda: broken(SNAPSHOTS, hdr__snapshots_offset=0x3000),
+    "QCOW-RB-INTO-META": lambda: damaged("rt[0]", 0x3000),
+    "QCOW-RB-SELF-UNCOUNTED": lambda: damaged("ref[2]", 0),
+    "QCOW-REF-BLOCKMISSING": lambda: damaged("rt[0]", 0),
+    "QCOW-REF-EOF": lambda: damaged("ref[100]", 1),
+    "QCOW-REF-LEAK": lambda: damaged("ref[3]", 2),
+    "QCOW-REF-LOW": lambda: damaged("ref[6]", 1, SNAPSHOTS),
+    "QCOW-REF-ORPHAN": lambda: damaged("L1[0].L2[0]", 0),
+    "QCOW-REF-OVERFLOW": lambda: damaged("L1[0].L2[9]", 1 << 63 | 0x4000, NARROW),
+    "QCOW-REF-ZERO": lambda: damaged("ref[0]", 0),
+    "QCOW-RT-DUP": lambda: damaged("rt[1]", 0x2000),
     "QCOW-RT-EOF": lambda: damaged("rt[0]", FAR),
     "QCOW-RT-RESERVED": lambda: damaged("rt[0].reserved_low", 8),
     "QCOW-RT-UNALIGNED": lambda: damaged("rt[0]", 0x2200),
@@ -257,3 +324,76 @@ COMPANIONS: dict[str, set[str]] = {
     "QCOW-SNAP-TABLE-HUGE": {"QCOW-SNAP-ID-DUP", "QCOW-SNAP-NAME-DUP"},
 }
 """Code -> codes that the same damage cannot help to trigger too."""
+
+
+CONSEQUENCES: dict[str, set[str]] = {
+    "QCOW-BMP-STALE": {"QCOW-REF-ORPHAN"},
+    "QCOW-BMP-TABLE-BAD": {"QCOW-REF-ORPHAN"},
+    "QCOW-CMP-EOF": {"QCOW-REF-ORPHAN"},
+    "QCOW-EXTL2-CMP-BITMAP": {"QCOW-REF-ORPHAN"},
+    "QCOW-HDR-L1-EOF": {"QCOW-REF-ORPHAN"},
+    "QCOW-HDR-L1-LARGE": {"QCOW-REF-ORPHAN"},
+    "QCOW-HDR-L1-OFFSET": {"QCOW-REF-ORPHAN"},
+    "QCOW-HDR-REFORDER": {"QCOW-REF-LEAK", "QCOW-REF-ZERO"},
+    "QCOW-HDR-RT-EOF": {"QCOW-REF-BLOCKMISSING"},
+    "QCOW-HDR-RT-LARGE": {"QCOW-REF-BLOCKMISSING"},
+    "QCOW-HDR-RT-NONE": {"QCOW-REF-BLOCKMISSING"},
+    "QCOW-HDR-RT-OFFSET": {"QCOW-REF-BLOCKMISSING"},
+    "QCOW-IMG-ALIAS-BOMB": {"QCOW-L1-DUP", "QCOW-REF-LOW"},
+    "QCOW-IMG-CHECKPARITY": {"QCOW-L1-ZERO-FLAGS", "QCOW-REF-ORPHAN"},
+    "QCOW-IMG-TRUNCATED": {"QCOW-L2-EOF"},
+    "QCOW-L1-DUP": {"QCOW-REF-LOW"},
+    "QCOW-L1-EOF": {"QCOW-REF-ORPHAN"},
+    "QCOW-L1-INTO-META": {"QCOW-L2-INTO-META", "QCOW-REF-LOW", "QCOW-REF-ORPHAN"},
+    "QCOW-L1-UNALIGNED": {"QCOW-REF-ORPHAN"},
+    "QCOW-L1-ZERO-FLAGS": {"QCOW-REF-ORPHAN"},
+    "QCOW-L2-EOF": {"QCOW-REF-ORPHAN"},
+    "QCOW-L2-INTO-META": {"QCOW-REF-LOW", "QCOW-REF-ORPHAN"},
+    "QCOW-L2-LOOKS-DATA": {"QCOW-REF-ORPHAN"},
+    "QCOW-L2-LOOKS-REFBLOCK": {"QCOW-REF-ORPHAN"},
+    "QCOW-L2-PREALLOC-UNALIGNED": {"QCOW-REF-ORPHAN"},
+    "QCOW-L2-SELF": {"QCOW-REF-LOW", "QCOW-REF-ORPHAN"},
+    "QCOW-L2-SHARED": {"QCOW-REF-LOW"},
+    "QCOW-L2-UNALIGNED": {"QCOW-REF-ORPHAN"},
+    "QCOW-L2-WIPED": {"QCOW-REF-ORPHAN"},
+    "QCOW-MAP-OVERLAP": {
+        "QCOW-REF-LEAK",
+        "QCOW-REF-LOW",
+        "QCOW-REF-ORPHAN",
+        "QCOW-SNAP-EXTRA-SHORT",
+        "QCOW-SNAP-ID-EMPTY",
+        "QCOW-SNAP-L1-SMALL",
+        "QCOW-SNAP-L1-UNALIGNED",
+    },
+    "QCOW-RB-INTO-META": {"QCOW-REF-LEAK", "QCOW-REF-ZERO"},
+    "QCOW-RB-SELF-UNCOUNTED": {"QCOW-REF-ZERO"},
+    "QCOW-REF-OVERFLOW": {"QCOW-L2-SHARED"},
+    "QCOW-RT-DUP": {"QCOW-REF-LOW"},
+    "QCOW-RT-EOF": {"QCOW-REF-ZERO"},
+    "QCOW-RT-RESERVED": {"QCOW-REF-ORPHAN"},
+    "QCOW-RT-UNALIGNED": {"QCOW-REF-BLOCKMISSING"},
+    "QCOW-SNAP-TABLE-OVERRUN": {"QCOW-REF-ORPHAN"},
+    "QCOW-HDR-SNAP-COUNT": {"QCOW-REF-LEAK", "QCOW-REF-ORPHAN"},
+    "QCOW-CRY-EXT-UNEXPECTED": {"QCOW-REF-ORPHAN"},
+    "QCOW-SNAP-EXTRA-HUGE": {"QCOW-REF-LEAK", "QCOW-REF-ORPHAN"},
+    "QCOW-SNAP-L1-EOF": {"QCOW-REF-LEAK", "QCOW-REF-ORPHAN"},
+    "QCOW-SNAP-L1-IS-ACTIVE": {"QCOW-MAP-OVERLAP", "QCOW-REF-LOW", "QCOW-REF-ORPHAN"},
+    "QCOW-SNAP-L1-LARGE": {"QCOW-REF-LEAK", "QCOW-REF-ORPHAN"},
+    "QCOW-SNAP-L1-SMALL": {"QCOW-REF-LEAK", "QCOW-REF-ORPHAN"},
+    "QCOW-SNAP-L1-UNALIGNED": {"QCOW-REF-LEAK", "QCOW-REF-ORPHAN"},
+    "QCOW-SNAP-TABLE-EOF": {"QCOW-REF-LEAK", "QCOW-REF-ORPHAN"},
+    "QCOW-SNAP-TABLE-HUGE": {"QCOW-REF-ORPHAN"},
+    "QCOW-CRY-EXT-BAD": {
+        "QCOW-L1-INTO-META",
+        "QCOW-L2-INTO-META",
+        "QCOW-MAP-OVERLAP",
+        "QCOW-RB-INTO-META",
+        "QCOW-REF-LOW",
+        "QCOW-REF-ORPHAN",
+    },
+    "QCOW-L2-BEYOND": {"QCOW-HDR-SIZE-HIDES"},
+}
+"""Code -> codes of refcounts and owners that follow from the damage: a lost pointer leaves a cluster behind."""
+
+for _code, _also in CONSEQUENCES.items():
+    COMPANIONS[_code] = COMPANIONS.get(_code, set()) | _also

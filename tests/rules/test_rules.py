@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qcow2inspect.build.recipe import Recipe, Snapshot, build
+from qcow2inspect.build.writer import Layout
 from qcow2inspect.errors import Qcow2InspectError
 from qcow2inspect.findings import Finding, Severity
 from qcow2inspect.image.address import resolve
@@ -126,3 +127,40 @@ def test_no_damage_stops_the_rules(data: st.DataObject) -> None:
         for finding in findings(image):
             assert finding.message.isprintable()
             assert len(finding.message) < 7000  # a name of 1023 bytes, each escaped
+
+
+@pytest.mark.parametrize(
+    ("size", "severity"),
+    [(1 << 40, None), (2 << 40, Severity.NOTE), (1 << 57, Severity.WARNING)],
+    ids=["1 TiB", "2 TiB", "128 PiB"],
+)
+def test_large_disks(size: int, severity: Severity | None) -> None:
+    found = {finding.code: finding.severity for finding in findings(build(Recipe(Layout(size, cluster_bits=21))))}
+    assert found.get("QCOW-HDR-SIZE-HUGE") == severity
+
+
+def test_the_layout_of_e2image() -> None:
+    data = recipes.broken(recipes.V2, hdr__l1_table_offset=0x1000)
+    found = [finding.message for finding in findings(data) if finding.code == "QCOW-HDR-LAYOUT"]
+    assert found == ["version 2, L1 table in cluster 1, no header extensions: as e2image writes it"]
+
+
+@pytest.mark.parametrize(
+    ("name", "codes"),
+    [
+        (b"base.raw", set[str]()),
+        (b"sub/base.raw", set[str]()),
+        (b"a..b/base", set[str]()),
+        (b"/a/../b", {"QCOW-BACK-ABS", "QCOW-BACK-TRAVERSAL"}),
+        (b"//dev/sda", {"QCOW-BACK-DEVICE"}),
+        (b"/device/x", {"QCOW-BACK-ABS"}),
+        (b'json:{"file":{}}', {"QCOW-BACK-PROTO"}),
+        (b"dir/a:b", set[str]()),
+        (b"b\xff.raw", {"QCOW-BACK-NUL"}),
+        ("base-ä.raw".encode(), set[str]()),
+        (b"a\x1b[2J", {"QCOW-BACK-NUL"}),
+    ],
+)
+def test_backing_file_names(name: bytes, codes: set[str]) -> None:
+    found = {finding.code for finding in findings(recipes.overlay(name))}
+    assert {code for code in found if code.startswith("QCOW-BACK-")} == codes | {"QCOW-BACK-PRESENT"}

@@ -16,11 +16,13 @@ from textual.app import App
 
 from qcow2inspect.build.demo import demo_recipe
 from qcow2inspect.build.recipe import build
+from qcow2inspect.image.gate import OpenGate
 from qcow2inspect.image.image import Image
 from qcow2inspect.source.memory import MemorySource
 from qcow2inspect.tui.app import InspectApp
 from qcow2inspect.tui.glyphs import Glyphs
 from qcow2inspect.tui.screens.explore import ExploreScreen
+from qcow2inspect.tui.screens.guest import GuestScreen
 from qcow2inspect.tui.session import Session
 from qcow2inspect.tui.theme import Colors, Look
 
@@ -43,16 +45,23 @@ def memory_image(data: bytes | None = None, name: str = "demo.qcow2") -> Image:
 
 @asynccontextmanager
 async def playing(
-    image: Image | str | Path, *, size: tuple[int, int] = (120, 40), look: Look = COLOURED, settled: bool = True
+    image: Image | str | Path,
+    *,
+    size: tuple[int, int] = (120, 40),
+    look: Look = COLOURED,
+    settled: bool = True,
+    gate: OpenGate | None = None,
+    passphrase: bytes | None = None,
 ) -> AsyncIterator[Pilot[None]]:
     """The inspector on a stage, after its first look at the image."""
     opened = image if isinstance(image, Image) else Image.open(image)
-    app = InspectApp(Session.of(opened), look)
+    session = Session.of(opened, gate)
+    app = InspectApp(session, look, passphrase=passphrase)
     async with app.run_test(size=size) as pilot:
         if settled:
             await settle(pilot)
         yield pilot
-    opened.close()
+    session.close()
 
 
 def inspector(pilot: Pilot[None]) -> InspectApp:
@@ -67,12 +76,28 @@ def explore(pilot: Pilot[None]) -> ExploreScreen:
     return screen
 
 
+def guest(pilot: Pilot[None]) -> GuestScreen:
+    """The Guest screen, which must be in front."""
+    screen = pilot.app.screen
+    assert isinstance(screen, GuestScreen)
+    return screen
+
+
+async def go(pilot: Pilot[None], address: str) -> None:
+    """Go to an address by its dialog."""
+    await tap(pilot, "g")
+    await type_text(pilot, address)
+    await tap(pilot, "enter")
+    await settle(pilot)
+
+
 async def settle(pilot: Pilot[None]) -> None:
     """Wait until all tasks are done and what they said is shown."""
-    await pilot.pause(0)
-    await pilot.app.workers.wait_for_complete()
-    for _ in range(4):
+    quiet = 0
+    while quiet < 4:
         await pilot.pause(0.005)
+        busy = getattr(pilot.app, "busy", False) or getattr(pilot.app.screen, "busy", False)
+        quiet = 0 if busy else quiet + 1
 
 
 async def tap(pilot: Pilot[None], *keys: str) -> None:

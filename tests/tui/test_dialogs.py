@@ -13,6 +13,7 @@ from textual.widgets import Input
 
 from qcow2inspect.build.demo import demo_disk, demo_recipe, write_demo
 from qcow2inspect.build.recipe import build
+from qcow2inspect.image.gate import Follow, OpenGate
 from qcow2inspect.image.image import Image
 from qcow2inspect.source.memory import MemorySource
 from qcow2inspect.tui.app import summary
@@ -21,6 +22,8 @@ from qcow2inspect.tui.dialogs.parts import Gauge, Toggle, duration
 from qcow2inspect.tui.dialogs.report import ReportDialog
 from qcow2inspect.tui.screens.overview import OverviewScreen
 from qcow2inspect.tui.tasks import TaskProgress
+from tests.images import qemu_img
+from tests.tui.qemu_images import chain_in
 from tests.tui.stage import COLOURED, explore, inspector, memory_image, playing, settle, shown, tap, type_text
 
 if False:  # pragma: no cover - for the type checker only
@@ -274,3 +277,62 @@ async def test_typing_in_the_target_does_not_start_or_cancel(tmp_path: Path) -> 
         await settle(pilot)
         await tap(pilot, "c", "q")
         assert pilot.app.screen.query_one(Input).value.endswith("cq")
+
+
+# -- other states ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.oracle
+async def test_a_snapshot_is_exported(tmp_path: Path) -> None:
+    top = chain_in(tmp_path)
+    expected = tmp_path / "expected.raw"
+    qemu_img("convert", "-l", "snapshot.name=first", "-O", "raw", top, expected)
+    async with playing(top, gate=OpenGate(Follow.FOLDER)) as pilot:
+        await tap(pilot, "S", "down", "enter")
+        await settle(pilot)
+        await tap(pilot, "e")
+        await settle(pilot)
+        dialog = pilot.app.screen
+        assert isinstance(dialog, ExportDialog)
+        assert dialog.state.kind == "snapshot"
+        assert dialog.target == str(tmp_path / "top.snap0.raw")
+        await tap(pilot, "enter")
+        await settle(pilot)
+        assert "written" in dialog.outcome.text
+    assert (tmp_path / "top.snap0.raw").read_bytes() == expected.read_bytes()
+
+
+@pytest.mark.oracle
+async def test_what_is_missing_is_zero_only_if_the_user_says_so(tmp_path: Path) -> None:
+    async with playing(chain_in(tmp_path)) as pilot:
+        dialog = await open_export(pilot, tmp_path / "out.raw")
+        assert "backing file" in dialog.checks.text
+        await tap(pilot, "enter")
+        await settle(pilot)
+        assert not (tmp_path / "out.raw").exists()
+        await tap(pilot, "tab", "tab", "tab", "space")
+        await settle(pilot)
+        assert "zeros stand in their place" in dialog.checks.text
+        await tap(pilot, "enter")
+        await settle(pilot)
+        assert "zeros stand in their place" in dialog.outcome.text
+    data = (tmp_path / "out.raw").read_bytes()
+    assert data[2 << 16 : 3 << 16] == b"\x44" * (1 << 16)
+    assert data.count(0) == (16 << 20) - (1 << 16)
+
+
+async def test_the_name_follows_the_state_until_it_is_written_by_hand(demo: str) -> None:
+    async with playing(demo) as pilot:
+        await tap(pilot, "e")
+        await settle(pilot)
+        dialog = pilot.app.screen
+        assert isinstance(dialog, ExportDialog)
+        await tap(pilot, "shift+tab", "space")
+        await settle(pilot)
+        assert dialog.target.endswith("demo.snap0.raw")
+        assert "snapshot 1 “before the change”" in shown(pilot.app)
+        await type_text(pilot, "/nowhere/mine.raw")
+        await tap(pilot, "left")
+        await settle(pilot)
+        assert dialog.target == "/nowhere/mine.raw"
+        assert dialog.state.kind == "active"

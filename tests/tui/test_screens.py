@@ -198,6 +198,9 @@ async def test_plain_screens_are_ascii_and_without_colour(monkeypatch: pytest.Mo
         ("app", "explore", "hex"),
         ("app", "explore", "tree"),
         ("app", "explore", "list"),
+        ("app", "guest", "hex"),
+        ("app", "map", "grid"),
+        ("app", "finding-list", "findings"),
     ],
 )
 def test_no_two_commands_share_a_key(scopes: tuple[str, ...]) -> None:
@@ -208,7 +211,7 @@ def test_no_two_commands_share_a_key(scopes: tuple[str, ...]) -> None:
 def test_lists_give_way_to_what_lies_in_them() -> None:
     """Keys of a pane may replace those of the list it is made of, and no others."""
     base = {key for command in of_scopes("list") for key in command.keys}
-    outer = {key for command in of_scopes("app", "overview", "explore") for key in command.keys}
+    outer = {key for command in of_scopes("app", "overview", "explore", "guest", "map") for key in command.keys}
     assert not base & outer
 
 
@@ -218,7 +221,14 @@ async def test_every_command_can_be_done() -> None:
         await tap(pilot, "2")
         await settle(pilot)
         screen = explore(pilot)
+        modes = {}
+        for key, scope in (("3", "map"), ("4", "finding-list"), ("5", "guest")):
+            await tap(pilot, key)
+            await settle(pilot)
+            modes[scope] = pilot.app.screen
         owners = {
+            **modes,
+            "grid": modes["map"].query_one("#grid"),
             "app": pilot.app,
             "overview": overview,
             "explore": screen,

@@ -16,17 +16,7 @@ from qcow2inspect.source.memory import MemorySource
 from qcow2inspect.tui.dialogs.goto import GotoDialog
 from qcow2inspect.tui.screens.explore import ExploreScreen
 from qcow2inspect.tui.screens.overview import OverviewScreen
-from tests.tui.stage import explore, inspector, memory_image, playing, settle, shown, tap, type_text
-
-if False:  # pragma: no cover - for the type checker only
-    from textual.pilot import Pilot
-
-
-async def go(pilot: Pilot[None], address: str) -> None:
-    await tap(pilot, "g")
-    await type_text(pilot, address)
-    await tap(pilot, "enter")
-    await settle(pilot)
+from tests.tui.stage import explore, go, inspector, memory_image, playing, settle, shown, tap, type_text
 
 
 async def test_from_the_header_to_the_data_with_one_key() -> None:
@@ -66,11 +56,11 @@ async def test_the_tree_follows_the_bytes() -> None:
         await go(pilot, "L1[0].L2[3]")
         screen = explore(pilot)
         assert screen.tree_pane.node.path == "L1[0].L2[3]"
-        await tap(pilot, "right_square_bracket")
+        await tap(pilot, "right_square_bracket", "right_square_bracket")
         await settle(pilot)
         assert screen.tree_pane.node.path == "L1[0].L2[4]"
         assert screen.hex.at % 8 == 0
-        await tap(pilot, "left_square_bracket", "left_square_bracket")
+        await tap(pilot, *["left_square_bracket"] * 4)
         await settle(pilot)
         assert screen.tree_pane.node.path == "L1[0].L2[2]"
         await go(pilot, "ref[5]")

@@ -11,12 +11,14 @@ from textual.containers import Vertical
 from textual.widgets import Input
 
 from qcow2inspect.tui import tasks
-from qcow2inspect.tui.dialogs.parts import Dialog, Gauge, Notes, Toggle, duration
+from qcow2inspect.tui.dialogs.parts import Cycle, Dialog, Gauge, Notes, Toggle, duration
+from qcow2inspect.tui.states import states_of
 from qcow2inspect.units import exact_size, human_size
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
 
+    from qcow2inspect.tui.location import GuestState
     from qcow2inspect.tui.messages import Exported, Preflighted, Progressed, TaskFailed
     from qcow2inspect.tui.session import Session
     from qcow2inspect.tui.theme import Look
@@ -31,14 +33,20 @@ def default_target(image: str, suffix: str) -> str:
     return os.path.join(folder if os.access(folder, os.W_OK) else os.getcwd(), stem + suffix)
 
 
+def _what(state: GuestState) -> str:
+    """What was exported, in words."""
+    return "raw disk" if state.kind == "active" else state.title
+
+
 class ExportDialog(Dialog[str | None]):
-    """Writes the raw disk; the result says what was written, or is None.
+    """Writes the raw bytes of a state of the disk; the result says what was written, or is None.
 
     Args:
         session: the image.
         look: colours and glyphs.
     """
 
+    AUTO_FOCUS = "#target"
     BINDINGS = [
         Binding("escape", "close", "close or cancel", show=False),
         Binding("c", "cancel", "cancel", show=False),
@@ -56,13 +64,21 @@ class ExportDialog(Dialog[str | None]):
         self._checking = tasks.TaskProgress("preflight", self.post_message)
         self._ready = False
         self._result: str | None = None
+        self._states = list(states_of(session.chain))
 
     def compose(self) -> ComposeResult:
         """Target, choices, checks, progress."""
         with Vertical(id="dialog"):
-            yield Input(default_target(self.session.image.name, ".raw"), id="target", select_on_focus=False)
+            yield Cycle(self.look, "bytes ", [state.title for state in self._states], self._first(), id="state")
+            yield Input(self._default(self._states[self._first()]), id="target", select_on_focus=False)
             yield Toggle(self.look, "sparse: zeros stay holes in the file", value=True, id="sparse")
             yield Toggle(self.look, "overwrite an existing file", value=False, id="force")
+            if self._has_gaps:
+                text = "zeros where a file of the chain is missing; each range is named"
+                yield Toggle(self.look, text, value=False, id="zero")
+            if self.session.image.obstacles:
+                text = "read on though QEMU refuses the image for its header"
+                yield Toggle(self.look, text, value=False, id="lenient")
             yield self.checks
             yield self.gauge
             yield self.outcome
@@ -70,20 +86,56 @@ class ExportDialog(Dialog[str | None]):
     def on_mount(self) -> None:
         """Check the default target."""
         dialog = self.query_one("#dialog")
-        size = human_size(self.session.image.header.size)
-        dialog.border_title = f"Export the raw disk of the active state, {size}"
+        dialog.border_title = "Export raw bytes"
         self.gauge.display = False
         self._renew()
 
     # -- before -----------------------------------------------------------------------------------------------
 
+    def _first(self) -> int:
+        """The state that the user looks at."""
+        return self._states.index(self.session.state) if self.session.state in self._states else 0
+
+    @property
+    def _has_gaps(self) -> bool:
+        return self.session.chain.end is not None
+
+    def _default(self, state: GuestState) -> str:
+        suffix = {"snapshot": f".snap{state.index}", "vm-state": f".vmstate{state.index}"}.get(state.kind, "")
+        if state.kind == "layer":
+            suffix = f".layer{state.index}"
+        return default_target(self.session.image.name, f"{suffix}.raw")
+
+    def on_cycle_changed(self, event: Cycle.Changed) -> None:
+        """Other bytes: another name, unless the user wrote one."""
+        event.stop()
+        target = self.query_one(Input)
+        if target.value in (self._default(state) for state in self._states):
+            target.value = self._default(self.state)
+        self._renew()
+
+    @property
+    def state(self) -> GuestState:
+        """Which bytes shall be written."""
+        return self._states[self.query_one(Cycle).index]
+
+    @property
+    def order(self) -> tasks.Order:
+        """What the user asks for."""
+        chosen = {toggle.id: toggle.value for toggle in self.query(Toggle)}
+        return tasks.Order(
+            self.state,
+            self.target,
+            sparse=chosen["sparse"],
+            force=chosen["force"],
+            absent_as_zero=chosen.get("zero", False),
+            lenient=chosen.get("lenient", False),
+        )
+
     @property
     def target(self) -> str:
         """Where to write."""
         return os.path.expanduser(self.query_one(Input).value)
-
-    def _chosen(self, name: str) -> bool:
-        return self.query_one(f"#{name}", Toggle).value
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Another target: check again."""
@@ -103,18 +155,16 @@ class ExportDialog(Dialog[str | None]):
         self.checks.show(("more", "checking", "dim"))
         self.outcome.show()
         if self.target:
-            self._preflight(self.target, self._chosen("force"), self._chosen("sparse"), self._checking)
+            self._preflight(self.order, self._checking)
 
     @work(thread=True, exclusive=True, group="preflight", exit_on_error=False)
-    def _preflight(self, target: str, force: bool, sparse: bool, progress: tasks.TaskProgress) -> None:
-        tasks.preflight(
-            self.session.image, target, force=force, sparse=sparse, progress=progress, post=self.post_message
-        )
+    def _preflight(self, order: tasks.Order, progress: tasks.TaskProgress) -> None:
+        tasks.preflight(self.session.chain, order, progress, self.post_message)
 
     def on_preflighted(self, message: Preflighted) -> None:
         """Show the checks."""
         message.stop()
-        if message.target != self.target or self._progress is not None:
+        if message.order != self.order or self._progress is not None:
             return
         result = message.result
         notes = [("yes" if check.ok else "no", check.text, "text" if check.ok else "bad") for check in result.checks]
@@ -137,15 +187,15 @@ class ExportDialog(Dialog[str | None]):
         if not self._ready or self._progress is not None:
             return
         self._progress = tasks.TaskProgress("export", self.post_message)
-        for widget in self.query("Input, Toggle"):
+        for widget in self.query("Input, Toggle, Cycle"):
             widget.disabled = True
         self.gauge.display = True
         self._keys("c or Esc cancel")
-        self._export(self.target, self._chosen("force"), self._chosen("sparse"), self._progress)
+        self._export(self.order, self._progress)
 
     @work(thread=True, exclusive=True, group="export", exit_on_error=False)
-    def _export(self, target: str, force: bool, sparse: bool, progress: tasks.TaskProgress) -> None:
-        tasks.export(self.session.image, target, force=force, sparse=sparse, progress=progress, post=self.post_message)
+    def _export(self, order: tasks.Order, progress: tasks.TaskProgress) -> None:
+        tasks.export(self.session.chain, order, progress, self.post_message)
 
     def on_progressed(self, message: Progressed) -> None:
         """Move the gauge."""
@@ -159,7 +209,7 @@ class ExportDialog(Dialog[str | None]):
         result = message.result
         self.gauge.show(result.written, result.written, result.seconds)
         words = f"{result.path}: {exact_size(result.size)}, {human_size(result.written)} written"
-        self._result = f"raw disk written to {words}"
+        self._result = f"{_what(self.state)} written to {words}"
         notes = [("warning", warning, "warn") for warning in result.warnings]
         self._ended(("yes", f"{words} in {duration(result.seconds)}", "good"), *notes)
 

@@ -25,6 +25,10 @@ __all__ = ["HelpDialog", "HelpText"]
 _WHERE = {
     "overview": "in Overview",
     "explore": "in Explore",
+    "guest": "in Guest",
+    "map": "in Map",
+    "grid": "in the map",
+    "finding-list": "in Findings",
     "hex": "in the bytes",
     "list": "in lists and texts",
     "tree": "in the structure",

@@ -15,6 +15,8 @@ from qcow2inspect.tui.widgets.paint import strip, wrapped
 from qcow2inspect.units import human_size
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from textual import events
     from textual.geometry import Size
     from textual.strip import Strip
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from qcow2inspect.tui.theme import Look
     from qcow2inspect.tui.widgets.paint import Line
 
-__all__ = ["Dialog", "Gauge", "Notes", "Toggle", "duration"]
+__all__ = ["Cycle", "Dialog", "Gauge", "Notes", "Toggle", "duration"]
 
 
 R = TypeVar("R")
@@ -87,6 +89,62 @@ class Toggle(Widget, can_focus=True):
         """A click changes it."""
         event.stop()
         self.action_switch()
+
+    def on_focus(self) -> None:
+        """It looks different with focus."""
+        self.refresh()
+
+    def on_blur(self) -> None:
+        """It looks different without focus."""
+        self.refresh()
+
+
+class Cycle(Widget, can_focus=True):
+    """One of several on one line: ``state  < active state >``.
+
+    Args:
+        look: colours and glyphs.
+        label: what is chosen.
+        options: what can be chosen, in words.
+        index: of the one chosen at first.
+        id: Textual id.
+    """
+
+    ALLOW_SELECT = False
+    BINDINGS = [
+        Binding("space,right", "step(1)", "next", show=False),
+        Binding("left", "step(-1)", "previous", show=False),
+    ]
+
+    class Changed(Message):
+        """The user changed their mind."""
+
+    def __init__(self, look: Look, label: str, options: Sequence[str], index: int, *, id: str) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self.look = look
+        self.label = label
+        self.options = options
+        self.index = index
+
+    def action_step(self, by: int) -> None:
+        """The next, or the one before."""
+        self.index = (self.index + by) % len(self.options)
+        self.refresh()
+        self.post_message(self.Changed())
+
+    def render_line(self, y: int) -> Strip:
+        """The line."""
+        ground = Ground.ROW if self.has_focus else Ground.PLAIN
+        style, key = self.look.style("text", ground), self.look.style("key", ground)
+        chosen = self.look.glyphs.text(self.options[self.index])
+        count = f"  {self.index + 1} of {len(self.options)}" if len(self.options) > 1 else ""
+        line = [(f"{self.label}  ", self.look.style("dim", ground)), ("< ", key), (chosen, style), (" >", key)]
+        return strip([*line, (count, self.look.style("dim", ground))] if y == 0 else [], self.size.width, style)
+
+    def on_click(self, event: events.Click) -> None:
+        """A click goes on to the next."""
+        event.stop()
+        self.action_step(1)
 
     def on_focus(self) -> None:
         """It looks different with focus."""

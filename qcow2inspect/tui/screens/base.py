@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from qcow2inspect.tui.session import Session
     from qcow2inspect.tui.theme import Look
 
-__all__ = ["BaseScreen"]
+__all__ = ["FRAMED", "BaseScreen"]
+
+FRAMED = 116
+"""Cells of width from which on panes have frames."""
 
 _CHANGED = "the image file was changed by somebody since it was opened: what is shown may mix old and new bytes"
 
@@ -68,6 +71,10 @@ class BaseScreen(Screen[None]):
 
     def arrive(self, there: Location) -> None:
         """Show a place; a screen that is one place has nothing to do."""
+
+    def framed(self, title: str) -> str:
+        """A title for a pane: where the frame is a line only, it needs its own blanks."""
+        return title if self.size.width >= FRAMED else f" {title} "
 
     def on_mount(self) -> None:
         """Listen to the news."""

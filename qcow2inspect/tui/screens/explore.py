@@ -4,23 +4,33 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from textual import work
 from textual.containers import Container
+from textual.worker import get_current_worker
 
-from qcow2inspect.tui import describe
+from qcow2inspect.tui import describe, nearby, tasks
 from qcow2inspect.tui.commands import bindings
-from qcow2inspect.tui.location import Location
-from qcow2inspect.tui.messages import ByteChosen, FollowAsked, JumpAsked, KnowledgeGrew, NodeChosen
-from qcow2inspect.tui.screens.base import BaseScreen
+from qcow2inspect.tui.location import ACTIVE, GuestState, Location
+from qcow2inspect.tui.messages import (
+    ByteChosen,
+    FollowAsked,
+    GuestFound,
+    JumpAsked,
+    KnowledgeGrew,
+    NodeChosen,
+)
+from qcow2inspect.tui.screens.walk import WalkScreen
 from qcow2inspect.tui.widgets.hexpane import HexPane
 from qcow2inspect.tui.widgets.inspector import Inspector, Translation
 from qcow2inspect.tui.widgets.vtree import VTree
-from qcow2inspect.units import HostOffset, HostRange, human_size
+from qcow2inspect.units import GuestOffset, HostOffset, HostRange, human_size
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
     from textual.message import Message
     from textual.widget import Widget
 
+    from qcow2inspect.image.view import View
     from qcow2inspect.layout.node import Node
     from qcow2inspect.tui.session import Session
     from qcow2inspect.tui.theme import Look
@@ -28,10 +38,9 @@ if TYPE_CHECKING:
 __all__ = ["ExploreScreen"]
 
 _TINTED = 1024
-_FRAMED = 116
 
 
-class ExploreScreen(BaseScreen):
+class ExploreScreen(WalkScreen):
     """One location, seen as tree, bytes and words. What moves in one moves in all."""
 
     BINDINGS = bindings("explore")
@@ -65,19 +74,17 @@ class ExploreScreen(BaseScreen):
         self.arrive(self.session.here)
 
     def _name_panes(self) -> None:
-        """Where a frame is a line only, the name needs its own blanks."""
         dot = self.look.glyphs["dot"]
         names = {"hex": f"Hex {dot} host file", "tree": "Structure", "inspector": "Inspector"}
-        blank = "" if self.size.width >= _FRAMED else " "
         for pane in (self.hex, self.tree_pane, self.inspector, self.translation):
-            pane.border_title = f"{blank}{names.get(pane.id or '', 'Translation')}{blank}"
+            pane.border_title = self.framed(names.get(pane.id or "", "Translation"))
 
     # -- the one place ----------------------------------------------------------------------------------------
 
     @property
     def here(self) -> Location:
         """Where the cursor is."""
-        return Location(self.hex.at, self.node.path if self.node else "")
+        return Location(self.hex.host, self.node.path if self.node else "")
 
     def arrive(self, there: Location) -> None:
         """Show a place and say what it is."""
@@ -101,7 +108,7 @@ class ExploreScreen(BaseScreen):
         self.node = node
         selected = node.where if node and node.where.size <= _TINTED else None
         self.hex.show(offset, selected=selected, marked=marked)
-        offset = self.hex.at
+        offset = self.hex.host
         if source is not self.tree_pane and node is not None:
             self.tree_pane.reveal(node)
         self._describe(offset, node)
@@ -147,7 +154,7 @@ class ExploreScreen(BaseScreen):
         super().news(message)
         if isinstance(message, KnowledgeGrew):
             self.hex.reload()
-            self._show(self.hex.at, self.session.node_at(self.hex.at, self._anchor))
+            self._show(self.hex.host, self.session.node_at(self.hex.host, self._anchor))
 
     # -- actions ----------------------------------------------------------------------------------------------
 
@@ -171,6 +178,83 @@ class ExploreScreen(BaseScreen):
             self.status.say(f"{describe.title(node)} points to {at}, which is past the end of the file", "bad")
             return
         self.post_message(JumpAsked(Location(offset, place.node.path if place else "")))
+
+    def action_swap(self) -> None:
+        """See the guest bytes that lie here, or that this entry maps."""
+        node = self.node
+        if node is None:
+            self.status.say("the tables are still being read")
+        elif node.guest is not None:
+            inside = self.hex.at - node.where.start if node.kind == "data" else 0
+            state = _state_of(self.session, node.path)
+            guest = GuestOffset(node.guest.start + inside)
+            self.post_message(JumpAsked(Location(mode="guest", guest=guest, state=state)))
+        elif node.kind in ("data", "compressed"):
+            self.status.say("looking for the guest byte that lies here", "dim")
+            self._find_guest(self.hex.host)
+        else:
+            self.status.say(f"{describe.title(node)} holds and maps no guest bytes")
+
+    @work(thread=True, exclusive=True, group="find", exit_on_error=False)
+    def _find_guest(self, offset: HostOffset) -> None:
+        tasks.find_guest(self.session.chain, offset, get_current_worker(), self.post_message)
+
+    def on_guest_found(self, message: GuestFound) -> None:
+        """Go there, if the user has not gone on."""
+        message.stop()
+        if message.location is None:
+            self.status.say("no state of the disk has these host bytes: nothing maps them")
+        elif message.location.offset == self.hex.at and self.app.screen is self:
+            self.post_message(JumpAsked(message.location))
+
+    # -- next and previous ------------------------------------------------------------------------------------
+
+    @property
+    def bytes_view(self) -> View:
+        """The image file."""
+        return self.hex.view
+
+    @property
+    def bytes_at(self) -> int:
+        """Host offset of the cursor."""
+        return self.hex.at
+
+    @property
+    def bytes_name(self) -> str:
+        """What is searched."""
+        return "the image file"
+
+    def place_at(self, offset: int, size: int, title: str) -> Location:
+        """The location of ``size`` host bytes."""
+        return Location(HostOffset(offset), "", size, title)
+
+    def counts(self) -> dict[str, str]:
+        """Fields can be walked, too."""
+        return {"": "", **super().counts()}
+
+    def step_field(self, step: int) -> None:
+        """To the next or previous entry or field."""
+        if step > 0:
+            self.hex.next_field()
+        else:
+            self.hex.previous_field()
+
+    def find_nearby(self, key: str, step: int) -> Location | None:
+        """The next or previous thing that a key stands for."""
+        if key == "e":
+            return nearby.next_entry(self.session, self.node, step)
+        if key == "c":
+            end, cluster = self.hex.byte_count, self.session.image.geometry.cluster_size
+            offset = nearby.next_cluster(self.hex.at, cluster, end, step)
+            return Location(HostOffset(offset)) if offset is not None else None
+        return super().find_nearby(key, step)
+
+    def next_type(self, step: int) -> Location | None:
+        """Where the host clusters begin to belong to something else."""
+        offset = self.session.host_map().next_change(self.hex.at, step)
+        return Location(HostOffset(offset)) if offset is not None else None
+
+    # -- panes ------------------------------------------------------------------------------------------------
 
     def action_toggle_tree(self) -> None:
         """To the tree and back."""
@@ -201,7 +285,17 @@ class ExploreScreen(BaseScreen):
     def on_resize(self) -> None:
         """The translation box comes and goes with the width."""
         self._name_panes()
-        self.call_after_refresh(lambda: self._describe(self.hex.at, self.node))
+        self.call_after_refresh(lambda: self._describe(self.hex.host, self.node))
+
+
+def _state_of(session: Session, path: str) -> GuestState:
+    """The state of the disk whose tables an address is part of."""
+    if not path.startswith("snap["):
+        return ACTIVE
+    index = int(path[5:].partition("]")[0])
+    snapshots = session.image.snapshots
+    title = f"snapshot {snapshots[index].title}" if index < len(snapshots) else f"snapshot {index}"
+    return GuestState("snapshot", index, title)
 
 
 def _why_not(node: Node) -> str:

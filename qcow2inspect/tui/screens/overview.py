@@ -9,7 +9,8 @@ from rich.cells import cell_len
 from textual.containers import Vertical, VerticalScroll
 from textual.widget import Widget
 
-from qcow2inspect.tui.messages import EdgeReached, KnowledgeGrew
+from qcow2inspect.format.header import CryptMethod
+from qcow2inspect.tui.messages import ChainChanged, EdgeReached, KnowledgeGrew
 from qcow2inspect.tui.screens.base import BaseScreen
 from qcow2inspect.tui.widgets.crumbs import tally
 from qcow2inspect.tui.widgets.findings import FindingsList
@@ -121,7 +122,8 @@ class OverviewScreen(BaseScreen):
     def news(self, message: Message) -> None:
         """More is known."""
         super().news(message)
-        if isinstance(message, KnowledgeGrew) and message.knowledge is not None:
+        grew = isinstance(message, KnowledgeGrew) and message.knowledge is not None
+        if grew or isinstance(message, ChainChanged):
             self._renew()
 
     def _renew(self) -> None:
@@ -170,7 +172,7 @@ class OverviewScreen(BaseScreen):
 
     def _flags(self) -> Iterator[tuple[str, Style]]:
         """What the image is, at a glance: the states that are on."""
-        for state in self.session.knowledge.dossier.states:
+        for state in self.session.states:
             if state.on:
                 sign, role = self._sign_of(state)
                 yield f"{sign} {state.name}   ", self.look.style(role)
@@ -193,10 +195,9 @@ class OverviewScreen(BaseScreen):
             yield from box.row(label, value, width, label_cells=min(widest, width // 2))
 
     def _states(self, box: Box, width: int) -> Iterator[Line]:
-        dossier = self.session.knowledge.dossier
-        half = width // 2
-        in_columns = all(cell_len(state.shown) + _STATE_CELLS <= half for state in dossier.states)
-        rows = [list(self._state(box, state, half if in_columns else width)) for state in dossier.states]
+        half, states = width // 2, self.session.states
+        in_columns = all(cell_len(state.shown) + _STATE_CELLS <= half for state in states)
+        rows = [list(self._state(box, state, half if in_columns else width)) for state in states]
         if in_columns:
             middle = (len(rows) + 1) // 2
             nothing: list[Line] = [[]]
@@ -233,12 +234,24 @@ class OverviewScreen(BaseScreen):
                 (bar, style(word)),
             ]
 
+    def _behind(self) -> Iterator[tuple[str, str]]:
+        """What can be opened and unlocked."""
+        image = self.session.image
+        if image.header.crypt_method is not CryptMethod.NONE:
+            yield "p", "unlock the guest data with its passphrase"
+        if image.header.backing_file_offset or image.has_data_file:
+            yield "o", "see and open the files that the image names"
+        if image.header.nb_snapshots:
+            yield "S", "look at a snapshot"
+
     def _next(self, box: Box, width: int) -> Iterator[Line]:
         size = human_size(self.session.image.header.size)
         for key, text in (
             (self.look.glyphs["enter"], "look at the bytes of the chosen finding"),
             ("2", "explore the structure with a hex view"),
             ("g", "go to an offset or a structure"),
+            ("5", "see the disk as the guest does"),
+            *self._behind(),
             ("e", f"export the raw disk ({size})"),
             ("r", "write the report"),
             ("?", "all keys"),

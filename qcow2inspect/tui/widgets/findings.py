@@ -8,22 +8,25 @@ from typing import TYPE_CHECKING
 from qcow2inspect.tui.commands import bindings
 from qcow2inspect.tui.location import Location
 from qcow2inspect.tui.messages import EdgeReached, JumpAsked
+from qcow2inspect.tui.nearby import place_of
 from qcow2inspect.tui.theme import Ground
 from qcow2inspect.tui.widgets.paint import columns, wrapped
 from qcow2inspect.tui.widgets.vscroll import VScroll
+from qcow2inspect.units import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from textual.geometry import Size
 
-    from qcow2inspect.findings import Evidence, Finding
+    from qcow2inspect.findings import Finding, Severity
     from qcow2inspect.tui.theme import Look
     from qcow2inspect.tui.widgets.paint import Line
 
 __all__ = ["FindingsList"]
 
 _TALLEST = 400
+_NOWHERE = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,7 @@ class _Row:
 
     Attributes:
         line: what it shows.
-        stop: number of the place the cursor can stand on; all rows of one place share it.
+        stop: number of the place the cursor can stand on; all rows of one place share it; -1 for a heading.
     """
 
     line: Line
@@ -45,12 +48,15 @@ class FindingsList(VScroll):
     Args:
         look: colours and glyphs.
         id: Textual id.
+        grouped: put a heading above the findings of each severity.
     """
 
     BINDINGS = bindings("findings")
 
-    def __init__(self, look: Look, *, id: str | None = None) -> None:  # noqa: A002
+    def __init__(self, look: Look, *, id: str | None = None, grouped: bool = False) -> None:  # noqa: A002
         super().__init__(look, id=id)
+        self._grouped = grouped
+        self._filtered = False
         self._findings: Sequence[Finding] = ()
         self._complete = False
         self._unfolded: set[int] = set()
@@ -58,15 +64,25 @@ class FindingsList(VScroll):
         self._rows: list[_Row] | None = None
         self._rows_width = 0
 
-    def show(self, findings: Sequence[Finding], *, complete: bool) -> None:
+    def show(self, findings: Sequence[Finding], *, complete: bool, filtered: bool = False) -> None:
         """Show findings.
 
         Args:
             findings: heaviest first.
             complete: False while the image is still being looked at.
+            filtered: True if these are not all.
         """
-        self._findings, self._complete = findings, complete
+        if findings != self._findings:
+            self._unfolded.clear()
+        self._findings, self._complete, self._filtered = findings, complete, filtered
         self._changed()
+
+    @property
+    def finding(self) -> Finding | None:
+        """The finding under the cursor."""
+        self.rows_for(self.width)
+        number = self._stops[self.cursor][0] if self._stops else -1
+        return self._findings[number] if number >= 0 else None
 
     def _changed(self) -> None:
         self._rows = None
@@ -97,15 +113,31 @@ class FindingsList(VScroll):
         if not self._findings:
             role, text = ("good", "nothing to report") if self._complete else ("dim", "looking at the tables")
             sign = self.look.glyphs["yes" if self._complete else "more"]
+            if self._filtered:
+                role, text, sign = "dim", "no finding has these words", self.look.glyphs["dot"]
             self._stops.append((-1, None))
             yield _Row([(f" {sign} {text}", self.look.style(role))], 0)
         for number, finding in enumerate(self._findings):
+            if self._grouped and (not number or self._findings[number - 1].severity != finding.severity):
+                yield from self._heading(number, finding.severity, width)
             self._stops.append((number, None))
             stop = len(self._stops) - 1
             yield _Row(self._head(number, finding, width), stop)
             for part in wrapped(self.look.glyphs.text(finding.message), width - 5):
                 yield _Row([(f"   {part}", self.look.style("text"))], stop)
             yield from self._evidence(number, finding, width)
+
+    def _heading(self, number: int, severity: Severity, width: int) -> Iterator[_Row]:
+        """The name of a severity, and how many there are."""
+        same = [finding for finding in self._findings if finding.severity == severity]
+        places = sum(finding.count for finding in same)
+        words = f"{counted(len(same), 'kind')}, {counted(places, 'place')}"
+        line = self.look.glyphs["empty"]
+        left = [(f" {severity} ", self.look.style(str(severity))), (f"{words} ", self.look.style("dim"))]
+        used = sum(len(text) for text, _ in left)
+        if number:
+            yield _Row([], _NOWHERE)
+        yield _Row([*left, (line * max(0, width - used - 1), self.look.style("faint"))], _NOWHERE)
 
     def _head(self, number: int, finding: Finding, width: int) -> Line:
         glyphs, style = self.look.glyphs, self.look.style
@@ -215,12 +247,15 @@ class FindingsList(VScroll):
             self.post_message(JumpAsked(Location()))
             return
         finding = self._findings[number]
-        self.post_message(JumpAsked(_place_of(finding, finding.evidence[index or 0])))
+        self.post_message(JumpAsked(place_of(finding, finding.evidence[index or 0])))
 
     def clicked(self, row: int, x: int, *, double: bool) -> None:
         """A click chooses a place; a double click goes there."""
         del x
-        self.move_to(self.rows_for(self.width)[row].stop)
+        stop = self.rows_for(self.width)[row].stop
+        if stop == _NOWHERE:
+            return
+        self.move_to(stop)
         if double:
             self.action_choose()
 
@@ -228,12 +263,3 @@ class FindingsList(VScroll):
         """Compose for the new width."""
         self._rows = None
         self.scroll_top(self.top)
-
-
-def _place_of(finding: Finding, evidence: Evidence) -> Location:
-    return Location(
-        evidence.where.start,
-        evidence.path,
-        evidence.where.size,
-        f"{finding.severity} {finding.code}: {finding.message}",
-    )

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from qcow2inspect.errors import Qcow2InspectError
-from qcow2inspect.tui.commands import bindings
-from qcow2inspect.tui.messages import ByteChosen, FollowAsked
+from qcow2inspect.tui.messages import ByteChosen
 from qcow2inspect.tui.theme import Ground
-from qcow2inspect.tui.widgets.vscroll import VScroll
-from qcow2inspect.units import HostOffset, HostRange
+from qcow2inspect.tui.widgets.bytespane import HEX, BytesPane, merged
+from qcow2inspect.units import HostOffset
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,9 +25,6 @@ __all__ = ["Fields", "HexPane"]
 
 _CHUNK = 512
 _KEPT_CHUNKS = 256
-_NEAR_ROWS = 24
-_HEX = tuple(f"{byte:02x}" for byte in range(256))
-_NOTHING = HostRange.at(0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,22 +112,8 @@ def _role(node: Node) -> str:
     return node.state
 
 
-def _merged(line: Line) -> Line:
-    """Neighbours of one style as one piece: fewer pieces, fewer bytes to the terminal."""
-    merged: Line = []
-    for text, style in line:
-        if merged and merged[-1][1] is style:
-            merged[-1] = (merged[-1][0] + text, style)
-        else:
-            merged.append((text, style))
-    return merged
-
-
-class HexPane(VScroll):
-    """A hex pane with a cursor on one byte.
-
-    Attributes:
-        at: host offset of the byte under the cursor.
+class HexPane(BytesPane):
+    """The bytes of the image file with a cursor on one of them.
 
     Args:
         view: the bytes.
@@ -139,8 +121,6 @@ class HexPane(VScroll):
         look: colours and glyphs.
         id: Textual id.
     """
-
-    BINDINGS = bindings("hex")
 
     def __init__(
         self,
@@ -153,41 +133,24 @@ class HexPane(VScroll):
         super().__init__(look, id=id)
         self.view = view
         self.fields = Fields(locate)
-        self.at = HostOffset(0)
-        self.per_row = 16
-        self._selected = _NOTHING
-        self._marked = _NOTHING
         self._page_read: tuple[int, int, bytes] = (-1, 0, b"")
-        self._jumped = False
         self.trouble = ""
 
-    # -- geometry ---------------------------------------------------------------------------------------------
+    @property
+    def byte_count(self) -> int:
+        """Bytes of the view."""
+        return self.view.size
 
     @property
-    def digits(self) -> int:
-        """Digits of an offset: as many as the last one needs, at least 8."""
-        return max(8, len(f"{max(0, self.view.size - 1):x}"))
+    def host(self) -> HostOffset:
+        """Host offset of the byte under the cursor."""
+        return HostOffset(self.at)
 
-    @property
-    def row_count(self) -> int:
-        """Rows of the whole view."""
-        return max(1, -(-self.view.size // self.per_row))
-
-    def _fit(self) -> None:
-        """Choose 16, 8 or 4 bytes a row, whatever the width allows."""
-        fitting = (count for count in (16, 8, 4) if self._cells(count) <= self.width)
-        self.per_row = next(fitting, 4)
-
-    def _cells(self, count: int) -> int:
-        groups = max(1, count // 8)
-        return self.digits + 1 + count * 3 + (groups - 1) + count
+    def chose(self, offset: int) -> None:
+        """Tell it."""
+        self.post_message(ByteChosen(HostOffset(offset)))
 
     # -- painting ---------------------------------------------------------------------------------------------
-
-    def row_ground(self, row: int) -> Ground:
-        """Rows have no ground of their own: bytes have."""
-        del row
-        return Ground.PLAIN
 
     def paint(self, row: int, width: int) -> Line:
         """Offset, bytes, text."""
@@ -200,13 +163,13 @@ class HexPane(VScroll):
         line += self._hex(start, data, styles)
         dot = self.look.glyphs["nonprint"]
         line += [(chr(byte) if 32 <= byte < 127 else dot, style) for byte, style in zip(data, styles, strict=True)]
-        return _merged(line)
+        return merged(line)
 
     def _hex(self, start: int, data: bytes, styles: list[Style]) -> Line:
         missing = ("??", self.look.style("bad")) if self.trouble and not data else ("  ", self.look.style("text"))
         line: Line = []
         for index in range(self.per_row):
-            line.append((_HEX[data[index]], styles[index]) if index < len(data) else missing)
+            line.append((HEX[data[index]], styles[index]) if index < len(data) else missing)
             gap = "  " if index % 8 == 7 and index + 1 < self.per_row else " "
             line.append((gap, self._gap_style(start, index, styles)))
         return line
@@ -217,7 +180,7 @@ class HexPane(VScroll):
             return self.look.style("text")
         if styles[index] is styles[index + 1]:
             return styles[index]
-        left, right = self._under(start + index), self._under(start + index + 1)
+        left, right = self.under(start + index), self.under(start + index + 1)
         return self.look.style("text", left if left is right else Ground.PLAIN)
 
     def _styles(self, start: int, data: bytes) -> list[Style]:
@@ -230,18 +193,10 @@ class HexPane(VScroll):
                 run = next(runs)
             while at >= run.end:
                 run = next(runs)
-            ground = Ground.CURSOR if at == self.at else self._under(at)
+            ground = Ground.CURSOR if at == self.at else self.under(at)
             styles.append(self.look.style(run.role, ground, run.shade if byte else run.shade + 2))
             at += 1
         return styles
-
-    def _under(self, offset: int) -> Ground:
-        """What lies behind a byte when the cursor is elsewhere."""
-        if self._marked.start <= offset < self._marked.end:
-            return Ground.MARKED
-        if self._selected.start <= offset < self._selected.end:
-            return Ground.SELECTED
-        return Ground.PLAIN
 
     def _bytes(self, start: int) -> bytes:
         """The bytes of the row that starts at ``start``; one read a page."""
@@ -271,112 +226,16 @@ class HexPane(VScroll):
 
     # -- moving -----------------------------------------------------------------------------------------------
 
-    def show(self, offset: int, *, selected: HostRange | None = None, marked: HostRange | None = None) -> None:
-        """Put the cursor on ``offset`` without telling anybody.
-
-        Args:
-            offset: host offset.
-            selected: range of the node under the cursor.
-            marked: range that a finding names; None leaves it as it is.
-        """
-        old = (self.at, self._selected, self._marked)
-        self.at = HostOffset(max(0, min(offset, self.view.size - 1)))
-        self._selected = selected or _NOTHING
-        self._marked = self._marked if marked is None else marked
-        self.cursor = self.at // self.per_row
-        far = abs(old[0] - offset) > self.per_row * _NEAR_ROWS
-        if far and not self.top <= self.cursor < self.top + self.height:
-            self.scroll_top(self.cursor - self.height // 8)
-            self._jumped = True
-        elif old[0] != self.at:
-            self._jumped = False
-        self.show_row(self.cursor)
-        self._refresh_changes(*old)
-
-    def _refresh_changes(self, offset: int, selected: HostRange, marked: HostRange) -> None:
-        for old, new in ((selected, self._selected), (marked, self._marked)):
-            if old != new:
-                for part in (old, new):
-                    if part:
-                        self.refresh_rows(part.start // self.per_row, (part.end - 1) // self.per_row)
-        for place in (offset, self.at):
-            self.refresh_rows(place // self.per_row, place // self.per_row)
-
-    def move_to(self, row: int) -> None:
-        """The user goes to another row, in the same column."""
-        row = max(0, min(row, self.row_count - 1))
-        self._go(row * self.per_row + self.at % self.per_row)
-
-    def _go(self, offset: int) -> None:
-        offset = max(0, min(offset, self.view.size - 1))
-        if offset != self.at and offset >= 0:
-            self.post_message(ByteChosen(HostOffset(offset)))
-            self.show(offset, selected=self._selected)
-
-    # -- actions ----------------------------------------------------------------------------------------------
-
-    def action_left(self) -> None:
-        """One byte back."""
-        self._go(self.at - 1)
-
-    def action_right(self) -> None:
-        """One byte on."""
-        self._go(self.at + 1)
-
-    def action_row_start(self) -> None:
-        """To the first byte of the row."""
-        self._go(self.at - self.at % self.per_row)
-
-    def action_row_end(self) -> None:
-        """To the last byte of the row."""
-        self._go(self.at - self.at % self.per_row + self.per_row - 1)
-
-    def action_home(self) -> None:
-        """To the first byte."""
-        self._go(0)
-
-    def action_end(self) -> None:
-        """To the last byte."""
-        self._go(self.view.size - 1)
-
-    def action_next_field(self) -> None:
+    def next_field(self) -> None:
         """To the byte after the selected range."""
-        self._go(self._selected.end if self._selected else self.at + 1)
+        self.go(self.selected.stop if self.selected else self.at + 1)
 
-    def action_previous_field(self) -> None:
+    def previous_field(self) -> None:
         """To the start of the selected range, or of the one before."""
-        start = int(self._selected.start) if self._selected else int(self.at)
-        before = self.fields.start_before(start) if self.at == start else start
-        self._go(before)
-
-    # -- events -----------------------------------------------------------------------------------------------
+        start = self.selected.start if self.selected else self.at
+        self.go(self.fields.start_before(start) if self.at == start else start)
 
     def on_resize(self) -> None:
-        """Choose the bytes a row anew and keep the cursor in sight."""
-        before = self.per_row
-        self._fit()
-        if before != self.per_row:
-            self.top = self.top * before // self.per_row
-        self.cursor = self.at // self.per_row
+        """Other rows, another page."""
         self._page_read = (-1, 0, b"")
-        if self._jumped:
-            self.scroll_top(self.cursor - self.height // 8)
         super().on_resize()
-
-    def clicked(self, row: int, x: int, *, double: bool) -> None:
-        """A click sets the cursor; a double click follows the pointer there."""
-        index = self._byte_at(x)
-        if index is None:
-            return
-        self._go(row * self.per_row + index)
-        if double:
-            self.post_message(FollowAsked())
-
-    def _byte_at(self, x: int) -> int | None:
-        """The byte of a row that is drawn in cell ``x``, in hexadecimal or as text."""
-        for index in range(self.per_row):
-            at = self.digits + 1 + index * 3 + index // 8
-            if at <= x < at + 3:
-                return index
-        text = self._cells(self.per_row) - self.per_row
-        return x - text if text <= x < text + self.per_row else None

@@ -9,6 +9,7 @@ import bisect
 from typing import TYPE_CHECKING
 
 from qcow2inspect.errors import Qcow2InspectError
+from qcow2inspect.tui import describe
 from qcow2inspect.tui.commands import bindings
 from qcow2inspect.tui.messages import FollowAsked, NodeChosen
 from qcow2inspect.tui.widgets.paint import columns, line_width
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from qcow2inspect.tui.theme import Look
     from qcow2inspect.tui.widgets.paint import Line
 
-__all__ = ["Branch", "VTree", "ancestors", "shown_with_state"]
+__all__ = ["Branch", "VTree", "ancestors"]
 
 _SHORT = 64
 _WORD = 16
@@ -215,7 +216,7 @@ class VTree(VScroll):
     def _line(self, row: int, node: Node, depth: int, arrow: str, width: int) -> Line:
         glyphs, ground = self.look.glyphs, self.row_ground(row)
         role = node.state if glyphs.has(node.state) and node.state != "normal" else node.kind
-        shown = glyphs.text(shown_with_state(node))
+        shown = glyphs.text(describe.shown(node))
         sign = " " if node.bits else glyphs[role]
         left = [
             (" " * (depth * self._indent), self.look.style("text", ground)),
@@ -331,14 +332,3 @@ def _absolute_row(branch: Branch, place: int) -> int:
         row += 1 + each.row_of(place)
         place = each.place
     return row
-
-
-def shown_with_state(node: Node) -> str:
-    """The value of a node with its state in words, where the value does not say it already."""
-    if node.state in ("", "normal", "free", "subclusters") or node.state in node.shown:
-        return node.shown
-    if node.kind in ("data", "compressed") or node.shown == "unused":
-        return node.shown
-    if node.state == "invalid" and "→" in node.shown:
-        return f"invalid →{node.shown.partition('→')[2]}"
-    return f"{node.shown} {node.state}".strip()

@@ -1,0 +1,149 @@
+"""Check an image: what is wrong, where, what it means, and what qemu-img check would say.
+
+The exit code is that of qemu-img check: 0 clean, 1 the check could not be finished, 2 damage, 3 leaks only, 63 the
+file is of a format that has no check. With --strict it follows what is found here: 2 damage, 3 warnings.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from qcow2inspect.cli.common import add_image, add_json, dump_json, progress_bar, say
+from qcow2inspect.errors import BadAddress, NotQcow2, Qcow2InspectError, Unsupported
+from qcow2inspect.image.image import Image
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from qcow2inspect.findings import Finding
+    from qcow2inspect.survey.survey import Survey
+
+__all__ = ["add_arguments", "run"]
+
+_NOT_CHECKED = (
+    "content of compressed clusters",
+    "backing file and external data file",
+    "which clusters of the host file are holes",
+)
+_FAILED = 1
+_UNKNOWN_FORMAT = 63
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What the verb takes."""
+    add_image(parser)
+    add_json(parser, compat=True)
+    parser.add_argument("--jsonl", action="store_true", help="print one JSON document for each finding")
+    parser.add_argument("--strict", action="store_true", help="the exit code follows the findings, not qemu-img check")
+    parser.add_argument("--only", metavar="CODE,...", help="these checks only, for example QCOW-REF-ZERO,QCOW-L2")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Check."""
+    try:
+        with Image.open(options.image) as image:
+            return _check(image, options)
+    except NotQcow2 as error:
+        is_short = options.image and _has_magic(error)
+        error.exit_code = _FAILED if is_short else _UNKNOWN_FORMAT
+        raise
+    except Unsupported as error:
+        error.exit_code = _UNKNOWN_FORMAT if "version 1;" in error.what else _FAILED
+        raise
+    except Qcow2InspectError as error:
+        error.exit_code = _FAILED
+        raise
+
+
+def _has_magic(error: NotQcow2) -> bool:
+    """True if the header is cut off rather than missing: QEMU takes the file for qcow2 and fails."""
+    return "cut off" in error.what
+
+
+def _check(image: Image, options: argparse.Namespace) -> int:
+    from qcow2inspect.survey.survey import take_survey
+
+    with progress_bar() as progress:
+        survey = take_survey(image, progress)
+    if options.json_compat:
+        return _print_compatible(survey)
+    from qcow2inspect.reports.check import strict_exit_code
+
+    findings, count = _findings(survey, options.only)
+    if options.json:
+        dump_json(_document(survey, findings))
+    elif options.jsonl:
+        _print_lines(findings)
+    else:
+        _print_text(survey, findings, count)
+    return strict_exit_code(survey, findings) if options.strict else survey.qemu.exit_code
+
+
+def _findings(survey: Survey, only: str | None) -> tuple[list[Finding], int]:
+    """The findings of all rules, or of those whose code starts with one of the words; and how many rules those are.
+
+    Raises:
+        BadAddress: there is no such rule.
+    """
+    from qcow2inspect.rules import all_rules, examine
+
+    if only is None:
+        return examine(survey), len(all_rules())
+    words = [word.strip().upper() for word in only.split(",") if word.strip()]
+    for word in words:
+        if not any(rule.code.startswith(word) for rule in all_rules()):
+            raise BadAddress(f"no check has a code that starts with “{word}”; codes look like QCOW-REF-ZERO")
+    selected = {rule.code for rule in all_rules() if rule.code.startswith(tuple(words))}
+    return [finding for finding in examine(survey) if finding.code in selected], len(selected)
+
+
+def _print_compatible(survey: Survey) -> int:
+    from qcow2inspect.reports.qemu_check import check_json
+
+    if survey.qemu.failed:
+        raise Qcow2InspectError(f"{survey.image.name}: {survey.qemu.failed}", exit_code=_FAILED)
+    sys.stdout.write(check_json(survey.image.name, survey.qemu))
+    return survey.qemu.exit_code
+
+
+def _print_text(survey: Survey, findings: Sequence[Finding], count: int) -> None:
+    from qcow2inspect.reports.check import render_check
+
+    for line in render_check(survey, findings, not_checked=_NOT_CHECKED, selected=count):
+        say(line)
+
+
+def _print_lines(findings: Sequence[Finding]) -> None:
+    from qcow2inspect.reports.check import finding_document
+
+    for finding in findings:
+        say(json.dumps(finding_document(finding)))
+
+
+def _document(survey: Survey, findings: Sequence[Finding]) -> dict[str, Any]:
+    from qcow2inspect.reports.check import finding_document, verdict_of
+    from qcow2inspect.reports.qemu_check import check_document
+    from qcow2inspect.rules.outlook import repair_outlook
+    from qcow2inspect.rules.tables import differences
+
+    qemu = survey.qemu
+    return {
+        "schema": "qcow2inspect/check",
+        "schema_version": "1.0",
+        "image": survey.image.name,
+        "verdict": verdict_of(survey, findings),
+        "complete": survey.complete,
+        "findings": [finding_document(finding) for finding in findings],
+        "repair": list(repair_outlook(survey)),
+        "qemu_img_check": {
+            "exit_code": qemu.exit_code,
+            "failed": qemu.failed or None,
+            "counters": check_document(survey.image.name, qemu),
+            "corruptions_by_kind": dict(qemu.corruptions),
+            "differences": list(differences(survey)),
+        },
+        "not_checked": list(_NOT_CHECKED),
+    }

@@ -1,0 +1,343 @@
+"""The bytes of extents, in threads: neighbouring streams by one read, and a policy for what cannot be read.
+
+What comes out are pieces: guest offset and bytes. Between pieces lie zeros.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from qcow2inspect.codec import codec_for
+from qcow2inspect.errors import BadStream, CannotRead, Qcow2InspectError
+from qcow2inspect.export.choices import OnError, Sparse
+from qcow2inspect.export.stored import StoredRanges
+from qcow2inspect.format.geometry import SECTOR
+from qcow2inspect.format.mapping import ClusterType
+from qcow2inspect.progress import Cancelled
+from qcow2inspect.source.protocol import read_padded
+from qcow2inspect.units import GuestOffset, GuestRange, HostOffset, HostRange
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Iterator, Sequence
+
+    from qcow2inspect.codec import Codec
+    from qcow2inspect.image.view import Extent, View
+    from qcow2inspect.source.protocol import Source
+
+__all__ = ["PATTERN", "Loaded", "Loader", "Piece", "Trouble"]
+
+Piece = tuple[int, bytes]
+"""Guest offset, and the bytes there."""
+
+PATTERN = b"UNREADABLE IN THE EVIDENCE FILE\n"
+"""32 bytes that stand in the place of what cannot be read, if the user says so."""
+
+_LONGEST_READ = 4 << 20
+_GAP = 64 << 10
+_BLOCK = 4096
+_NO_BYTES = 0
+_PAST_END = "the image file ends before the bytes that should be here"
+_ABSENT = "the bytes lie in a file that is not there"
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Bytes that are not what the guest had there.
+
+    Attributes:
+        guest: which bytes of the view.
+        host: where they should come from; None if that is not known.
+        layer: which file of the chain, 0 for the image.
+        kind: ``unreadable``, ``past-end`` or ``absent``.
+        reason: why, for a person.
+        written: what stands there now: ``zeros``, ``pattern``, or ``salvaged`` for what a broken stream gave, whose
+            last bytes may be wrong.
+    """
+
+    guest: GuestRange
+    host: HostRange | None
+    layer: int
+    kind: str
+    reason: str
+    written: str
+
+
+@dataclass(slots=True)
+class Loaded:
+    """What became of some extents.
+
+    Attributes:
+        pieces: the bytes, in order.
+        troubles: what is not as the guest had it, in order.
+        written: bytes that were written to the target.
+    """
+
+    pieces: list[Piece] = field(default_factory=list)
+    troubles: list[Trouble] = field(default_factory=list)
+    written: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Streams:
+    """Where the compressed clusters of one layer lie and how they inflate."""
+
+    source: Source
+    codec: Codec
+    cluster_size: int
+
+
+class Loader:
+    """Reads extents of a view; safe to use from several threads.
+
+    Args:
+        view: gave the extents.
+        on_error: what to do about what cannot be read.
+        sparse: which zeros are left out of the pieces.
+        stop: set when nobody wants the bytes any more.
+
+    Attributes:
+        stored: what the files store; the rest is holes.
+    """
+
+    def __init__(self, view: View, on_error: OnError, sparse: Sparse, stop: threading.Event) -> None:
+        self._view = view
+        self._on_error = on_error
+        self._sparse = sparse
+        self._stop = stop
+        self._streams: dict[int, _Streams | None] = {}
+        self.stored = StoredRanges()
+
+    def load(self, extents: Sequence[Extent]) -> Loaded:
+        """The bytes of extents that follow each other.
+
+        Raises:
+            CannotRead, Damaged, NeedsFile, NeedsKey: they cannot be read, and the policy is to fail.
+            Cancelled: ``stop`` was set.
+        """
+        loaded = Loaded()
+        for group in self._groups(extents):
+            if len(group) > 1:
+                self._inflate(group, loaded)
+            else:
+                self._load_one(group[0], loaded)
+        return loaded
+
+    def _groups(self, extents: Sequence[Extent]) -> Iterator[list[Extent]]:
+        """Whole compressed clusters of one layer together, everything else alone."""
+        group: list[Extent] = []
+        for extent in extents:
+            if group and (group[0].layer != extent.layer or not self._is_whole_stream(extent)):
+                yield group
+                group = []
+            if self._is_whole_stream(extent):
+                group.append(extent)
+            else:
+                yield [extent]
+        if group:
+            yield group
+
+    def _is_whole_stream(self, extent: Extent) -> bool:
+        if extent.kind is not ClusterType.COMPRESSED or extent.error is not None:
+            return False
+        streams = self._streams_of(extent.layer)
+        return streams is not None and extent.guest.size == streams.cluster_size
+
+    # -- compressed clusters ----------------------------------------------------------------------------------
+
+    def _streams_of(self, layer: int) -> _Streams | None:
+        if layer not in self._streams:
+            self._streams[layer] = _streams(self._view, layer)
+        return self._streams[layer]
+
+    def _inflate(self, extents: list[Extent], loaded: Loaded) -> None:
+        """Inflate clusters that are stored near each other out of one read each."""
+        streams = self._streams_of(extents[0].layer)
+        assert streams is not None  # _groups has looked
+        found: dict[int, bytes] = {}
+        for batch in _neighbours(extents):
+            self._inflate_batch(batch, streams, found)
+        zeros = bytes(streams.cluster_size)
+        for extent in extents:
+            data = found.get(int(extent.guest.start))
+            if data is None:  # the slow way finds out what is wrong, and says it
+                self._load_one(extent, loaded)
+            elif data != zeros:
+                self._keep(int(extent.guest.start), data, loaded)
+
+    def _inflate_batch(self, batch: list[Extent], streams: _Streams, found: dict[int, bytes]) -> None:
+        runs = [extent.host for extent in batch if extent.host is not None]
+        start, end = min(run.start for run in runs), max(run.end for run in runs)
+        try:
+            data = memoryview(_read_all(streams.source, HostRange(start, end)))
+        except CannotRead:
+            return
+        inflate, size = streams.codec.decompress, streams.cluster_size
+        for extent, run in zip(batch, runs, strict=True):
+            self._stop_if_asked()
+            try:
+                found[int(extent.guest.start)] = inflate(data[run.start - start : run.end - start], size)
+            except BadStream:
+                continue
+
+    # -- everything else --------------------------------------------------------------------------------------
+
+    def _load_one(self, extent: Extent, loaded: Loaded) -> None:
+        self._stop_if_asked()
+        if extent.error is not None:
+            self._give_up(extent, extent.error, loaded)
+            return
+        if extent.past_end or extent.absent:
+            kind, reason = ("absent", _ABSENT) if extent.absent else ("past-end", _PAST_END)
+            loaded.troubles.append(Trouble(extent.guest, extent.host, extent.layer, kind, reason, "zeros"))
+        if extent.reads_as_zero or extent.past_end:
+            return
+        try:
+            for at, data in self._read(extent):
+                self._keep(at, data, loaded)
+        except CannotRead as error:
+            self._load_in_halves(extent, error, loaded)
+        except Qcow2InspectError as error:
+            self._give_up(extent, error, loaded)
+
+    def _read(self, extent: Extent) -> list[Piece]:
+        plain, streams = self._view.plain(extent), self._streams_of(extent.layer)
+        if extent.kind is ClusterType.COMPRESSED and streams is not None and extent.host is not None:
+            _read_all(streams.source, extent.host)  # a file that became shorter must not look like a broken stream
+        if plain is None:
+            return [(int(extent.guest.start), self._view.read_extent(extent))]
+        source, host = plain
+        shift = extent.guest.start - host.start
+        return [(part.start + shift, _read_all(source, part)) for part in self.stored.within(source, host)]
+
+    def _load_in_halves(self, extent: Extent, error: CannotRead, loaded: Loaded) -> None:
+        """Part the bytes that a failing medium still gives from those it does not, down to the sector."""
+        size = extent.guest.size
+        if extent.kind is not ClusterType.NORMAL or size <= SECTOR:
+            self._give_up(extent, error, loaded)
+            return
+        middle = GuestOffset(extent.guest.start + max(SECTOR, size // 2 // SECTOR * SECTOR))
+        self._load_one(extent.cut(GuestRange(extent.guest.start, middle)), loaded)
+        self._load_one(extent.cut(GuestRange(middle, extent.guest.end)), loaded)
+
+    def _keep(self, at: int, data: bytes, loaded: Loaded) -> None:
+        if self._sparse is Sparse.DETECT:
+            loaded.pieces += _without_zeros(at, data)
+        elif data:
+            loaded.pieces.append((at, data))
+
+    # -- what cannot be read ----------------------------------------------------------------------------------
+
+    def _give_up(self, extent: Extent, error: Qcow2InspectError, loaded: Loaded) -> None:
+        """Stop, or put something in the place of the extent and say so."""
+        if self._on_error is OnError.FAIL:
+            raise _named(extent, error)
+        start, written = extent.guest.start, "zeros"
+        if self._on_error is OnError.BEST and isinstance(error, BadStream):
+            head = self._salvaged(extent)
+            self._keep(int(start), head, loaded)
+            start = GuestOffset(start + len(head))
+            self._list(GuestRange(extent.guest.start, start), extent, error, "salvaged", loaded)
+        rest = GuestRange(start, extent.guest.end)
+        if self._on_error is OnError.PATTERN:
+            written = "pattern"
+            loaded.pieces.append((int(start), (PATTERN * (-(-rest.size // len(PATTERN))))[: rest.size]))
+        self._list(rest, extent, error, written, loaded)
+
+    @staticmethod
+    def _list(guest: GuestRange, extent: Extent, error: Qcow2InspectError, written: str, loaded: Loaded) -> None:
+        if guest:
+            trouble = Trouble(guest, extent.host, extent.layer, "unreadable", error.what, written)
+            loaded.troubles.append(trouble)
+
+    def _salvaged(self, extent: Extent) -> bytes:
+        """What the stream of a broken compressed cluster gives before it breaks, from the start of the extent."""
+        streams = self._streams_of(extent.layer)
+        if streams is None or extent.host is None:
+            return b""
+        data = read_padded(streams.source, extent.host.start, extent.host.size)
+        skipped = extent.guest.start % streams.cluster_size
+        return streams.codec.salvage(data, streams.cluster_size)[skipped : skipped + extent.guest.size]
+
+    def _stop_if_asked(self) -> None:
+        if self._stop.is_set():
+            raise Cancelled
+
+
+def _streams(view: View, layer: int) -> _Streams | None:
+    """Where the streams of a layer lie; None if the view does not tell."""
+    from qcow2inspect.image.disk import Disk
+
+    below: object = view
+    for _ in range(layer):
+        if not isinstance(below, Disk):
+            return None
+        below = below.support.backing
+    if not isinstance(below, Disk):
+        return None
+    image = below.image
+    return _Streams(image.source, codec_for(image.header.compression_type), image.geometry.cluster_size)
+
+
+def _neighbours(extents: list[Extent]) -> Iterator[list[Extent]]:
+    """Compressed extents in the order of the file, together where one read serves them well."""
+    batch: list[Extent] = []
+    start = end = 0
+    for extent in sorted(extents, key=_host_start):
+        run = extent.host
+        assert run is not None  # a compressed cluster has one
+        if batch and (run.start > end + _GAP or run.end > start + _LONGEST_READ):
+            yield batch
+            batch = []
+        if not batch:
+            start = end = int(run.start)
+        batch.append(extent)
+        end = max(end, int(run.end))
+    yield batch
+
+
+def _host_start(extent: Extent) -> int:
+    return int(extent.host.start) if extent.host is not None else _NO_BYTES
+
+
+def _read_all(source: Source, host: HostRange) -> bytes:
+    """All bytes of a range; what lies behind the end that the file had when it was opened reads as zeros."""
+    data = source.read_at(host.start, host.size)
+    there = host.clip(0, source.size).size
+    if len(data) < there:
+        at = HostOffset(host.start + len(data))
+        raise CannotRead(
+            f"{source.name} became shorter while it was read: nothing is left at {at}",
+            hint="work on a copy that nobody changes",
+            exit_code=74,
+        )
+    return data.ljust(host.size, b"\0")
+
+
+def _without_zeros(at: int, data: bytes) -> list[Piece]:
+    """The runs of blocks that hold something other than zeros; blocks are those of the guest."""
+    import numpy as np
+
+    head = -at % _BLOCK
+    borders = [0, *range(head or _BLOCK, len(data), _BLOCK), len(data)]
+    filled: Any = np.logical_or.reduceat(np.frombuffer(data, dtype=np.uint8) != 0, borders[:-1]) if data else []
+    pieces: list[Piece] = []
+    first = None
+    for index, one in enumerate([*filled, False]):
+        if one and first is None:
+            first = borders[index]
+        elif not one and first is not None:
+            pieces.append((at + first, data[first : borders[index]]))
+            first = None
+    return pieces
+
+
+def _named(extent: Extent, error: Qcow2InspectError) -> Qcow2InspectError:
+    """The error, with the guest range in front if it does not name it."""
+    if error.what.startswith("guest "):
+        return error
+    where = f"guest {extent.guest}"
+    if extent.host is not None:
+        where += f" (host {extent.host})"
+    return type(error)(f"{where}: {error.what}", why=error.why, hint=error.hint, exit_code=error.exit_code)

@@ -1,0 +1,173 @@
+"""Steps in threads, results in order.
+
+::
+
+    extents -> steps -> bounded queue -> threads: copy in the kernel, or read, inflate, decrypt, write
+                                              |
+                  main thread <- in order ----+    journal, hashes, pipe, progress
+
+The threads write to the final place themselves; only what must see the bytes in order waits for its turn.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from qcow2inspect.export.choices import Sparse
+from qcow2inspect.export.load import Loaded, Loader
+from qcow2inspect.export.steps import steps
+from qcow2inspect.format.mapping import ClusterType
+from qcow2inspect.progress import Cancelled
+from qcow2inspect.source.file import FileSource
+from qcow2inspect.units import HostOffset, HostRange
+from qcow2inspect.workers import in_order
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from qcow2inspect.export.choices import Choices
+    from qcow2inspect.export.hashes import Hashes
+    from qcow2inspect.export.journal import Checkpoints, Journal
+    from qcow2inspect.export.load import Piece
+    from qcow2inspect.export.steps import Step
+    from qcow2inspect.export.target import Target
+    from qcow2inspect.image.view import Extent, View
+    from qcow2inspect.progress import Progress
+
+__all__ = ["Pipeline"]
+
+
+class Pipeline:
+    """Writes the bytes of a view to a target.
+
+    Args:
+        view: gave the extents.
+        target: takes the bytes.
+        choices: how to export.
+        hashes: see all bytes in order; may be empty.
+        progress: is told about every step, in order; may ask to stop.
+
+    Attributes:
+        written: bytes that were written so far; zeros that were never written do not count.
+    """
+
+    def __init__(self, view: View, target: Target, choices: Choices, hashes: Hashes, progress: Progress) -> None:
+        self._view = view
+        self._target = target
+        self._hashes = hashes
+        self._progress = progress
+        self._stop = threading.Event()
+        self._loader = Loader(view, choices.on_error, choices.sparse, self._stop)
+        self._origin = int(choices.within.start) if choices.within else 0
+        self._sees_all = bool(hashes) or target.in_order
+        self._in_kernel = not (self._sees_all or target.needs_zeros or choices.sparse is Sparse.DETECT)
+        self.written = 0
+
+    @property
+    def counts_all(self) -> bool:
+        """True if zeros are work too: progress then counts every byte of the view."""
+        return self._sees_all or self._target.needs_zeros
+
+    def run(self, extents: Iterable[Extent], journal: Journal, checkpoints: Checkpoints | None) -> None:
+        """Write extents that follow each other.
+
+        Raises:
+            CannotExport: the target is full or fails.
+            CannotRead, Damaged, NeedsFile, NeedsKey: bytes cannot be read, and the policy is to fail.
+            Cancelled: the user asked to stop.
+        """
+        todo = steps(extents, in_kernel=self._in_kernel, cut_zeros=self.counts_all)
+        with closing(in_order(todo, self._work, self._progress, self._stop)) as results:
+            for step, loaded in results:
+                for trouble in loaded.troubles:
+                    journal.add(trouble)
+                self._see(step, loaded)
+                self.written += loaded.written
+                if checkpoints is not None:
+                    checkpoints.reached(step.end - self._origin)
+                self._progress.advance(step.end - step.start if self.counts_all else step.work)
+
+    # -- in threads -------------------------------------------------------------------------------------------
+
+    def _work(self, step: Step) -> tuple[Step, Loaded]:
+        """Write one step to its final place, unless the target wants everything in order."""
+        done = Loaded()
+        batch: list[Extent] = []
+        for extent in step.extents:
+            if self._copy(extent, done):
+                continue
+            batch.append(extent)
+        loaded = self._loader.load(batch)
+        loaded.written = done.written
+        if not self._target.in_order:
+            self._write(step, loaded)
+        return step, loaded
+
+    def _copy(self, extent: Extent, done: Loaded) -> bool:
+        """Have the kernel copy an extent; False if it must be loaded."""
+        if not self._in_kernel or extent.kind is not ClusterType.NORMAL or extent.past_end:
+            return False
+        source, host = self._view.plain(extent) or (None, None)
+        if host is None or not isinstance(source, FileSource):
+            return False
+        shift, written = extent.guest.start - self._origin - host.start, 0
+        for part in self._loader.stored.within(source, host):
+            at = int(part.start)
+            while at < part.end:
+                if self._stop.is_set():
+                    raise Cancelled
+                copied = self._target.copy(source, HostRange(HostOffset(at), part.end), at + shift)
+                if not copied:
+                    return False
+                at += copied
+                written += copied
+        done.written += written
+        return True
+
+    def _write(self, step: Step, loaded: Loaded) -> None:
+        at = step.start
+        for start, buffers in _runs(loaded.pieces):
+            self._fill(at, start)
+            self._target.write(start - self._origin, buffers)
+            size = sum(map(len, buffers))
+            loaded.written += size
+            at = start + size
+        self._fill(at, step.end)
+
+    def _fill(self, start: int, end: int) -> None:
+        """Zeros between pieces, where they do not come by themselves."""
+        if end > start and self._target.needs_zeros:
+            self._target.write_zeros(start - self._origin, end - start)
+
+    # -- in order ---------------------------------------------------------------------------------------------
+
+    def _see(self, step: Step, loaded: Loaded) -> None:
+        """Show the bytes of a step to whatever must see them in order."""
+        if self._target.in_order:
+            self._write(step, loaded)
+        if not self._hashes:
+            return
+        at = step.start
+        for start, data in loaded.pieces:
+            self._hashes.update_zeros(start - at)
+            self._hashes.update(data)
+            at = start + len(data)
+        self._hashes.update_zeros(step.end - at)
+
+
+def _runs(pieces: Iterable[Piece]) -> Iterator[tuple[int, list[bytes]]]:
+    """Pieces that touch each other together: offset of the first, all their bytes."""
+    first = end = -1
+    buffers: list[bytes] = []
+    for at, data in pieces:
+        if at != end and buffers:
+            yield first, buffers
+            buffers = []
+        if not buffers:
+            first = at
+        buffers.append(data)
+        end = at + len(data)
+    if buffers:
+        yield first, buffers

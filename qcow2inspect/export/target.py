@@ -1,0 +1,418 @@
+"""Where an export goes: a file, parts of a file, a pipe, a block device."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import stat
+from typing import TYPE_CHECKING, Protocol
+
+from qcow2inspect.errors import CannotExport
+from qcow2inspect.output import Output, check_target
+from qcow2inspect.source.file import FileSource
+from qcow2inspect.units import exact_size, human_size
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+
+    from qcow2inspect.export.choices import Choices
+    from qcow2inspect.output import Identity
+    from qcow2inspect.units import HostRange
+
+__all__ = ["STDOUT", "DeviceTarget", "FileTarget", "PipeTarget", "Target", "check", "describe_device", "open_target"]
+
+STDOUT = "-"
+"""The name that means standard output."""
+
+_NOT_IN_KERNEL = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF, errno.EPERM)
+_TARGET_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+_MOST_PARTS = 10_000
+_BLKZEROOUT = 0x127F
+
+
+class Target(Protocol):
+    """Takes the bytes of an export.
+
+    Attributes:
+        in_order: bytes must come from the first to the last, zeros too.
+        needs_zeros: what is not written does not read as zeros.
+    """
+
+    in_order: bool
+    needs_zeros: bool
+
+    def write(self, at: int, buffers: Sequence[bytes]) -> None:
+        """Write ``buffers`` one behind the other at ``at``; from any thread, unless :attr:`in_order`.
+
+        Raises:
+            CannotExport: the target is full or fails.
+        """
+
+    def write_zeros(self, at: int, size: int) -> None:
+        """Make ``size`` bytes at ``at`` zeros; only called if :attr:`needs_zeros`.
+
+        Raises:
+            CannotExport: the target is full or fails.
+        """
+
+    def copy(self, source: FileSource, host: HostRange, at: int) -> int:
+        """Bytes that the kernel copied to ``at``; 0 if it cannot, or could not read.
+
+        Raises:
+            CannotExport: the target is full.
+        """
+
+    def flush(self) -> None:
+        """Have everything on the medium.
+
+        Raises:
+            CannotExport: the medium fails.
+        """
+
+    def commit(self) -> None:
+        """The export is complete.
+
+        Raises:
+            CannotExport: the medium fails, or the name was taken meanwhile.
+        """
+
+    def close(self) -> None:
+        """Clean up; removes what is unfinished, unless it shall be kept."""
+
+
+class FileTarget:
+    """One file, or parts of equal size ``NAME.001``, ``NAME.002``, ... that make one.
+
+    Args:
+        path: name of the file, or of the parts without their number.
+        size: bytes of everything.
+        choices: how to export.
+        evidence: files that must never be written.
+    """
+
+    in_order = False
+    needs_zeros = False
+
+    def __init__(self, path: str, size: int, choices: Choices, evidence: Collection[Identity]) -> None:
+        self._part = choices.split or max(size, 1)
+        self._in_kernel = True
+        self.outputs: list[Output] = []
+        try:
+            for name in part_names(path, size, choices.split):
+                output = Output(name, force=choices.force, evidence=evidence, resume=choices.resume)
+                output.keep = choices.keep or choices.resume
+                self.outputs.append(output)
+        except BaseException:
+            self.close()
+            raise
+        self._size = size
+
+    def set_size(self, kept: int = 0) -> None:
+        """Give all files their size; what lies behind the first ``kept`` bytes becomes zeros."""
+        for index, output in enumerate(self.outputs):
+            start = index * self._part
+            output.truncate(min(max(kept - start, 0), self._part))
+            output.truncate(min(self._part, self._size - start))
+
+    def allocate(self, at: int, size: int) -> None:
+        """Reserve the space of ``size`` bytes at ``at``.
+
+        Raises:
+            CannotExport: there is not enough.
+        """
+        for output, offset, amount in self._located(at, size):
+            try:
+                os.posix_fallocate(output.fd, offset, amount)
+            except OSError as error:
+                raise output.failed(f"reserving {exact_size(amount)}", error) from error
+
+    def _located(self, at: int, size: int) -> Iterator[tuple[Output, int, int]]:
+        """The parts that ``size`` bytes at ``at`` fall into: file, offset in it, bytes."""
+        while size > 0:
+            index, offset = divmod(at, self._part)
+            amount = min(size, self._part - offset)
+            yield self.outputs[index], offset, amount
+            at += amount
+            size -= amount
+
+    def write(self, at: int, buffers: Sequence[bytes]) -> None:
+        """Write at the final place; see :class:`Target`."""
+        size = sum(map(len, buffers))
+        places = list(self._located(at, size))
+        if len(places) == 1:
+            places[0][0].write_all(places[0][1], buffers)
+            return
+        data, done = memoryview(b"".join(buffers)), 0
+        for output, offset, amount in places:
+            output.write_at(offset, data[done : done + amount])
+            done += amount
+
+    def write_zeros(self, at: int, size: int) -> None:
+        """Nothing to do: what is not written reads as zeros."""
+
+    def copy(self, source: FileSource, host: HostRange, at: int) -> int:
+        """Copy inside the kernel; see :class:`Target`."""
+        if not self._in_kernel:
+            return 0
+        output, offset, amount = next(self._located(at, host.size))
+        try:
+            copied = os.copy_file_range(source.fd, output.fd, amount, int(host.start), offset)
+        except OSError as error:
+            if error.errno in _TARGET_FULL:
+                raise output.failed(f"copying to {offset:#x}", error) from error
+            self._in_kernel = error.errno not in _NOT_IN_KERNEL
+            return 0
+        with contextlib.suppress(OSError):  # let the disk write now; else all of it waits for the end
+            os.posix_fadvise(output.fd, offset, copied, os.POSIX_FADV_DONTNEED)
+        return copied
+
+    def flush(self) -> None:
+        """Have everything on the disk."""
+        for output in self.outputs:
+            output.flush()
+
+    def read_back(self) -> Iterator[tuple[FileSource, int]]:
+        """The files as they are on the disk, each with the offset of its first byte."""
+        for index, output in enumerate(self.outputs):
+            with contextlib.suppress(OSError):
+                os.posix_fadvise(output.fd, 0, 0, os.POSIX_FADV_DONTNEED)
+            with FileSource(f"/proc/self/fd/{output.fd}") as source:
+                yield source, index * self._part
+
+    def commit(self) -> None:
+        """Give the files their names."""
+        for output in self.outputs:
+            output.commit()
+
+    def close(self) -> None:
+        """Remove what is unfinished, unless it shall be kept."""
+        for output in self.outputs:
+            output.__exit__(None, None, None)
+
+
+class PipeTarget:
+    """Standard output: all bytes in order, zeros too."""
+
+    in_order = True
+    needs_zeros = True
+    _ZEROS = bytes(1 << 20)
+
+    def __init__(self, fd: int = 1) -> None:
+        self._fd = fd
+        if os.isatty(fd):
+            raise CannotExport("standard output is a terminal", hint="send it to a program or a file")
+
+    def write(self, at: int, buffers: Sequence[bytes]) -> None:
+        """Write what comes next."""
+        try:
+            for data in buffers:
+                view = memoryview(data)
+                while view:
+                    view = view[os.write(self._fd, view) :]
+        except OSError as error:
+            what = f"writing to standard output failed after {at:,} bytes: {error.strerror}"
+            raise CannotExport(what, why="whoever reads it has not got everything", exit_code=74) from error
+
+    def write_zeros(self, at: int, size: int) -> None:
+        """Write zeros."""
+        for done in range(0, size, len(self._ZEROS)):
+            self.write(at + done, [self._ZEROS[: size - done]])
+
+    def copy(self, source: FileSource, host: HostRange, at: int) -> int:
+        """Never: bytes go through this process."""
+        return 0
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+    def commit(self) -> None:
+        """Nothing to do."""
+
+    def close(self) -> None:
+        """Nothing to do."""
+
+
+class DeviceTarget:
+    """A block device; zeros are written, because something else may be there."""
+
+    in_order = False
+    needs_zeros = True
+    _ZEROS = bytes(1 << 20)
+
+    def __init__(self, path: str, size: int, evidence: Collection[Identity]) -> None:
+        self.path = path
+        _check_device(path, size, evidence)
+        try:
+            self._fd = os.open(path, os.O_RDWR | os.O_EXCL | os.O_CLOEXEC)
+        except OSError as error:
+            raise self._failed("opening", error) from error
+
+    def _failed(self, doing: str, error: OSError) -> CannotExport:
+        return CannotExport(f"{self.path}: {doing} failed: {error.strerror}", exit_code=74)
+
+    def write(self, at: int, buffers: Sequence[bytes]) -> None:
+        """Write at the final place."""
+        view = memoryview(b"".join(buffers))
+        try:
+            while view:
+                done = os.pwrite(self._fd, view, at)
+                at, view = at + done, view[done:]
+        except OSError as error:
+            raise self._failed(f"writing at {at:#x}", error) from error
+
+    def write_zeros(self, at: int, size: int) -> None:
+        """Have the device write zeros, or write them."""
+        try:
+            fcntl.ioctl(self._fd, _BLKZEROOUT, at.to_bytes(8, "little") + size.to_bytes(8, "little"))
+        except OSError:
+            for done in range(0, size, len(self._ZEROS)):
+                self.write(at + done, [self._ZEROS[: size - done]])
+
+    def copy(self, source: FileSource, host: HostRange, at: int) -> int:
+        """Never: the kernel copies between regular files."""
+        return 0
+
+    def flush(self) -> None:
+        """Have everything on the device."""
+        try:
+            os.fsync(self._fd)
+        except OSError as error:
+            raise self._failed("flushing", error) from error
+
+    def read_back(self) -> Iterator[tuple[FileSource, int]]:
+        """The device as it is now."""
+        with contextlib.suppress(OSError):
+            os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_DONTNEED)
+        with FileSource(self.path) as source:
+            yield source, 0
+
+    def commit(self) -> None:
+        """Have everything on the device."""
+        self.flush()
+
+    def close(self) -> None:
+        """Give the device back."""
+        os.close(self._fd)
+
+
+def map_of(path: str) -> str:
+    """Name of the ddrescue map beside an output."""
+    return f"{path}.map"
+
+
+def json_of(path: str) -> str:
+    """Name of the list of troubles beside an output."""
+    return f"{path}.errors.json"
+
+
+def manifest_names(path: str) -> tuple[str, str]:
+    """Names of the manifest beside an output, as JSON and as text."""
+    return f"{path}.manifest.json", f"{path}.manifest.txt"
+
+
+def part_names(path: str, size: int, split: int) -> list[str]:
+    """Names of the files that make the output.
+
+    Raises:
+        CannotExport: there would be too many.
+    """
+    if not split:
+        return [path]
+    count = max(1, -(-size // split))
+    if count > _MOST_PARTS:
+        what = f"parts of {human_size(split)} would be {count:,} files, more than {_MOST_PARTS:,}"
+        raise CannotExport(what, hint="choose larger parts")
+    digits = max(3, len(str(count)))
+    return [f"{path}.{number:0{digits}}" for number in range(1, count + 1)]
+
+
+def is_device(path: str) -> bool:
+    """True if ``path`` is a block device."""
+    try:
+        return stat.S_ISBLK(os.stat(path).st_mode)
+    except (OSError, ValueError):
+        return False
+
+
+def check(path: str, size: int, choices: Choices, evidence: Collection[Identity]) -> None:
+    """See whether an export may go to ``path``; nothing is touched.
+
+    Raises:
+        CannotExport: it must not, or cannot.
+    """
+    if path == STDOUT:
+        _check_plain_stream(choices)
+    elif is_device(path):
+        if not choices.device:
+            what = f"{path} is a block device: {describe_device(path)}"
+            raise CannotExport(what, why="everything on it would be lost", hint="--force-device writes to it")
+        _check_device(path, size, evidence)
+    else:
+        for name in part_names(path, size, choices.split):
+            check_target(name, force=choices.force, evidence=evidence, resume=choices.resume)
+
+
+def _check_plain_stream(choices: Choices) -> None:
+    for chosen, option in ((choices.split, "--split"), (choices.resume, "--resume"), (choices.verify, "--verify")):
+        if chosen:
+            raise CannotExport(f"{option} needs a file, not standard output", hint="give the name of a file")
+    if os.isatty(1):
+        raise CannotExport("standard output is a terminal", hint="send it to a program or a file")
+
+
+def open_target(path: str, size: int, choices: Choices, evidence: Collection[Identity]) -> Target:
+    """The target that ``path`` means.
+
+    Raises:
+        CannotExport: it must not be written, or cannot.
+    """
+    check(path, size, choices, evidence)
+    if path == STDOUT:
+        return PipeTarget()
+    if is_device(path):
+        return DeviceTarget(path, size, evidence)
+    return FileTarget(path, size, choices, evidence)
+
+
+# -- block devices --------------------------------------------------------------------------------------------------
+
+
+def describe_device(path: str) -> str:
+    """What a block device is: size, model, where it is mounted."""
+    name = os.path.basename(os.path.realpath(path))
+    words = [human_size(_device_size(path))]
+    for attribute in ("device/vendor", "device/model", "loop/backing_file"):
+        with contextlib.suppress(OSError), open(f"/sys/class/block/{name}/{attribute}", encoding="utf-8") as file:
+            words.append(file.read().strip())
+    places = _mounted(path)
+    words.append(f"mounted at {', '.join(places)}" if places else "not mounted")
+    return ", ".join(word for word in words if word)
+
+
+def _device_size(path: str) -> int:
+    with FileSource(path) as source:
+        return source.size
+
+
+def _mounted(path: str) -> list[str]:
+    """Where the device or a partition of it is mounted."""
+    real = os.path.realpath(path)
+    names = {real}
+    with contextlib.suppress(OSError):
+        names |= {f"/dev/{name}" for name in os.listdir(f"/sys/class/block/{os.path.basename(real)}")}
+    with open("/proc/self/mounts", encoding="utf-8", errors="surrogateescape") as file:
+        rows = [line.split() for line in file]
+    return [row[1] for row in rows if os.path.realpath(row[0]) in names]
+
+
+def _check_device(path: str, size: int, evidence: Collection[Identity]) -> None:
+    status = os.stat(path)
+    if (status.st_dev, status.st_ino) in evidence or status.st_rdev in {device for device, _ in evidence}:
+        raise CannotExport(f"{path} is, or holds, the image itself", why="evidence is never written to")
+    if _mounted(path):
+        raise CannotExport(f"{path} is in use: {describe_device(path)}", hint="unmount it first")
+    there = _device_size(path)
+    if there < size:
+        raise CannotExport(f"{path} is too small: {exact_size(there)}, {exact_size(size)} are needed", exit_code=74)

@@ -1,0 +1,139 @@
+"""The stored refcounts of all host clusters, and the refcount table that leads to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from qcow2inspect.format.refcount import RefcountTableEntry
+from qcow2inspect.layout import packed
+from qcow2inspect.survey.columns import Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+    import numpy.typing as npt
+
+    from qcow2inspect.image.image import Image
+    from qcow2inspect.layout.word import Column
+    from qcow2inspect.survey.columns import Ints
+
+__all__ = ["READABLE", "StoredRefcounts", "read_refcounts"]
+
+_BATCH = 2 << 20
+READABLE = (1 << 63) - (1 << 30)
+"""Bytes that QEMU can read of a file at most."""
+
+
+@dataclass(frozen=True)
+class StoredRefcounts:
+    """What the refcount blocks say.
+
+    Attributes:
+        counts: the stored refcount of every host cluster; zero where there is no block.
+        table: the entries of the refcount table as stored, ``uint64``; what the file does not hold is zero.
+        offsets: where the blocks lie, ``int64``, zero for none; offsets beyond any possible file are -1.
+        entries: refcounts in a block.
+    """
+
+    counts: Tally
+    table: Column
+    offsets: Ints
+    entries: int
+    cluster_size: int
+
+    @property
+    def unaligned(self) -> npt.NDArray[np.bool_]:
+        """True for table entries with an offset that is no multiple of the cluster size."""
+        crooked: npt.NDArray[np.bool_] = (self.offsets > 0) & ((self.offsets & (self.cluster_size - 1)) != 0)
+        return crooked
+
+    @property
+    def broken(self) -> npt.NDArray[np.bool_]:
+        """True for table entries whose block QEMU cannot read at all: unaligned, or beyond any possible file."""
+        broken: npt.NDArray[np.bool_] = self.unaligned | (self.offsets < 0)
+        return broken
+
+    def is_covered(self, clusters: Ints) -> npt.NDArray[np.bool_]:
+        """True for clusters with a refcount block where a block can be."""
+        import numpy as np
+
+        if not len(self.offsets):
+            return np.zeros(len(clusters), dtype=bool)
+        index = clusters // self.entries
+        inside = index < len(self.offsets)
+        at = self.offsets[np.where(inside, index, 0)]
+        covered: npt.NDArray[np.bool_] = inside & (at > 0) & ((at & (self.cluster_size - 1)) == 0)
+        return covered
+
+    def unreadable(self, starts: Ints, lengths: Ints) -> Ints:
+        """How many clusters of each stretch have a refcount that cannot be read, for their block is unaligned."""
+        import numpy as np
+
+        found = np.zeros(len(starts), dtype=np.int64)
+        for index in np.flatnonzero(self.broken).tolist():
+            low, high = index * self.entries, (index + 1) * self.entries
+            found += np.maximum(0, np.minimum(starts + lengths, high) - np.maximum(starts, low))
+        return found
+
+
+def read_refcounts(image: Image, limit: int) -> StoredRefcounts:
+    """Read the refcount table and all refcount blocks.
+
+    Args:
+        image: the image.
+        limit: clusters of the file.
+
+    Raises:
+        CannotRead: the image file cannot be read.
+    """
+    import numpy as np
+
+    geometry = image.geometry
+    column = _refcount_table(image)
+    masked = column & np.uint64(RefcountTableEntry.refcount_block_offset.mask)
+    offsets = np.where(masked < np.uint64(READABLE), masked, np.uint64((1 << 64) - 1)).astype(np.int64)
+    counts = Tally(limit + 1)
+    usable = (offsets > 0) & ((offsets & (geometry.cluster_size - 1)) == 0) & (offsets < image.end)
+    for index in _batches(np.flatnonzero(usable), geometry.cluster_size):
+        data = b"".join([image.read(at, geometry.cluster_size) for at in offsets[index].tolist()])
+        _count(counts, index, data, geometry.refcount_bits, geometry.refcount_block_entries)
+    return StoredRefcounts(counts, column, offsets, geometry.refcount_block_entries, geometry.cluster_size)
+
+
+def _refcount_table(image: Image) -> Column:
+    """The refcount table, without its tail past the end of the file, without the zeros at its end."""
+    import numpy as np
+
+    table = image.refcount_table
+    if any(each.code in ("QCOW-HDR-RT-LARGE", "QCOW-HDR-RT-OFFSET") for each in image.obstacles):
+        return np.zeros(0, dtype=np.uint64)
+    column = table.column(0, max(0, min(len(table), -(-(image.end - table.at) // 8))))
+    used = np.flatnonzero(column)
+    return column[: int(used[-1]) + 1 if len(used) else 0]
+
+
+def _batches(index: Ints, size: int) -> Iterator[Ints]:
+    step = max(1, _BATCH // size)
+    for start in range(0, len(index), step):
+        yield index[start : start + step]
+
+
+def _count(counts: Tally, index: Ints, data: bytes, bits: int, entries: int) -> None:
+    """Add the refcounts of several blocks; ``index`` are their places in the refcount table."""
+    import numpy as np
+
+    raw: npt.NDArray[np.generic]
+    if bits >= 8:
+        raw = np.frombuffer(data, dtype=f">u{bits // 8}").reshape(-1, entries)
+    else:
+        raw = packed.unpack(data, bits).astype(np.uint8).reshape(-1, entries)
+    starts = np.ones(raw.shape, dtype=bool)
+    np.not_equal(raw[:, 1:], raw[:, :-1], out=starts[:, 1:])
+    first = np.flatnonzero(starts)
+    lengths = np.diff(np.append(first, raw.size))
+    values = raw.reshape(-1)[first].astype(np.uint64).view(np.int64)
+    used = values != 0
+    place = index[first // entries] * entries + first % entries
+    counts.add(place[used], lengths[used], values[used])

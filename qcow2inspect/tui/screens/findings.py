@@ -1,0 +1,180 @@
+"""All findings, the heaviest first, and the one under the cursor in full."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual.containers import Container
+from textual.widgets import Input
+
+from qcow2inspect.tui.commands import bindings
+from qcow2inspect.tui.location import Location
+from qcow2inspect.tui.messages import EdgeReached, KnowledgeGrew
+from qcow2inspect.tui.screens.base import BaseScreen
+from qcow2inspect.tui.widgets.findings import FindingsList
+from qcow2inspect.tui.widgets.textpane import TextPane
+from qcow2inspect.units import human_size
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from textual.app import ComposeResult
+    from textual.message import Message
+
+    from qcow2inspect.findings import Finding
+    from qcow2inspect.tui.session import Session
+    from qcow2inspect.tui.theme import Look
+    from qcow2inspect.tui.widgets.paint import Line
+
+__all__ = ["FindingPane", "FindingsScreen", "matches"]
+
+_SHOWN = 200
+
+
+def matches(finding: Finding, words: str) -> bool:
+    """True if every word stands in code, severity, kind, message or evidence of a finding."""
+    text = f"{finding.code} {finding.severity} {finding.category} {finding.message} "
+    text += " ".join(f"{evidence.path} {evidence.where.start}" for evidence in finding.evidence)
+    return all(word in text.lower() for word in words.lower().split())
+
+
+class FindingPane(TextPane):
+    """One finding: what, where the proof is, which guest bytes it touches."""
+
+    def __init__(self, look: Look, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(look, id=id)
+        self._finding: Finding | None = None
+
+    def show(self, finding: Finding | None) -> None:
+        """Show a finding; None for none."""
+        if finding is not self._finding:
+            self._finding = finding
+            self.recompose_lines()
+
+    def compose_lines(self, width: int) -> Iterator[Line]:
+        """Head, message, evidence, guest ranges."""
+        finding = self._finding
+        if finding is None:
+            return
+        glyphs, style = self.look.glyphs, self.look.style
+        severity = str(finding.severity)
+        yield [(f" {glyphs[severity]} {severity} ", style(severity)), (finding.code, style("title"))]
+        yield from self.row("kind", f"{finding.category}, {finding.count:,} place{'s' * (finding.count != 1)}", width)
+        yield from self.row("what", finding.message, width)
+        yield from self._evidence(finding, width)
+        yield from self._guest(finding, width)
+
+    def _evidence(self, finding: Finding, width: int) -> Iterator[Line]:
+        yield self.rule("evidence", width)
+        if not finding.evidence:
+            yield from self.paragraph("no bytes of their own prove it", width, "dim")
+        for evidence in finding.evidence[:_SHOWN]:
+            digits = 2 + 2 * min(8, max(1, evidence.where.size))
+            words = f"{evidence.path} = {evidence.raw:#0{digits}x}"
+            label = f"{evidence.where.start}"
+            yield from self.row(label, words, width, "text", label_role="key", label_cells=12)
+            if evidence.shown:
+                yield from self.row("", evidence.shown, width, "dim", label_cells=12)
+        more = finding.more + max(0, len(finding.evidence) - _SHOWN)
+        if more:
+            yield from self.paragraph(f"and {more:,} more", width, "dim")
+
+    def _guest(self, finding: Finding, width: int) -> Iterator[Line]:
+        if not finding.guest:
+            return
+        yield self.rule("guest bytes that are touched", width)
+        for part in finding.guest[:_SHOWN]:
+            words = f"‥{part.end - 1:#x}  {human_size(part.size)}"
+            yield from self.row(f"{part.start}", words, width, "text", label_role="key", label_cells=12)
+
+
+class FindingsScreen(BaseScreen):
+    """A list to walk through, and what is to be said about each."""
+
+    BINDINGS = bindings("finding-list")
+    SCOPE = "finding-list"
+    AUTO_FOCUS = "#list"
+    FOCUS_SCOPES = {"list": ("findings",)}
+
+    def __init__(self, session: Session, look: Look) -> None:
+        super().__init__(session, look)
+        self.list = FindingsList(look, id="list", grouped=True)
+        self.detail = FindingPane(look, id="detail")
+
+    def compose_body(self) -> ComposeResult:
+        """Filter, list, detail."""
+        yield Input(placeholder="show only findings with these words", id="filter")
+        with Container(id="halves"):
+            yield self.list
+            yield self.detail
+
+    def on_mount(self) -> None:
+        """Fill it."""
+        super().on_mount()
+        self.query_one(Input).display = False
+        self._fill()
+
+    @property
+    def here(self) -> Location:
+        """The list is one place."""
+        return Location(mode="findings")
+
+    def _is_here(self, command: str) -> bool:
+        return command == "findings"
+
+    def news(self, message: Message) -> None:
+        """More is known."""
+        super().news(message)
+        if isinstance(message, KnowledgeGrew) and message.knowledge is not None:
+            self._fill()
+
+    def _fill(self) -> None:
+        knowledge, words = self.session.knowledge, self.query_one(Input).value
+        shown = [finding for finding in knowledge.findings if matches(finding, words)]
+        self.list.show(shown, complete=knowledge.surveyed, filtered=bool(words))
+        count = f"{len(shown)} of {len(knowledge.findings)}" if words else f"{len(shown)}"
+        self.list.border_title = f"Findings {self.look.glyphs['dot']} {count}"
+        self.status.show_facts([f"not checked: {'; '.join(knowledge.dossier.not_checked) or 'nothing'}"])
+        self.crumbs.show([(self.session.tree.root.name, "0"), ("findings", "")], knowledge.findings)
+        self.call_after_refresh(self._describe)
+
+    def _describe(self) -> None:
+        self.detail.border_title = self.framed("Finding")
+        self.detail.show(self.list.finding)
+
+    def on_edge_reached(self, message: EdgeReached) -> None:
+        """The cursor moved, or wants to and cannot."""
+        message.stop()
+        if abs(message.rows) > 1:
+            self.list.scroll_top(self.list.top + message.rows)
+        self._describe()
+
+    # -- filter -----------------------------------------------------------------------------------------------
+
+    def action_filter(self) -> None:
+        """Ask which findings to show."""
+        box = self.query_one(Input)
+        box.display = True
+        box.focus()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Show those."""
+        event.stop()
+        self._fill()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Back to the list, which stays as it is."""
+        event.stop()
+        event.input.display = bool(event.value)
+        self.list.focus()
+
+    def action_all(self) -> None:
+        """Show all findings again."""
+        box = self.query_one(Input)
+        box.value = ""
+        box.display = False
+        self.list.focus()
+
+    def action_next_pane(self) -> None:
+        """To the other pane."""
+        (self.detail if self.focused is self.list and self.detail.display else self.list).focus()

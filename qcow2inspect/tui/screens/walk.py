@@ -1,0 +1,211 @@
+"""What Explore and Guest share: next and previous something, marks, search."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual import work
+
+from qcow2inspect.tui import nearby, tasks
+from qcow2inspect.tui.messages import JumpAsked, Placed, Progressed, Searched, TaskFailed
+from qcow2inspect.tui.screens.base import BaseScreen
+from qcow2inspect.units import exact_size
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from qcow2inspect.image.view import View
+    from qcow2inspect.tui.location import Location
+    from qcow2inspect.tui.search import Pattern
+
+__all__ = ["WalkScreen"]
+
+_WAYS = {1: "next", -1: "previous"}
+
+
+class WalkScreen(BaseScreen):
+    """A screen with a cursor on bytes that can be walked from one thing to the next."""
+
+    _searching: tasks.TaskProgress | None = None
+
+    # -- what subclasses say ----------------------------------------------------------------------------------
+
+    @property
+    def bytes_view(self) -> View | None:
+        """The bytes that are searched; None if there are none."""
+        return None
+
+    @property
+    def bytes_at(self) -> int:
+        """Offset of the cursor in them."""
+        return 0
+
+    @property
+    def bytes_name(self) -> str:
+        """What they are, in words."""
+        return ""
+
+    def place_at(self, offset: int, size: int, title: str) -> Location:
+        """The location of ``size`` of these bytes."""
+        raise NotImplementedError
+
+    def counts(self) -> dict[str, str]:
+        """Key of :data:`~qcow2inspect.tui.nearby.NEARBY` -> how many there are, in words."""
+        return {"f": f"{len(self.session.knowledge.findings):,}", "m": f"{len(self.session.marks)}"}
+
+    def find_nearby(self, key: str, step: int) -> Location | None:
+        """The next (``step`` 1) or previous (-1) thing that a key stands for."""
+        here = self.here
+        if key == "f":
+            return nearby.next_finding(self.session, here.offset, step)
+        if key == "m":
+            return nearby.next_mark(self.session, here, step)
+        return None
+
+    # -- next and previous ------------------------------------------------------------------------------------
+
+    def action_prefix(self, step: int) -> None:
+        """Wait for what to go to."""
+        from qcow2inspect.tui.dialogs.prefix import PrefixDialog
+
+        counts = self.counts()
+        sign = "]" if step > 0 else "["
+        choices = {sign: (f"{_WAYS[step]} entry or field", "")} if "" in counts else {}
+        choices |= {key: (f"{_WAYS[step]} {words}", counts.get(key, "")) for key, words in nearby.NEARBY.items()}
+        dialog = PrefixDialog(self.look, f"{sign} {_WAYS[step]}", choices, letters=False)
+        self.app.push_screen(dialog, lambda key: self._go_nearby(key, step) if key else None)
+
+    def _go_nearby(self, key: str, step: int) -> None:
+        if key in "[]":
+            self.step_field(step)
+        elif key == "t":
+            self._find_type(step)
+        else:
+            self._arrive_nearby(key, step, self.find_nearby(key, step))
+
+    def step_field(self, step: int) -> None:
+        """To the next or previous entry or field."""
+
+    def _arrive_nearby(self, key: str, step: int, there: Location | None) -> None:
+        if there is None:
+            self.status.say(f"there is no {_WAYS[step]} {nearby.NEARBY[key]}")
+        else:
+            self.post_message(JumpAsked(there))
+
+    @work(thread=True, exclusive=True, group="find", exit_on_error=False)
+    def _find_type(self, step: int) -> None:
+        """Tables may have to be read for it."""
+        tasks.place(lambda: self.next_type(step), step, self.post_message)
+
+    def next_type(self, step: int) -> Location | None:
+        """Where the type changes; called in a thread."""
+        del step
+        return None
+
+    def on_placed(self, message: Placed) -> None:
+        """Go there."""
+        message.stop()
+        if self.app.screen is self:
+            self._arrive_nearby("t", message.step, message.location)
+
+    # -- marks ------------------------------------------------------------------------------------------------
+
+    def action_mark(self) -> None:
+        """Give this place a letter."""
+        self._ask_letter("Mark this place: a letter", self._set_mark, letters=True)
+
+    def _set_mark(self, letter: str) -> None:
+        self.session.marks[letter] = self.here
+        self.status.say(f"mark {letter} set; ' {letter} comes back here", "good")
+
+    def action_to_mark(self) -> None:
+        """Go to a place that has a letter."""
+        if not self.session.marks:
+            self.status.say("there are no marks; m and a letter set one")
+            return
+        self._ask_letter("Go to a mark", lambda letter: self.post_message(JumpAsked(self.session.marks[letter])))
+
+    def _ask_letter(self, title: str, then: Callable[[str], object], *, letters: bool = False) -> None:
+        from qcow2inspect.tui.dialogs.prefix import PrefixDialog
+
+        choices = {letter: _mark_words(mark) for letter, mark in sorted(self.session.marks.items())}
+        dialog = PrefixDialog(self.look, title, choices, letters=letters)
+
+        def answer(key: str | None) -> None:
+            if key:
+                then(key)
+
+        self.app.push_screen(dialog, answer)
+
+    # -- search -----------------------------------------------------------------------------------------------
+
+    def action_search(self) -> None:
+        """Ask what to look for."""
+        from qcow2inspect.tui.dialogs.search import SearchDialog
+
+        dialog = SearchDialog(self.look, self.bytes_name, self.session.pattern)
+        self.app.push_screen(dialog, lambda pattern: self._search(pattern, 1) if pattern else None)
+
+    def action_search_on(self, step: int) -> None:
+        """The same again, onwards or backwards."""
+        if self.session.pattern is None:
+            self.action_search()
+        else:
+            self._search(self.session.pattern, step)
+
+    def _search(self, pattern: Pattern, step: int) -> None:
+        self.session.pattern = pattern
+        view = self.bytes_view
+        if view is None:
+            self.status.say("there is nothing to search")
+            return
+        self.action_stop()
+        self._searching = tasks.TaskProgress("search", self.post_message)
+        self.status.say(f"searching for {pattern.shown[:40]}", "dim")
+        self._run_search(view, pattern, step, self._searching)
+
+    @work(thread=True, exclusive=True, group="search", exit_on_error=False)
+    def _run_search(self, view: View, pattern: Pattern, step: int, progress: tasks.TaskProgress) -> None:
+        tasks.search(view, pattern, (self.bytes_at, step), progress, self.post_message)
+
+    def action_stop(self) -> None:
+        """Search no further."""
+        if self._searching is not None:
+            self._searching.stop()
+
+    def on_progressed(self, message: Progressed) -> None:
+        """Say how far the search is."""
+        message.stop()
+        if message.task == "search" and self._searching is not None and not self._searching.stopped:
+            part = 100 * message.done // message.total if message.total else 0
+            self.status.say(f"{message.what}   {part} %   Esc stops", "dim")
+
+    def on_searched(self, message: Searched) -> None:
+        """Go there, or say that it is nowhere."""
+        message.stop()
+        self._searching = None
+        unread = f"; {exact_size(message.unread)} could not be searched" if message.unread else ""
+        shown = f"{message.pattern.shown[:40]}"
+        if message.offset is None:
+            self.status.say(f"{shown} is nowhere in {self.bytes_name}{unread}", "warn")
+            return
+        wrapped = ("from the start again: " if message.step > 0 else "from the end again: ") if message.wrapped else ""
+        title = f"{wrapped}{message.pattern.text}{unread}   n next   N previous"
+        if self.app.screen is self:
+            self.post_message(JumpAsked(self.place_at(message.offset, message.pattern.size, title)))
+
+    def on_task_failed(self, message: TaskFailed) -> None:
+        """Say why."""
+        message.stop()
+        if message.task == "search":
+            self._searching = None
+        if message.error is not None:
+            self.status.say(str(message.error), "bad")
+        elif message.task == "search":
+            self.status.say("search stopped", "warn")
+
+
+def _mark_words(mark: Location) -> tuple[str, str]:
+    if mark.mode == "guest":
+        return f"guest {mark.guest}", mark.state.title
+    return f"host {mark.offset}", mark.path

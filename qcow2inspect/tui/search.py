@@ -1,0 +1,219 @@
+"""Search for text or bytes in the image file or in the guest disk, without reading what is known to be zero."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from qcow2inspect.image.view import HostFile
+from qcow2inspect.tui.reader import read_chunk
+from qcow2inspect.units import GuestRange, HostRange
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from qcow2inspect.image.view import Extent, View
+    from qcow2inspect.progress import Progress
+
+__all__ = ["Hit", "Pattern", "find", "parse_pattern"]
+
+_CHUNK = 1 << 20
+_WINDOW = 64 << 20
+_LONGEST = 4096
+_EXAMPLES = 'write text, "text", u16:text for UTF-16, or hex:51 46 ?? fb with ?? for any byte'
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """What is looked for.
+
+    Attributes:
+        text: as the user typed it.
+        regex: matches it.
+        size: its bytes.
+        shown: the bytes for people: ``51 46 ?? fb``.
+        is_zero: True if zero bytes alone match it: then nothing may be passed over.
+    """
+
+    text: str
+    regex: re.Pattern[bytes]
+    size: int
+    shown: str
+    is_zero: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """What came of a search.
+
+    Attributes:
+        offset: where the match begins; None if there is none.
+        unread: bytes on the way that could not be searched.
+    """
+
+    offset: int | None
+    unread: int
+
+
+def parse_pattern(text: str) -> Pattern:
+    """What ``text`` asks to look for.
+
+    Raises:
+        ValueError: it asks for nothing; the message says what is possible.
+    """
+    if text.lower().startswith("hex:"):
+        cells = _hex_cells(text[4:])
+    elif text.lower().startswith("u16:"):
+        cells = [f"{byte:02x}" for byte in _unquoted(text[4:]).encode("utf-16-le", "replace")]
+    else:
+        cells = [f"{byte:02x}" for byte in _unquoted(text).encode("utf-8", "surrogateescape")]
+    if not cells:
+        raise ValueError(_EXAMPLES)
+    if len(cells) > _LONGEST:
+        raise ValueError(f"the pattern has {len(cells):,} bytes; {_LONGEST:,} are possible")
+    regex = re.compile(b"".join(map(_cell_regex, cells)), re.DOTALL)
+    return Pattern(text, regex, len(cells), " ".join(cells), regex.fullmatch(bytes(len(cells))) is not None)
+
+
+def _unquoted(text: str) -> str:
+    return text[1:-1] if len(text) >= 2 and text[0] == text[-1] == '"' else text
+
+
+def _hex_cells(text: str) -> list[str]:
+    digits = re.sub(r"[\s,]|0x", "", text.lower())
+    if len(digits) % 2 or re.fullmatch(r"[0-9a-f?]*", digits) is None:
+        raise ValueError("hex: takes pairs of hexadecimal digits, ? for any digit: hex:51 46 ?? fb")
+    return [digits[index : index + 2] for index in range(0, len(digits), 2)]
+
+
+def _cell_regex(cell: str) -> bytes:
+    high, low = cell[0], cell[1]
+    if "?" not in cell:
+        return re.escape(bytes.fromhex(cell))
+    if high == low == "?":
+        return b"."
+    if low == "?":
+        return f"[\\x{high}0-\\x{high}f]".encode()
+    return b"[" + b"".join(f"\\x{digit:x}{low}".encode() for digit in range(16)) + b"]"
+
+
+# -- where there is something to look at ------------------------------------------------------------------------
+
+
+class _Places:
+    """The ranges of a view that may hold a match, and the bytes that nobody can search."""
+
+    def __init__(self, view: View, pattern: Pattern) -> None:
+        self._view = view
+        self._pattern = pattern
+        self.unread = 0
+
+    def within(self, start: int, end: int) -> list[range]:
+        """Ranges of ``[start, end)``, each wide enough for a match that begins or ends in zeros around it."""
+        if self._pattern.is_zero:
+            return [range(start, end)] if end > start else []
+        pad = self._pattern.size - 1
+        wide = (range(max(start, part.start - pad), min(end, part.stop + pad)) for part in self._data(start, end))
+        return _merged(wide)
+
+    def _data(self, start: int, end: int) -> Iterator[range]:
+        if isinstance(self._view, HostFile):
+            for part in self._view.sources[0].data_ranges(HostRange.at(start, max(0, end - start))):
+                yield range(part.start, part.end)
+            return
+        for extent in self._view.extents(GuestRange.at(start, max(0, end - start))):
+            if _is_missing(extent):
+                self.unread += extent.guest.size
+            elif not extent.reads_as_zero:
+                yield from self._stored(extent)
+
+    def _stored(self, extent: Extent) -> Iterator[range]:
+        """The parts of an extent that are no holes of the file they lie in."""
+        plain = self._view.plain(extent)
+        if plain is None:
+            yield range(extent.guest.start, extent.guest.end)
+            return
+        source, host = plain
+        for part in source.data_ranges(host):
+            at = extent.guest.start + (part.start - host.start)
+            yield range(at, at + part.size)
+
+
+def _is_missing(extent: Extent) -> bool:
+    return extent.error is not None or extent.absent or extent.past_end
+
+
+def _merged(parts: Iterable[range]) -> list[range]:
+    found: list[range] = []
+    for part in parts:
+        if found and part.start <= found[-1].stop:
+            found[-1] = range(found[-1].start, max(found[-1].stop, part.stop))
+        else:
+            found.append(part)
+    return found
+
+
+# -- the search -------------------------------------------------------------------------------------------------
+
+
+def find(view: View, pattern: Pattern, start: int, end: int, *, backward: bool, progress: Progress) -> Hit:
+    """The first match that begins in ``[start, end)``, or the last one.
+
+    Raises:
+        CannotRead: the file cannot be read.
+        Cancelled: the user asked to stop.
+    """
+    places = _Places(view, pattern)
+    stop = min(end + pattern.size - 1, view.size)
+    progress.begin(f"searching for {pattern.shown[:40]}", max(0, stop - start))
+    for window in _windows(start, stop, backward=backward):
+        wide = range(window.start, min(stop, window.stop + pattern.size - 1))
+        ranges = places.within(wide.start, wide.stop)
+        for part in reversed(ranges) if backward else ranges:
+            offset = _find_in(view, pattern, part, backward=backward, progress=progress)
+            if offset is not None:
+                return Hit(offset, places.unread)
+        progress.advance(len(window))
+    return Hit(None, places.unread)
+
+
+def _windows(start: int, stop: int, *, backward: bool) -> Iterator[range]:
+    """Pieces of ``[start, stop)``, larger and larger: what is empty is passed quickly, what is full is cut up."""
+    size, low, high = _WINDOW, start, stop
+    while low < high:
+        step = min(size, high - low)
+        yield range(high - step, high) if backward else range(low, low + step)
+        low, high = (low, high - step) if backward else (low + step, high)
+        size = min(size * 2, 1 << 62)
+
+
+def _find_in(view: View, pattern: Pattern, part: range, *, backward: bool, progress: Progress) -> int | None:
+    """The first (or last) match in a range."""
+    overlap = pattern.size - 1
+    starts = range(part.start, part.stop, _CHUNK)
+    for at in reversed(starts) if backward else starts:
+        progress.advance(0)
+        chunk = read_chunk(view, at, min(_CHUNK + overlap, part.stop - at))
+        found: int | None = None
+        for inside in _matches(pattern, chunk.data):
+            if any(_is_missing(piece) for piece in _under(chunk.pieces, at + inside, pattern.size)):
+                continue
+            found = at + inside
+            if not backward:
+                return found
+        if found is not None:
+            return found
+    return None
+
+
+def _under(pieces: Iterable[Extent], offset: int, size: int) -> Iterator[Extent]:
+    return (piece for piece in pieces if piece.guest.start < offset + size and offset < piece.guest.end)
+
+
+def _matches(pattern: Pattern, data: bytes) -> Iterator[int]:
+    """Where matches begin, overlapping ones too."""
+    at = 0
+    while (match := pattern.regex.search(data, at)) is not None and match.start() < _CHUNK:
+        yield match.start()
+        at = match.start() + 1

@@ -1,0 +1,210 @@
+"""Bytes in rows with a cursor on one of them: what the host view and the guest view have in common."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qcow2inspect.tui.commands import bindings
+from qcow2inspect.tui.messages import FollowAsked
+from qcow2inspect.tui.theme import Ground
+from qcow2inspect.tui.widgets.vscroll import VScroll
+
+if TYPE_CHECKING:
+    from qcow2inspect.tui.theme import Look
+    from qcow2inspect.tui.widgets.paint import Line
+    from qcow2inspect.units import GuestRange, HostRange
+
+__all__ = ["HEX", "BytesPane", "merged"]
+
+HEX = tuple(f"{byte:02x}" for byte in range(256))
+_NEAR_ROWS = 24
+_NOTHING = range(0)
+
+
+def merged(line: Line) -> Line:
+    """Neighbours of one style as one piece: fewer pieces, fewer bytes to the terminal."""
+    joined: Line = []
+    for text, style in line:
+        if joined and joined[-1][1] is style:
+            joined[-1] = (joined[-1][0] + text, style)
+        else:
+            joined.append((text, style))
+    return joined
+
+
+class BytesPane(VScroll):
+    """Rows of bytes with a cursor on one byte; subclasses paint them and say where they come from.
+
+    Attributes:
+        at: offset of the byte under the cursor.
+        per_row: bytes in a row: 16, 8 or 4, whatever the width allows.
+
+    Args:
+        look: colours and glyphs.
+        id: Textual id.
+    """
+
+    BINDINGS = bindings("hex")
+    GUTTER = 0
+    """Cells between offset and bytes, beyond the one blank."""
+
+    def __init__(self, look: Look, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(look, id=id)
+        self.at = 0
+        self.per_row = 16
+        self.selected = _NOTHING
+        self.marked = _NOTHING
+        self._jumped = False
+
+    # -- what subclasses say ----------------------------------------------------------------------------------
+
+    @property
+    def byte_count(self) -> int:
+        """Bytes that can be looked at."""
+        return 0
+
+    def chose(self, offset: int) -> None:
+        """The user moved the cursor to ``offset``."""
+
+    # -- geometry ---------------------------------------------------------------------------------------------
+
+    @property
+    def digits(self) -> int:
+        """Digits of an offset: as many as the last one needs, at least 8."""
+        return max(8, len(f"{max(0, self.byte_count - 1):x}"))
+
+    @property
+    def row_count(self) -> int:
+        """Rows of the whole view."""
+        return max(1, -(-self.byte_count // self.per_row))
+
+    def _fit(self) -> None:
+        """Choose 16, 8 or 4 bytes a row, whatever the width allows."""
+        fitting = (count for count in (16, 8, 4) if self._cells(count) <= self.width)
+        self.per_row = next(fitting, 4)
+
+    def _cells(self, count: int) -> int:
+        groups = max(1, count // 8)
+        return self.digits + 1 + self.GUTTER + count * 3 + (groups - 1) + count
+
+    def under(self, offset: int) -> Ground:
+        """What lies behind a byte when the cursor is elsewhere."""
+        if self.marked.start <= offset < self.marked.stop:
+            return Ground.MARKED
+        if self.selected.start <= offset < self.selected.stop:
+            return Ground.SELECTED
+        return Ground.PLAIN
+
+    def row_ground(self, row: int) -> Ground:
+        """Rows have no ground of their own: bytes have."""
+        del row
+        return Ground.PLAIN
+
+    # -- moving -----------------------------------------------------------------------------------------------
+
+    def show(
+        self,
+        offset: int,
+        *,
+        selected: HostRange | GuestRange | None = None,
+        marked: HostRange | GuestRange | None = None,
+    ) -> None:
+        """Put the cursor on ``offset`` without telling anybody.
+
+        Args:
+            offset: offset of a byte.
+            selected: range of what is under the cursor.
+            marked: range that a finding or a search names; None leaves it as it is.
+        """
+        old = (self.selected, self.marked)
+        self.selected = range(selected.start, selected.end) if selected else _NOTHING
+        self.marked = self.marked if marked is None else range(marked.start, marked.end)
+        self._put(offset)
+        for before, now in zip(old, (self.selected, self.marked), strict=True):
+            for part in (before, now) if before != now else ():
+                if part:
+                    self.refresh_rows(part.start // self.per_row, (part.stop - 1) // self.per_row)
+
+    def _put(self, offset: int) -> None:
+        """The cursor, and the page around it after a far jump."""
+        before = self.at
+        self.at = max(0, min(offset, self.byte_count - 1))
+        self.cursor = self.at // self.per_row
+        far = abs(before - offset) > self.per_row * _NEAR_ROWS
+        if far and not self.top <= self.cursor < self.top + self.height:
+            self.scroll_top(self.cursor - self.height // 8)
+            self._jumped = True
+        elif before != self.at:
+            self._jumped = False
+        self.show_row(self.cursor)
+        for place in (before, self.at):
+            self.refresh_rows(place // self.per_row, place // self.per_row)
+
+    def move_to(self, row: int) -> None:
+        """The user goes to another row, in the same column."""
+        row = max(0, min(row, self.row_count - 1))
+        self.go(row * self.per_row + self.at % self.per_row)
+
+    def go(self, offset: int) -> None:
+        """The user goes to another byte."""
+        offset = max(0, min(offset, self.byte_count - 1))
+        if offset != self.at and offset >= 0:
+            self.chose(offset)
+            self._put(offset)
+
+    # -- actions ----------------------------------------------------------------------------------------------
+
+    def action_left(self) -> None:
+        """One byte back."""
+        self.go(self.at - 1)
+
+    def action_right(self) -> None:
+        """One byte on."""
+        self.go(self.at + 1)
+
+    def action_row_start(self) -> None:
+        """To the first byte of the row."""
+        self.go(self.at - self.at % self.per_row)
+
+    def action_row_end(self) -> None:
+        """To the last byte of the row."""
+        self.go(self.at - self.at % self.per_row + self.per_row - 1)
+
+    def action_home(self) -> None:
+        """To the first byte."""
+        self.go(0)
+
+    def action_end(self) -> None:
+        """To the last byte."""
+        self.go(self.byte_count - 1)
+
+    # -- events -----------------------------------------------------------------------------------------------
+
+    def on_resize(self) -> None:
+        """Choose the bytes a row anew and keep the cursor in sight."""
+        before = self.per_row
+        self._fit()
+        if before != self.per_row:
+            self.top = self.top * before // self.per_row
+        self.cursor = self.at // self.per_row
+        if self._jumped:
+            self.scroll_top(self.cursor - self.height // 8)
+        super().on_resize()
+
+    def clicked(self, row: int, x: int, *, double: bool) -> None:
+        """A click sets the cursor; a double click follows the pointer there."""
+        index = self._byte_at(x)
+        if index is None:
+            return
+        self.go(row * self.per_row + index)
+        if double:
+            self.post_message(FollowAsked())
+
+    def _byte_at(self, x: int) -> int | None:
+        """The byte of a row that is drawn in cell ``x``, in hexadecimal or as text."""
+        for index in range(self.per_row):
+            at = self.digits + 1 + self.GUTTER + index * 3 + index // 8
+            if at <= x < at + 3:
+                return index
+        text = self._cells(self.per_row) - self.per_row
+        return x - text if text <= x < text + self.per_row else None

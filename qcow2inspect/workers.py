@@ -1,0 +1,83 @@
+"""Work in threads, results in order. Whoever waits can stop it, and memory stays bounded."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Iterator
+    from concurrent.futures import Future
+
+    from qcow2inspect.progress import Progress
+
+__all__ = ["in_order", "worker_count"]
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_MOST_WORKERS = 8
+_AHEAD = 3
+_PATIENCE = 0.05
+
+
+def worker_count() -> int:
+    """Threads that work at the same time: one a core, at least two so that one can wait for the disk."""
+    return min(_MOST_WORKERS, max(2, len(os.sched_getaffinity(0))))
+
+
+def in_order(
+    items: Iterable[T], work: Callable[[T], R], progress: Progress, stop: threading.Event | None = None
+) -> Generator[R, None, None]:
+    """``work(item)`` for every item, in threads; results in the order of the items.
+
+    At most a few items more than there are threads are taken before their results are wanted. A single item is worked
+    on here: a thread would cost more than it saves.
+
+    Args:
+        items: may be endless; taken in this thread.
+        work: is called from several threads at the same time.
+        progress: is asked whether to go on while results are waited for.
+        stop: is set when no more results are wanted, so that ``work`` can end early.
+
+    Raises:
+        Cancelled: the user asked to stop.
+    """
+    stop = stop or threading.Event()
+    source = iter(items)
+    first = list(_take(source, 2))
+    if len(first) < 2:
+        yield from map(work, first)
+        return
+    from concurrent.futures import ThreadPoolExecutor
+
+    count = worker_count()
+    pool = ThreadPoolExecutor(count, thread_name_prefix="worker")
+    pending: deque[Future[R]] = deque(pool.submit(work, item) for item in first)
+    try:
+        for item in source:
+            pending.append(pool.submit(work, item))
+            if len(pending) >= count + _AHEAD:
+                yield _result(pending.popleft(), progress)
+        while pending:
+            yield _result(pending.popleft(), progress)
+    finally:
+        stop.set()
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _take(source: Iterator[T], count: int) -> Iterator[T]:
+    for _, item in zip(range(count), source, strict=False):
+        yield item
+
+
+def _result(future: Future[R], progress: Progress) -> R:
+    """Wait for a result, asking all the time whether it is still wanted."""
+    if not future.done():
+        from concurrent.futures import wait
+
+        while not wait([future], _PATIENCE).done:
+            progress.advance(0)
+    return future.result()

@@ -1,0 +1,298 @@
+"""The cluster map: what belongs to whom, the worst of a cell first, zoom, and the way to the bytes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from qcow2inspect.build.demo import damaged_recipe, demo_recipe
+from qcow2inspect.build.recipe import Compressed, Data, Recipe, Snapshot, Zero, build
+from qcow2inspect.build.writer import Layout
+from qcow2inspect.format.header import CryptMethod
+from qcow2inspect.image.address import resolve
+from qcow2inspect.image.mapping import active_mapping, snapshot_mappings
+from qcow2inspect.image.tree import Tree
+from qcow2inspect.tui import hostmap
+from qcow2inspect.tui.glyphs import Glyphs
+from qcow2inspect.tui.hostmap import HostMap, Owner, make_host_map
+from qcow2inspect.tui.screens.map import MapScreen
+from qcow2inspect.tui.theme import Colors, Look
+from tests.images import tree_of
+from tests.tui.stage import (
+    COLOURED,
+    PLAIN,
+    check_grid,
+    compare_golden,
+    explore,
+    go,
+    inspector,
+    memory_image,
+    playing,
+    segments,
+    settle,
+    shown,
+    tap,
+)
+
+if TYPE_CHECKING:
+    from textual.pilot import Pilot
+
+
+async def press(pilot: Pilot[None], *keys: str) -> None:
+    for key in keys:
+        await tap(pilot, key)
+        await settle(pilot)
+
+
+def the_map(pilot: Pilot[None]) -> MapScreen:
+    screen = pilot.app.screen
+    assert isinstance(screen, MapScreen)
+    return screen
+
+
+def wide_image(clusters: int = 40_000, bad: int | None = None) -> bytes:
+    """An image of 512-byte clusters, of which one may be named twice."""
+    data = {index: Data(b"x") for index in range(clusters)}
+    recipe = Recipe(Layout(size=clusters * 512, cluster_bits=9), data)
+    if bad is None:
+        return build(recipe)
+    first = Tree(memory_image(build(recipe)))
+    target = resolve(first, "L1[0].L2").offset
+    return build(Recipe(recipe.layout, data, damage={f"L1[{bad // 64}].L2[{bad % 64}]": 1 << 63 | int(target)}))
+
+
+# -- what belongs to whom --------------------------------------------------------------------------------------------
+
+
+def slow_map(tree: Tree) -> list[Owner]:
+    """The same, cluster by cluster through the extents and the tree."""
+    image, size = tree.image, tree.image.geometry.cluster_size
+    owners = [Owner.FREE] * -(-image.end // size)
+
+    def claim(owner: Owner, start: int, length: int) -> None:
+        for cluster in range(start // size, min(len(owners), -(-(start + length) // size))):
+            owners[cluster] = max(owner, owners[cluster])
+
+    for mapping, owner in [(active_mapping(image), Owner.DATA), *((m, Owner.KEPT) for m in snapshot_mappings(image))]:
+        claim(Owner.L1, mapping.l1.at, len(mapping.l1) * 8)
+        for index in range(len(mapping.l1)):
+            at = mapping.l1[index].l2_table_offset
+            if not at:
+                continue
+            claim(Owner.L2, at, size)
+            for slot in range(image.geometry.l2_entries):
+                node = tree.l2_entry(mapping, index, slot)
+                if node.target is not None:
+                    claim(Owner.COMPRESSED if node.state == "compressed" else owner, node.target, 1)
+    for index in range(len(image.refcount_table)):
+        at = image.refcount_table[index].refcount_block_offset
+        claim(Owner.REFCOUNT, at, size if at else 0)
+    claim(Owner.REFCOUNT, image.refcount_table.at, len(image.refcount_table) * 8)
+    for snapshot in image.snapshots:
+        claim(Owner.SNAPSHOT, snapshot.at, snapshot.size)
+    claim(Owner.HEADER, 0, 1)
+    return owners
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        demo_recipe(),
+        Recipe(Layout(size=1 << 20, cluster_bits=9), {i: Data(b"d") for i in range(0, 2000, 3)}),
+        Recipe(Layout(size=1 << 22, cluster_bits=12), {0: Zero(b"k"), 5: Compressed(b"c"), 900: Data(b"e")}),
+        Recipe(Layout(size=1 << 20, cluster_bits=14, extended_l2=True), {0: Data(b"d"), 3: Zero()}),
+        Recipe(Layout(size=1 << 20), {0: Data(b"a"), 1: Data(b"b")}, (Snapshot(b"s", {0: Data(b"n")}),)),
+    ],
+)
+def test_every_cluster_has_its_owner(recipe: Recipe) -> None:
+    tree = tree_of(recipe)
+    made = make_host_map(tree)
+    assert [Owner(owner) for owner in made.owners.tolist()] == slow_map(tree)
+    assert sum(made.counts().values()) == len(made)
+
+
+def test_leaks_and_conflicts_are_seen() -> None:
+    recipe = Recipe(Layout(size=1 << 20), {0: Data(b"a"), 1: Data(b"b")})
+    tree = tree_of(recipe)
+    lost = resolve(tree, "L1[0].L2[1].data").offset >> 16
+    table = resolve(tree, "L1[0].L2").offset
+    leaky = tree_of(Recipe(recipe.layout, recipe.clusters, damage={"L1[0].L2[1]": 0}))
+    assert make_host_map(leaky).owners[lost] == Owner.LEAKED
+    clash = tree_of(Recipe(recipe.layout, recipe.clusters, damage={"L1[0].L2[1]": 1 << 63 | int(table)}))
+    assert make_host_map(clash).owners[table >> 16] == Owner.CONFLICT
+
+
+def test_wild_tables_do_no_harm() -> None:
+    for damage in (
+        {"hdr.l1_table_offset": 1 << 60},
+        {"hdr.l1_size": 0xFFFF_FFFF},
+        {"hdr.refcount_table_offset": 0x1234},
+        {"hdr.refcount_table_clusters": 0xFFFF_FFFF},
+        {"L1[0]": 0x00FF_FFFF_FFFF_FE00},
+        {"rt[0]": 0x00FF_FFFF_FFFF_FE00},
+        {"L1[0].L2[0]": 0x7FFF_FFFF_FFFF_FFFF},
+    ):
+        sound = demo_recipe()
+        tree = tree_of(Recipe(sound.layout, sound.clusters, sound.snapshots, damage=damage))
+        made = make_host_map(tree)
+        assert len(made) == -(-tree.image.end >> 16)
+
+
+def test_encrypted_images_have_a_map() -> None:
+    layout = Layout(size=1 << 20, crypt_method=CryptMethod.AES)
+    made = make_host_map(tree_of(Recipe(layout, {0: Data(b"a")}, passphrase=b"x")))
+    assert made.counts()[Owner.DATA] == 1
+
+
+def test_large_files_are_mapped_in_units(monkeypatch: pytest.MonkeyPatch) -> None:
+    tree = tree_of(demo_recipe())
+    fine = make_host_map(tree)
+    monkeypatch.setattr(hostmap, "MOST", 16)
+    coarse = make_host_map(tree_of(demo_recipe()))
+    assert coarse.clusters > 1
+    assert len(coarse) <= 16
+    assert coarse.owners.tolist() == fine.worst(0, coarse.clusters, len(coarse)).tolist()
+
+
+def test_one_bad_cluster_among_many_is_the_cell() -> None:
+    owners = np.full(200_000, Owner.DATA, dtype=np.uint8)
+    owners[123_456] = Owner.CONFLICT
+    made = HostMap(owners, 1 << 16, 1, 200_000 << 16)
+    cells = made.worst(0, 65_536, 10)
+    assert [Owner(cell) for cell in cells.tolist()] == [Owner.DATA, Owner.CONFLICT, Owner.DATA, Owner.DATA]
+    assert made.worst_unit(65_536, 131_072) == 123_456
+    assert made.next_bad(0, 1, frozenset()) == 123_456
+    assert made.next_bad(123_456, 1, frozenset({150_000})) == 150_000
+    assert made.next_bad(150_000, -1, frozenset()) == 123_456
+    assert made.next_bad(123_456, -1, frozenset()) is None
+
+
+def test_the_next_change_of_owner() -> None:
+    owners = np.array([5, 5, 2, 2, 2, 0], dtype=np.uint8)
+    made = HostMap(owners, 10, 1, 60)
+    assert made.next_change(0, 1) == 20
+    assert made.next_change(25, 1) == 50
+    assert made.next_change(55, 1) is None
+    assert made.next_change(25, -1) == 20
+    assert made.next_change(20, -1) == 0
+    assert made.next_change(0, -1) is None
+
+
+def test_owners_have_words_and_signs() -> None:
+    glyphs = Glyphs()
+    for owner in Owner:
+        assert owner.word
+        assert glyphs.has(owner.role)
+
+
+# -- the screen ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])
+@pytest.mark.parametrize("look", [COLOURED, PLAIN], ids=["colour", "plain"])
+async def test_golden_map(size: tuple[int, int], look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+    if look is PLAIN:
+        monkeypatch.setenv("NO_COLOR", "1")
+    async with playing(memory_image(build(damaged_recipe())), size=size, look=look) as pilot:
+        await press(pilot, "3", "right", "right")
+        check_grid(pilot.app, size)
+        await compare_golden(pilot, f"map-{size[0]}x{size[1]}{'-plain' if look is PLAIN else ''}")
+
+
+async def test_enter_explores_and_back() -> None:
+    async with playing(memory_image()) as pilot:
+        await press(pilot, "3", "right", "right", "right", "enter")
+        assert explore(pilot).hex.at == 0x30000
+        await press(pilot, "less_than_sign")
+        assert the_map(pilot).grid.at == 3
+        await press(pilot, "end")
+        assert the_map(pilot).grid.at == 70
+        await press(pilot, "home", "left")
+        assert the_map(pilot).grid.at == 0
+
+
+async def test_the_map_follows_the_bytes() -> None:
+    async with playing(memory_image()) as pilot:
+        await go(pilot, "c40")
+        await press(pilot, "3")
+        assert the_map(pilot).grid.at == 40
+        await press(pilot, "2")
+        await go(pilot, "c50")
+        await press(pilot, "3")
+        assert the_map(pilot).grid.at == 50
+        await press(pilot, "less_than_sign")
+        assert explore(pilot).hex.at == 50 << 16
+
+
+async def test_trouble_is_found_and_explored_at_its_bytes() -> None:
+    async with playing(memory_image(build(damaged_recipe()))) as pilot:
+        findings = inspector(pilot).session.knowledge.findings
+        clusters = sorted({e.where.start >> 16 for f in findings if f.severity.is_bad for e in f.evidence})
+        await press(pilot, "3")
+        for cluster in clusters[1:]:
+            await press(pilot, "n")
+            assert the_map(pilot).grid.at == cluster
+        await press(pilot, "n")
+        assert the_map(pilot).grid.at == clusters[-1]
+        await press(pilot, "N")
+        assert the_map(pilot).grid.at == clusters[-2]
+
+
+async def test_zoom_keeps_the_cursor_and_shows_the_worst() -> None:
+    async with playing(memory_image(wide_image(bad=33_000)), size=(80, 24)) as pilot:
+        await press(pilot, "3")
+        screen = the_map(pilot)
+        grid = screen.grid
+        coarse = grid.per_cell
+        assert coarse > 1
+        assert grid.halves == 2
+        assert "conflict" in shown(pilot.app)
+        await press(pilot, "n")
+        at = grid.at
+        assert grid.map is not None
+        assert grid.map.owners[at] == Owner.CONFLICT
+        await press(pilot, "plus")
+        assert grid.per_cell < coarse
+        assert grid.at == at
+        assert grid.top <= grid.cursor < grid.top + grid.height
+        for _ in range(6):
+            await press(pilot, "plus")
+        assert grid.per_cell == 1
+        for _ in range(9):
+            await press(pilot, "minus")
+        assert grid.per_cell == coarse
+        await press(pilot, "down", "down", "up", "pagedown", "pageup", "right", "left")
+        check_grid(pilot.app, (80, 24))
+        assert 0 <= grid.at < len(grid.map)
+        for size in ((200, 60), (40, 12), (80, 24)):
+            await pilot.resize_terminal(*size)
+            await settle(pilot)
+            check_grid(pilot.app, size)
+
+
+async def test_cells_are_in_two_colours_or_signs() -> None:
+    data = wide_image(20_000)
+    async with playing(memory_image(data), size=(80, 24)) as pilot:
+        await press(pilot, "3", "end")
+        colours = {
+            s.style.bgcolor.name for row in segments(pilot.app)[1:12] for s in row if s.style and s.style.bgcolor
+        }
+        assert COLOURED.solid("data") in colours
+    ansi = Look(Colors.ANSI, Glyphs())
+    async with playing(memory_image(data), size=(80, 24), look=ansi) as pilot:
+        await press(pilot, "3")
+        check_grid(pilot.app, (80, 24))
+    async with playing(memory_image(data), size=(80, 24), look=PLAIN) as pilot:
+        await press(pilot, "3")
+        assert "2" in shown(pilot.app).split("\n")[3]
+        assert shown(pilot.app).isascii()
+
+
+@pytest.mark.parametrize("size", [(20, 6), (40, 12), (60, 24), (116, 16), (300, 100)])
+async def test_every_size_works(size: tuple[int, int]) -> None:
+    async with playing(memory_image(), size=size) as pilot:
+        for key in ("3", "right", "down", "end", "plus", "minus", "tab", "down", "tab", "n", "4", "tab", "f", "escape"):
+            await press(pilot, key)
+            check_grid(pilot.app, size)
