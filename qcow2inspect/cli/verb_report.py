@@ -7,16 +7,18 @@ a block of its own, which “--sections” can leave out. SOURCE_DATE_EPOCH sets
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from qcow2inspect.cli.common import add_image, progress_bar
 from qcow2inspect.cli.opening import add_data, opened, unlock
-from qcow2inspect.dossier.wishes import SECTIONS, Wishes, report_time
+from qcow2inspect.dossier.wishes import SECTIONS, HashRow, Wishes, report_time
 from qcow2inspect.errors import BadAddress
 from qcow2inspect.layout.structure import visible
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
 
     from qcow2inspect.dossier.section import Report
     from qcow2inspect.image.chain import Chain
@@ -36,6 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = f"only these parts, with commas; a minus in front leaves one out of all ({', '.join(SECTIONS)})"
     parser.add_argument("--sections", metavar="LIST", help=text)
     parser.add_argument("--redact", action="store_true", help="hide paths and names")
+    text = "hash the files too: functions with commas (md5, sha1, sha256, blake2b)"
+    parser.add_argument("--hash", metavar="LIST", help=text)
+    parser.add_argument("--hash-content", action="store_true", help="with --hash: what the guest sees, too")
     group = parser.add_argument_group("what the examiner adds")
     group.add_argument("--case-id", metavar="TEXT", help="number of the case")
     group.add_argument("--exhibit", metavar="TEXT", help="number of the exhibit")
@@ -53,8 +58,10 @@ def run(options: argparse.Namespace) -> int:
 
     wishes = _wishes(options)
     with opened(options) as chain:
-        if options.passphrase_file is not None or options.passphrase_fd is not None:
+        if options.passphrase_file is not None or options.passphrase_fd is not None or options.hash_content:
             unlock(options, chain)
+        if options.hash is not None:
+            wishes = replace(wishes, hashes=tuple(_hashes(options, chain)))
         with progress_bar() as progress:
             dossier = examine_chain(chain, progress)
         report = compile_report(chain, dossier, wishes)
@@ -74,6 +81,20 @@ def _write(options: argparse.Namespace, chain: Chain, report: Report) -> None:
     evidence = [source.identity for source in sources_of(chain) if source.identity]
     write_report(report, options.output, name=name, force=options.force, evidence=evidence)
     print(visible(f"{options.output}: report written ({name})"), file=sys.stderr)
+
+
+def _hashes(options: argparse.Namespace, chain: Chain) -> Iterator[HashRow]:
+    """The hashes of all files that are open and, if that is asked for, of the guest content."""
+    from qcow2inspect.cli.verb_hash import container_views, content_views, hash_names
+    from qcow2inspect.hashing.digest import hash_view
+
+    names = hash_names(options.hash)
+    views = [*container_views(chain), *(content_views(chain, options, [None]) if options.hash_content else ())]
+    for subject, view in views:
+        with progress_bar() as progress:
+            digest = hash_view(view, subject, names, progress=progress)
+        for name, value in digest.hashes.items():
+            yield HashRow(subject.scope, subject.what, digest.size, name, value)
 
 
 def _wishes(options: argparse.Namespace) -> Wishes:

@@ -106,8 +106,8 @@ def _file(name: str, exhibit: Exhibit) -> dict[str, Any]:
     facets = [facet]
     hashes = [_hash(name, key, value) for key, value in exhibit.hashes.items() if key in _HASHES]
     if hashes:
-        content = {"@id": _part(name, "content"), "@type": "uco-observable:ContentDataFacet", "uco-observable:hash": hashes}
-        facets.append(content)
+        kind = {"@id": _part(name, "content"), "@type": "uco-observable:ContentDataFacet"}
+        facets.append({**kind, "uco-observable:hash": hashes})
     return {"@id": name, "@type": "uco-observable:File", "uco-core:hasFacet": facets}
 
 
