@@ -8,11 +8,13 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from qcow2inspect.errors import CannotRead
 from qcow2inspect.export.choices import HASHES, OnError, Sparse
 from qcow2inspect.export.hashes import Hashes
 from qcow2inspect.export.load import Loader
 from qcow2inspect.export.steps import extents_of, steps
 from qcow2inspect.progress import Silent
+from qcow2inspect.source.file import FileSource
 from qcow2inspect.units import GuestRange
 from qcow2inspect.workers import in_order
 
@@ -81,7 +83,8 @@ def hash_view(
         progress: told about every step, in bytes; may ask to stop.
 
     Raises:
-        CannotRead, Damaged, NeedsFile, NeedsKey: a byte cannot be read; a hash without it would be wrong.
+        CannotRead, Damaged, NeedsFile, NeedsKey: a byte cannot be read, or a file changed meanwhile; a hash without
+            it would be wrong.
         Cancelled: the user asked to stop.
     """
     progress = progress or Silent()
@@ -102,7 +105,24 @@ def hash_view(
         found = hashes.digests()
     finally:
         hashes.close()
+    _require_unchanged(view)
     return Digest(subject, view.size, found, piece_size, tuple(pieces.finish()))
+
+
+def _require_unchanged(view: View) -> None:
+    """Refuse a hash that mixes two states of a file.
+
+    Raises:
+        CannotRead: a file changed since it was opened.
+    """
+    for source in view.sources:
+        if isinstance(source, FileSource) and source.changed:
+            raise CannotRead(
+                f"{source.name} changed while it was hashed (size or time of modification)",
+                why="the hash would be of no state that the file ever had",
+                hint="hash a copy that nobody writes to",
+                exit_code=74,
+            )
 
 
 def _see(step: Step, loaded: Loaded, hashes: Hashes, pieces: _Pieces) -> None:
