@@ -1,7 +1,7 @@
 """Write the report about an image: what was examined, how, what was seen, what was not checked, how to repeat it.
 
 The same image and the same options give the same bytes; what differs from run to run (time, paths, versions) stands in
-a block of its own, which “--sections” can leave out. SOURCE_DATE_EPOCH sets the time.
+a block of its own, which “--without provenance” leaves out. SOURCE_DATE_EPOCH sets the time.
 """
 
 from __future__ import annotations
@@ -35,8 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", choices=list(formats()), help=f"{names}; by the ending of FILE, else text")
     parser.add_argument("-o", "--output", metavar="FILE", help="write to FILE instead of stdout")
     parser.add_argument("--force", action="store_true", help="replace FILE if it exists")
-    text = f"only these parts, with commas; a minus in front leaves one out of all ({', '.join(SECTIONS)})"
+    text = f"only these parts, with commas: {', '.join(SECTIONS)}"
     parser.add_argument("--sections", metavar="LIST", help=text)
+    parser.add_argument("--without", metavar="LIST", help="all but these parts")
     parser.add_argument("--redact", action="store_true", help="hide paths and names")
     text = "hash the files too: functions with commas (md5, sha1, sha256, blake2b)"
     parser.add_argument("--hash", metavar="LIST", help=text)
@@ -100,7 +101,7 @@ def _hashes(options: argparse.Namespace, chain: Chain) -> Iterator[HashRow]:
 def _wishes(options: argparse.Namespace) -> Wishes:
     given = {"Case": options.case_id, "Exhibit": options.exhibit, "Examiner": options.examiner}
     return Wishes(
-        sections=_sections(options.sections),
+        sections=_sections(options.sections, options.without),
         redact=options.redact,
         case={label: value for label, value in given.items() if value},
         notes=tuple(options.note),
@@ -110,17 +111,20 @@ def _wishes(options: argparse.Namespace) -> Wishes:
     )
 
 
-def _sections(text: str | None) -> frozenset[str] | None:
-    """The chosen sections; a list of names to leave out leaves the others in."""
-    if text is None:
+def _sections(only: str | None, without: str | None) -> frozenset[str] | None:
+    """The sections that are asked for, less those that are not wanted; None for all."""
+    if only is None and without is None:
         return None
-    words = [word.strip() for word in text.split(",") if word.strip()]
-    unknown = sorted({word.removeprefix("-") for word in words} - set(SECTIONS))
-    if unknown or not words:
-        raise BadAddress(f"--sections: there is no section “{', '.join(unknown)}”; there are {', '.join(SECTIONS)}")
-    out = {word[1:] for word in words if word.startswith("-")}
-    chosen = {word for word in words if not word.startswith("-")} or set(SECTIONS)
-    return frozenset(chosen - out)
+    chosen = set(SECTIONS) if only is None else _keys("--sections", only)
+    return frozenset(chosen - (_keys("--without", without) if without is not None else set()))
+
+
+def _keys(option: str, text: str) -> set[str]:
+    keys = {word.strip() for word in text.split(",") if word.strip()}
+    unknown = ", ".join(sorted(keys - set(SECTIONS)))
+    if unknown or not keys:
+        raise BadAddress(f"{option}: there is no section “{unknown}”; there are {', '.join(SECTIONS)}")
+    return keys
 
 
 def _mark(text: str) -> tuple[str, str]:

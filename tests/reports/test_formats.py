@@ -207,7 +207,7 @@ def evil() -> Report:
 @pytest.mark.parametrize("name", NAMES)
 def test_no_format_passes_a_control_character_on(name: str, evil: Report) -> None:
     text = render(evil, name).decode()
-    odd = {char for char in text if not char.isprintable() and char not in "\n"}
+    odd = {char for char in text if not char.isprintable()} - {"\n"}
     assert odd <= ({"\f"} if name == "print" else {"\r"} if name == "csv" else set())
     assert "calc" in text
 
@@ -273,7 +273,7 @@ def test_markdown_has_no_mark_of_the_image(evil: Report) -> None:
     for line in outside.splitlines():
         if line.startswith("|"):
             cells = len(re.findall(r"(?<!\\)\|", line))
-            assert cells in range(3, 12)
+            assert cells in range(2, 12)
 
 
 def test_xml_holds_what_xml_cannot(evil: Report) -> None:
