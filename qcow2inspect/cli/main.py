@@ -32,6 +32,8 @@ VERBS = {
     "bitmaps": "persistent dirty bitmaps: which guest ranges were written",
     "export": "write the raw disk",
     "report": "write the report",
+    "hash": "hashes of the image file and of what the guest sees",
+    "verify": "compare an image with hashes that were written down",
     "explain": "what a finding, a field or a flag means",
     "create": "make an image from a raw disk",
     "demo": "make example images and run the main job on one",
@@ -42,6 +44,7 @@ VERBS = {
 EXIT_CODES = """\
 exit codes:
   0    done
+  1    verify: something differs; check has the codes of qemu-img check
   64   the command line is wrong
   65   the file is no qcow2 image, or its damage makes what was asked impossible
   66   an input file is missing: the image, its backing file or its data file

@@ -114,7 +114,7 @@ def _print_compatible(survey: Survey) -> int:
 def _print_text(survey: Survey, findings: Sequence[Finding], count: int) -> None:
     from qcow2inspect.reports.check import render_check
 
-    for line in render_check(survey, findings, not_checked=_NOT_CHECKED, selected=count):
+    for line in render_check(survey, findings, not_checked=(*_NOT_CHECKED, *survey.skipped), selected=count):
         say(line)
 
 
@@ -147,5 +147,5 @@ def _document(survey: Survey, findings: Sequence[Finding]) -> dict[str, Any]:
             "corruptions_by_kind": dict(qemu.corruptions),
             "differences": list(differences(survey)),
         },
-        "not_checked": list(_NOT_CHECKED),
+        "not_checked": [*_NOT_CHECKED, *survey.skipped],
     }

@@ -134,10 +134,9 @@ def print_info(path: str) -> int:
         for label, value in dossier.facts[len(facts) :]:
             say(f"{label:<{_LABEL}}{value}")
         for number, slot in enumerate(image.luks.slots if image.luks else ()):
+            state = slot.active.name.lower() if slot.active.known else slot.active.shown
             if slot.active is not SlotState.DISABLED:
-                say(
-                    f"{f'key slot {number}':<{_LABEL}}{slot.active.name.lower() if slot.active.known else slot.active.shown}, {slot.iterations:,} iterations"
-                )
+                say(f"{f'key slot {number}':<{_LABEL}}{state}, {slot.iterations:,} iterations")
         for snapshot in image.snapshots[:_SNAPSHOTS]:
             size = exact_size(snapshot.disk_size) if snapshot.disk_size is not None else "size not stated"
             say(f"{'snapshot':<{_LABEL}}{snapshot.title}, {size}")

@@ -8,6 +8,7 @@ from qcow2inspect.dossier.section import ClusterMap, Field, Section, Table
 from qcow2inspect.dossier.values import Nothing, Size
 from qcow2inspect.format.mapping import ClusterType, classify_column
 from qcow2inspect.image.image import Image
+from qcow2inspect.units import HostOffset
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,8 +24,8 @@ __all__ = ["CELLS", "UNREADABLE", "allocation_section", "cluster_map", "map_sect
 CELLS = 1024
 """Cells of the figure at most."""
 
-UNREADABLE = "unreadable"
-"""What the figure calls clusters whose L2 table is not where the L1 entry says."""
+UNREADABLE = "missing or unreadable"
+"""What the figure calls clusters whose L2 table or host cluster is not where the entry says."""
 
 _ORDER = (
     ClusterType.INVALID,
@@ -35,6 +36,15 @@ _ORDER = (
     ClusterType.UNALLOCATED,
 )
 _KINDS = (UNREADABLE, *(kind.word for kind in _ORDER))
+_NUMBERS = (
+    "L1 entries in use",
+    "L2 tables",
+    "guest clusters with a place",
+    "of these fragmented",
+    "leaked host clusters",
+    "corruptions that qemu-img check counts",
+    "end of the last host cluster in use",
+)
 _MOST_TABLES = 1 << 17
 
 
@@ -48,10 +58,11 @@ def allocation_section(image: AnyImage, dossier: Dossier, command: str) -> Secti
     nothing = Nothing.ABSENT if dossier.complete else Nothing.NOT_CHECKED
     table = Table("clusters", "Guest clusters of the active state", columns, rows, nothing=nothing)
     fields = [Field("cluster_size", "cluster size", Size(size))]
-    for label in ("L1 entries in use", "L2 tables"):
-        value = dossier.numbers.get(label, Nothing.NOT_CHECKED)
-        fields.append(Field(label.lower().replace(" ", "_"), label, value))
-    commands = (f"{command} info IMAGE --json", f"{command} map IMAGE")
+    for label in _NUMBERS:
+        value = dossier.numbers.get(label)
+        said = Nothing.NOT_CHECKED if value is None else HostOffset(value) if label.startswith("end of") else value
+        fields.append(Field(label.lower().replace(" ", "_").replace("-", "_"), label, said))
+    commands = (f"{command} info IMAGE --json", f"{command} check IMAGE", f"{command} map IMAGE")
     return Section("allocation", "Allocation", fields=tuple(fields), tables=(table,), commands=commands)
 
 
@@ -120,4 +131,9 @@ def _tables(image: Image) -> Iterator[tuple[int, npt.NDArray[np.intp]]]:
         data = image.read(at, geometry.cluster_size)
         raw = np.frombuffer(data, dtype=">u8").astype(np.uint64)[:: geometry.l2_entry_size // 8]
         kinds = classify_column(raw, extended_l2=geometry.extended_l2, data_file=image.has_data_file)
-        yield index * geometry.l2_entries, place[kinds]
+        places = place[kinds]
+        if not image.has_data_file:
+            host = raw & np.uint64(0x00FF_FFFF_FFFF_FE00)
+            lost = ((host & np.uint64(geometry.cluster_size - 1)) != 0) | (host >= np.uint64(end))
+            places[(kinds == ClusterType.NORMAL) & lost] = 0
+        yield index * geometry.l2_entries, places

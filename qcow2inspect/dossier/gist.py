@@ -102,7 +102,7 @@ def compile_dossier(image: Image, survey: Survey | None, findings: Sequence[Find
         counts=counts,
         complete=complete,
         not_checked=_not_checked(image, survey if complete else None),
-        numbers={"L1 entries in use": survey.l1_used, "L2 tables": survey.l2_tables} if survey and complete else {},
+        numbers=_numbers(survey) if survey and complete else {},
     )
 
 
@@ -154,6 +154,19 @@ def changes(sources: Iterable[Source]) -> list[Finding]:
         for source in sources
         if getattr(source, "changed", False)
     ]
+
+
+def _numbers(survey: Survey) -> dict[str, int]:
+    qemu = survey.qemu
+    return {
+        "L1 entries in use": survey.l1_used,
+        "L2 tables": survey.l2_tables,
+        "guest clusters with a place": qemu.allocated_clusters,
+        "of these fragmented": qemu.fragmented_clusters,
+        "leaked host clusters": qemu.leaks,
+        "corruptions that qemu-img check counts": qemu.corruption_count,
+        "end of the last host cluster in use": qemu.image_end,
+    }
 
 
 def _table_facts(image: Image, survey: Survey) -> list[tuple[str, str]]:

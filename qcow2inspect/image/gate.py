@@ -186,9 +186,9 @@ def identities(named: NamedFile, beside: str) -> Iterator[tuple[int, int]]:
 def _one_of(near: str, named: NamedFile, beside: str, role: str) -> str:
     """Where a file lies that QEMU looks for in its working directory: there or, as people mean it, beside the image."""
     here = named.path or ""
-    if not os.path.exists(here):
+    if not os.path.exists(here) or (os.path.exists(near) and os.path.samefile(here, near)):
         return near
-    if os.path.exists(near) and not os.path.samefile(here, near):
+    if os.path.exists(near):
         what = f"is {_shown(near)} beside it, but {_shown(os.path.abspath(here))} to QEMU in this working directory"
         raise _needs(beside, role, named, what)
     return here

@@ -17,7 +17,7 @@ _LINE = 16
 _CELLS = 64
 
 MAP_SIGNS = {
-    "unreadable": "!",
+    "missing or unreadable": "!",
     "invalid": "?",
     "compressed": "c",
     "normal": "#",

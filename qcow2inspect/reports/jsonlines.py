@@ -63,14 +63,12 @@ def _section(section: Section) -> Iterator[dict[str, Any]]:
         yield {**document, "note": visible(field.note)} if field.note else document
     for table in section.tables:
         for row in table.rows:
-            said = {"type": "row", "section": section.key, "table": table.key, **row_document(table, row)}
+            values = row_document(table, row)
+            said: dict[str, Any] = {"type": "row", "section": section.key, "table": table.key, "values": values}
             when = next((value for value in row if isinstance(value, Time)), None)
             if when is not None and table.key == "snapshots":
-                said |= {
-                    "datetime": when.iso,
-                    "timestamp_desc": "Snapshot taken",
-                    "message": f"snapshot {said['name']}",
-                }
+                event = {"timestamp_desc": "Snapshot taken", "message": f"snapshot {values['name']}"}
+                said |= {"datetime": when.iso, **event}
             yield said
         if not table.rows:
             yield {"type": "nothing", "section": section.key, "table": table.key, "why": table.nothing.value}

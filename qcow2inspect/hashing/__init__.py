@@ -1,0 +1,1 @@
+"""Hashes of files and of what guests see, manifests of them, and comparing against a manifest."""

@@ -1,0 +1,125 @@
+"""No verb writes to evidence: not its bytes, not its times, not its folder; nothing ever opens it for writing."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from qcow2inspect.build.demo import demo_recipe
+from qcow2inspect.build.recipe import build
+from qcow2inspect.cli.main import VERBS
+from tests.cli.conftest import ROOT
+
+COMMANDS = {
+    "info": ["info", "IMAGE", "--follow", "any"],
+    "check": ["check", "IMAGE"],
+    "map": ["map", "IMAGE", "--follow", "any"],
+    "header": ["header", "IMAGE"],
+    "l1": ["l1", "IMAGE"],
+    "l2": ["l2", "BASE", "0"],
+    "refcount": ["refcount", "IMAGE"],
+    "hexdump": ["hexdump", "IMAGE", "0x30000"],
+    "bitmaps": ["bitmaps", "IMAGE"],
+    "export": ["export", "IMAGE", "OUT", "--follow", "any"],
+    "report": ["report", "IMAGE", "-o", "OUT", "--format", "html", "--hash", "sha256", "--follow", "any"],
+    "hash": ["hash", "IMAGE", "--both", "--follow", "any"],
+    "verify": ["verify", "IMAGE", "--against", "SUMS"],
+    "open": ["IMAGE"],
+    "create": ["create", "BASE", "OUT"],
+}
+"""A command of every verb that reads an image."""
+
+NO_EVIDENCE = {"explain", "demo"}
+"""Verbs that read no image of the user."""
+
+WATCH = """
+import json, os, sys
+seen = []
+WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+CHANGES = {"os.truncate", "os.rename", "os.remove", "os.utime", "os.chmod", "os.chown", "os.link", "os.symlink",
+    "os.setxattr", "os.removexattr", "os.mkdir", "os.rmdir"}
+
+def hook(event, args):
+    if event == "open":
+        path, mode, flags = args
+        seen.append([event, str(path), bool(flags & WRITES) if isinstance(flags, int) else mode not in ("r", "rb")])
+    elif event in CHANGES:
+        seen.append([event, *(str(arg) for arg in args)])
+
+sys.addaudithook(hook)
+from qcow2inspect.cli.main import run
+code = run(sys.argv[2:])
+with open(sys.argv[1], "w") as file:
+    json.dump([code, seen], file)
+"""
+
+
+@pytest.fixture
+def evidence(tmp_path: Path) -> Path:
+    """An overlay and its base in a folder that nobody may write to, with an access time of long ago."""
+    folder = tmp_path / "evidence"
+    folder.mkdir()
+    base = folder / "base.qcow2"
+    base.write_bytes(build(demo_recipe()))
+    overlay = folder / "overlay.qcow2"
+    create = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", "base.qcow2", str(overlay)]
+    assert shutil.which("qemu-img"), "qemu-img is not installed (Debian: apt-get install qemu-utils)"
+    subprocess.run(create, check=True, timeout=60)
+    for path in (base, overlay):
+        os.utime(path, (1_000_000_000, 1_100_000_000))
+        path.chmod(0o444)
+    folder.chmod(0o555)
+    return overlay
+
+
+def times(folder: Path) -> dict[str, tuple[int, ...]]:
+    """All that the file system says of the files and of their folder; nothing is read for it."""
+    found = {}
+    for path in (folder, *sorted(folder.iterdir())):
+        status = path.stat()
+        at = () if path is folder else (status.st_atime_ns,)
+        facts = (status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_mode, status.st_nlink)
+        found[path.name] = (*at, *facts)
+    return found
+
+
+def test_every_verb_is_tried() -> None:
+    assert set(COMMANDS) | NO_EVIDENCE == set(VERBS)
+
+
+@pytest.mark.parametrize("verb", sorted(COMMANDS))
+def test_evidence_is_read_and_nothing_else(verb: str, evidence: Path, tmp_path: Path) -> None:
+    folder = evidence.parent
+    sums = subprocess.run(["sha256sum", evidence], capture_output=True, text=True, check=True).stdout
+    (tmp_path / "SUMS").write_text(sums)
+    places = {"IMAGE": evidence, "BASE": folder / "base.qcow2", "OUT": tmp_path / "out", "SUMS": tmp_path / "SUMS"}
+    words = [str(places.get(word, word)) for word in COMMANDS[verb]]
+    bytes_before = {path: path.read_bytes() for path in folder.iterdir()}
+    for path in folder.iterdir():
+        os.utime(path, ns=(10**18, 10**18 + 5))
+    before = times(folder)
+    log = tmp_path / "log"
+    ran = subprocess.run(
+        [sys.executable, "-c", WATCH, str(log), *words],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert times(folder) == before
+    assert {path: path.read_bytes() for path in folder.iterdir()} == bytes_before
+    code, seen = json.loads(log.read_text())
+    assert code == 0, ran.stderr
+    opened = [event for event in seen if event[0] == "open" and os.path.realpath(event[1]).startswith(str(folder))]
+    assert opened
+    assert not [event for event in opened if event[2]]
+    changes = [event for event in seen if event[0] != "open" and any(str(folder) in str(arg) for arg in event[1:])]
+    assert changes == []
