@@ -18,7 +18,7 @@ from qcow2inspect.image.facts import (
     v1_facts,
 )
 from qcow2inspect.layout.structure import printable, visible
-from qcow2inspect.units import human_size
+from qcow2inspect.units import counted, human_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -31,11 +31,14 @@ if TYPE_CHECKING:
 __all__ = ["Dossier", "State", "changes", "compile_dossier", "compile_v1_dossier"]
 
 NOT_CHECKED = (
-    "refcounts against the use of clusters (leaks, double use)",
     "content of compressed clusters",
-    "backing file, external data file and persistent bitmaps",
+    "backing file and external data file",
+    "which clusters of the host file are holes",
 )
 """What no rule looks at yet; every report says so."""
+
+TABLES = "tables, and refcounts against the use of clusters"
+"""What the rules have not looked at before the tables are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +104,7 @@ def compile_dossier(image: Image, survey: Survey | None, findings: Sequence[Find
         findings=tuple(findings),
         counts=counts,
         complete=complete,
-        not_checked=NOT_CHECKED if complete else ("L1, L2 and refcount tables", *NOT_CHECKED),
+        not_checked=NOT_CHECKED if complete else (TABLES, *NOT_CHECKED),
         numbers=_numbers(survey) if survey and complete else {},
     )
 
@@ -235,4 +238,6 @@ def _corrupt_words(bad: Sequence[Finding], survey: Survey | None, corrupt_bit: b
         return "no damage seen" if survey else "not checked yet"
     bit = "corrupt bit set, " if corrupt_bit else ""
     others = len(bad) - corrupt_bit
-    return (bit + f"{others} other finding{'s' if others != 1 else ''}") if bit else f"{others} kinds of damage"
+    return (
+        (bit + f"{others} other finding{'s' if others != 1 else ''}") if bit else f"{counted(others, 'kind')} of damage"
+    )
