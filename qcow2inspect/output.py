@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from qcow2inspect.errors import CannotExport
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-__all__ = ["Identity", "Output", "check_target", "free_space", "part_of"]
+__all__ = ["Identity", "Output", "check_target", "free_space", "open_log", "part_of"]
 
 Identity = tuple[int, int]
 """Device and inode of a file."""
@@ -204,6 +204,19 @@ class Output:
         elif self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+def open_log(path: str, *, fresh: bool) -> IO[bytes]:
+    """A log beside an output: a new one for reading and writing, in place of any other, or an old one for reading.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    if fresh:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL if fresh else os.O_RDONLY
+    return os.fdopen(os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666), "rb+" if fresh else "rb")
 
 
 def part_of(path: str) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,12 +13,14 @@ from qcow2inspect.codec import codec_for
 from qcow2inspect.errors import CannotExport, NotQcow2
 from qcow2inspect.format.geometry import MAX_BACKING_NAME, SECTOR
 from qcow2inspect.format.header import MAGIC, CompressionType
+from qcow2inspect.format.mapping import ClusterType
 from qcow2inspect.image.image import Image
 from qcow2inspect.output import Output
-from qcow2inspect.progress import Silent
+from qcow2inspect.progress import Cancelled, Silent
 from qcow2inspect.source.file import FileSource
 from qcow2inspect.source.protocol import read_padded
 from qcow2inspect.units import HostRange
+from qcow2inspect.workers import in_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,9 +29,10 @@ if TYPE_CHECKING:
     from qcow2inspect.image.view import View
     from qcow2inspect.progress import Progress
 
-__all__ = ["Created", "create_image"]
+__all__ = ["Created", "Form", "create_image"]
 
-_BATCH = 4 << 20
+_BATCH = 1 << 20
+_LEVEL = {CompressionType.ZLIB: 6, CompressionType.ZSTD: 3}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,24 +50,39 @@ class Created:
     padded: int
 
 
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How an image shall be made.
+
+    Attributes:
+        cluster_bits: log2 of the cluster size.
+        compression: store clusters compressed where that is smaller; None for never.
+        level: how hard to compress; None for the usual level.
+        backing: a raw or qcow2 file; the image then holds only what differs from it.
+    """
+
+    cluster_bits: int = 16
+    compression: CompressionType | None = None
+    level: int | None = None
+    backing: str | None = None
+
+    @property
+    def codec(self) -> Codec | None:
+        """What compresses clusters; None if nothing does."""
+        if self.compression is None:
+            return None
+        return codec_for(self.compression, self.level or _LEVEL[self.compression])
+
+
 def create_image(
-    raw_path: str,
-    image_path: str,
-    *,
-    cluster_bits: int = 16,
-    compression: CompressionType | None = None,
-    backing: str | None = None,
-    force: bool = False,
-    progress: Progress | None = None,
+    raw_path: str, image_path: str, form: Form, *, force: bool = False, progress: Progress | None = None
 ) -> Created:
     """Write the disk in the file ``raw_path`` as an image of version 3.
 
     Args:
         raw_path: the raw disk; only read.
         image_path: where the image shall appear.
-        cluster_bits: log2 of the cluster size.
-        compression: store clusters compressed where that is smaller; None for never.
-        backing: a raw or qcow2 file; the image then holds only what differs from it.
+        form: how the image shall be made.
         force: replace an existing file.
         progress: told about every batch, in bytes; may ask to stop.
 
@@ -73,13 +93,13 @@ def create_image(
     """
     progress = progress or Silent()
     with FileSource(raw_path) as raw:
-        base = _Backing(backing, image_path) if backing is not None else None
+        base = _Backing(form.backing, image_path) if form.backing is not None else None
         size = -(-raw.size // SECTOR) * SECTOR
         try:
             layout = Layout(
                 size=size,
-                cluster_bits=cluster_bits,
-                compression=compression or CompressionType.ZLIB,
+                cluster_bits=form.cluster_bits,
+                compression=form.compression or CompressionType.ZLIB,
                 backing_name=base.name if base else b"",
                 backing_format=base.format if base else b"",
             )
@@ -89,7 +109,7 @@ def create_image(
         with Output(image_path, force=force, evidence=evidence) as output:
             writer = ImageWriter(output, layout)
             progress.begin(f"Writing {image_path}", raw.size)
-            _Filler(raw, base, writer, compression).fill(progress)
+            _Filler(raw, base, writer, form.codec).fill(progress)
             writer.finish()
             stored = os.fstat(output.fd).st_size
             output.commit()
@@ -126,29 +146,40 @@ class _Backing:
         return read_padded(self._source, offset, size)
 
 
-class _Filler:
-    """Puts the clusters of a raw disk into a writer."""
+_Packed = tuple[int, bytes, ClusterType]
+"""Guest cluster number, the bytes that are stored for it, and how."""
 
-    def __init__(
-        self, raw: FileSource, base: _Backing | None, writer: ImageWriter, compression: CompressionType | None
-    ) -> None:
+
+class _Filler:
+    """Puts the clusters of a raw disk into a writer: compressed in threads, written in order."""
+
+    def __init__(self, raw: FileSource, base: _Backing | None, writer: ImageWriter, codec: Codec | None) -> None:
         self._raw = raw
         self._base = base
         self._writer = writer
         self._size = writer.geometry.cluster_size
-        self._codec: Codec | None = codec_for(compression) if compression is not None else None
+        self._codec = codec
+        self._stop = threading.Event()
         self._zeros = bytes(self._size)
 
     def fill(self, progress: Progress) -> None:
         """Go through the disk from its start to its end."""
         done = 0
-        for start, stop in self._batches():
-            data = read_padded(self._raw, start, stop - start)
-            for at in range(start, stop, self._size):
-                self._cluster(at, data[at - start : at - start + self._size])
-            progress.advance(min(stop, self._raw.size) - done)
-            done = min(stop, self._raw.size)
+        with closing(in_order(self._batches(), self._pack, progress, self._stop)) as packed:
+            for stop, clusters in packed:
+                for index, data, kind in clusters:
+                    self._put(index, data, kind)
+                progress.advance(min(stop, self._raw.size) - done)
+                done = min(stop, self._raw.size)
         progress.advance(self._raw.size - done)
+
+    def _put(self, index: int, data: bytes, kind: ClusterType) -> None:
+        if kind is ClusterType.COMPRESSED:
+            self._writer.put_compressed(index, data)
+        elif kind is ClusterType.NORMAL:
+            self._writer.put(index, data)
+        else:
+            self._writer.put_zero(index)
 
     def _batches(self) -> Iterator[tuple[int, int]]:
         """Cluster-aligned parts of the disk that must be looked at, a few MiB each.
@@ -164,18 +195,27 @@ class _Filler:
             for start in range(at, last, step):
                 yield start, min(start + step, last)
 
-    def _cluster(self, at: int, data: bytes) -> None:
+    def _pack(self, batch: tuple[int, int]) -> tuple[int, list[_Packed]]:
+        """What must be stored of a part of the disk, and where the part ends; called from several threads."""
+        start, stop = batch
+        data = read_padded(self._raw, start, stop - start)
+        clusters: list[_Packed] = []
+        for at in range(0, stop - start, self._size):
+            if self._stop.is_set():
+                raise Cancelled
+            packed = self._cluster(start + at, data[at : at + self._size])
+            if packed is not None:
+                clusters.append(packed)
+        return stop, clusters
+
+    def _cluster(self, at: int, data: bytes) -> _Packed | None:
+        """What must be stored of one cluster; None if nothing."""
         index = at // self._size
-        if self._base is not None:
-            if data == self._base.read_at(at, self._size):
-                return
-            if data == self._zeros:
-                self._writer.put_zero(index)
-                return
-        elif data == self._zeros:
-            return
+        if self._base is not None and data == self._base.read_at(at, self._size):
+            return None
+        if data == self._zeros:
+            return None if self._base is None else (index, b"", ClusterType.ZERO_PLAIN)
         stream = self._codec.compress(data) if self._codec else data
         if len(stream) < len(data):
-            self._writer.put_compressed(index, stream)
-        else:
-            self._writer.put(index, data)
+            return index, stream, ClusterType.COMPRESSED
+        return index, data, ClusterType.NORMAL

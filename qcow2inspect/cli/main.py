@@ -70,7 +70,7 @@ class _Parser(argparse.ArgumentParser):
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all verbs."""
     parser = _base_parser()
-    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True, prog="qcow2inspect")
     for name in VERBS:
         _add_verb(verbs, name)
     return parser
@@ -110,7 +110,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     if not words or words[0] not in VERBS:
         return build_parser().parse_args(words)
     parser = _base_parser()
-    _add_verb(parser.add_subparsers(dest="verb", metavar="VERB", required=True), words[0])
+    _add_verb(parser.add_subparsers(dest="verb", metavar="VERB", required=True, prog="qcow2inspect"), words[0])
     return parser.parse_args(words)
 
 

@@ -224,10 +224,11 @@ def _passphrase(options: argparse.Namespace, chain: Chain) -> bytes | None:
 def _read_passphrase(file: str | int, shown: str) -> bytes:
     """All bytes, with the line end if there is one."""
     try:
+        os.stat(file)  # a number that can be no descriptor is told apart here
         with open(file, "rb") as stream:
             data = stream.read(_LONGEST + 1)
-    except (OSError, OverflowError, ValueError) as error:
-        why = getattr(error, "strerror", error)
+    except (OSError, OverflowError) as error:
+        why = error.strerror if isinstance(error, OSError) else "there is none of that number"
         raise CannotRead(f"{shown}: the passphrase cannot be read: {why}", hint="check the path") from None
     if len(data) > _LONGEST:
         raise CannotRead(f"{shown} holds more than {_LONGEST:,} bytes: no passphrase", hint="check the path")

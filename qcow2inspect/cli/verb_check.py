@@ -11,14 +11,15 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from qcow2inspect.cli.common import add_image, add_json, dump_json, progress_bar, say
+from qcow2inspect.cli.opening import add_following, opened
 from qcow2inspect.errors import BadAddress, NotQcow2, Qcow2InspectError, Unsupported
-from qcow2inspect.image.image import Image
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
     from qcow2inspect.findings import Finding
+    from qcow2inspect.image.chain import Chain
     from qcow2inspect.survey.survey import Survey
 
 __all__ = ["add_arguments", "run"]
@@ -39,19 +40,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--jsonl", action="store_true", help="print one JSON document for each finding")
     parser.add_argument("--strict", action="store_true", help="the exit code follows the findings, not qemu-img check")
     parser.add_argument("--only", metavar="CODE,...", help="these checks only, for example QCOW-REF-ZERO,QCOW-L2")
+    add_following(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Check."""
     try:
-        with Image.open(options.image) as image:
-            return _check(image, options)
+        with opened(options) as chain:
+            return _check(chain, options)
     except NotQcow2 as error:
         is_short = options.image and _has_magic(error)
         error.exit_code = _FAILED if is_short else _UNKNOWN_FORMAT
         raise
     except Unsupported as error:
-        error.exit_code = _UNKNOWN_FORMAT if "version 1;" in error.what else _FAILED
+        error.exit_code = _UNKNOWN_FORMAT if "version 1" in error.what else _FAILED
         raise
     except Qcow2InspectError as error:
         error.exit_code = _FAILED
@@ -63,11 +65,11 @@ def _has_magic(error: NotQcow2) -> bool:
     return "cut off" in error.what
 
 
-def _check(image: Image, options: argparse.Namespace) -> int:
+def _check(chain: Chain, options: argparse.Namespace) -> int:
     from qcow2inspect.survey.survey import take_survey
 
     with progress_bar() as progress:
-        survey = take_survey(image, progress)
+        survey = take_survey(chain.qcow2, progress, chain)
     if options.json_compat:
         return _print_compatible(survey)
     from qcow2inspect.reports.check import strict_exit_code
@@ -112,7 +114,7 @@ def _print_compatible(survey: Survey) -> int:
 def _print_text(survey: Survey, findings: Sequence[Finding], count: int) -> None:
     from qcow2inspect.reports.check import render_check
 
-    for line in render_check(survey, findings, not_checked=_NOT_CHECKED, selected=count):
+    for line in render_check(survey, findings, not_checked=(*_NOT_CHECKED, *survey.skipped), selected=count):
         say(line)
 
 
@@ -145,5 +147,5 @@ def _document(survey: Survey, findings: Sequence[Finding]) -> dict[str, Any]:
             "corruptions_by_kind": dict(qemu.corruptions),
             "differences": list(differences(survey)),
         },
-        "not_checked": list(_NOT_CHECKED),
+        "not_checked": [*_NOT_CHECKED, *survey.skipped],
     }

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from qcow2inspect.build.create import create_image
+from qcow2inspect.build.create import Form, create_image
 from qcow2inspect.cli.common import progress_bar
 from qcow2inspect.errors import BadAddress
 from qcow2inspect.format.header import CompressionType
@@ -20,12 +20,16 @@ if TYPE_CHECKING:
 
 __all__ = ["add_arguments", "run"]
 
+_MOST = {CompressionType.ZLIB: 9, CompressionType.ZSTD: 22}
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the verb takes."""
     parser.add_argument("raw", metavar="RAW", help="the raw disk; it is only ever read")
     parser.add_argument("image", metavar="IMAGE", help="the image to write")
     parser.add_argument("--compress", choices=["zlib", "zstd"], help="store clusters compressed where that is smaller")
+    text = "how hard to compress: 1 to 9 for zlib (6), 1 to 22 for zstd (3)"
+    parser.add_argument("--level", type=int, metavar="N", help=text)
     parser.add_argument("--cluster-size", default="64K", metavar="N", help="512 to 2M, a power of two (64K)")
     parser.add_argument("--backing", metavar="FILE", help="make an overlay of this raw or qcow2 file")
     parser.add_argument("--force", action="store_true", help="replace IMAGE if it exists")
@@ -34,22 +38,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Create."""
     compression = CompressionType[options.compress.upper()] if options.compress else None
+    form = Form(_cluster_bits(options.cluster_size), compression, _level(options.level, compression), options.backing)
     with progress_bar() as progress:
-        result = create_image(
-            options.raw,
-            options.image,
-            cluster_bits=_cluster_bits(options.cluster_size),
-            compression=compression,
-            backing=options.backing,
-            force=options.force,
-            progress=progress,
-        )
+        result = create_image(options.raw, options.image, form, force=options.force, progress=progress)
     if result.padded:
         print(f"the disk was filled up with {result.padded} zero bytes to a whole sector", file=sys.stderr)
     print(
         visible(f"{options.image}: disk of {exact_size(result.size)} in {human_size(result.stored)}"), file=sys.stderr
     )
     return 0
+
+
+def _level(level: int | None, compression: CompressionType | None) -> int | None:
+    if level is None:
+        return None
+    if compression is None:
+        raise BadAddress("--level goes with --compress")
+    most = _MOST[compression]
+    if not 1 <= level <= most:
+        raise BadAddress(f"--level {level}: {compression.name.lower()} has levels 1 to {most}")
+    return level
 
 
 def _cluster_bits(text: str) -> int:

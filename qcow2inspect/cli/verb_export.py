@@ -19,8 +19,8 @@ from qcow2inspect.cli.common import add_image, progress_bar, say, warn
 from qcow2inspect.cli.opening import add_data, add_states, chosen_view, opened
 from qcow2inspect.errors import BadAddress
 from qcow2inspect.export.choices import HASHES, Choices, OnError, Sparse
+from qcow2inspect.export.names import STDOUT
 from qcow2inspect.export.raw import export, preflight
-from qcow2inspect.export.target import STDOUT
 from qcow2inspect.format.geometry import SECTOR
 from qcow2inspect.layout.structure import visible
 from qcow2inspect.output import check_target

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from qcow2inspect.cli.common import add_image, add_json, dump_json, progress_bar, say
 from qcow2inspect.cli.opening import add_following, add_snapshot
 from qcow2inspect.errors import BadAddress, Damaged
+from qcow2inspect.format.luks import SlotState
 from qcow2inspect.image.facts import header_facts
 from qcow2inspect.image.image import Image, require_magic
 from qcow2inspect.image.support import place_of
@@ -132,6 +133,10 @@ def print_info(path: str) -> int:
         dossier = take_dossier(image)
         for label, value in dossier.facts[len(facts) :]:
             say(f"{label:<{_LABEL}}{value}")
+        for number, slot in enumerate(image.luks.slots if image.luks else ()):
+            state = slot.active.name.lower() if slot.active.known else slot.active.shown
+            if slot.active is not SlotState.DISABLED:
+                say(f"{f'key slot {number}':<{_LABEL}}{state}, {slot.iterations:,} iterations")
         for snapshot in image.snapshots[:_SNAPSHOTS]:
             size = exact_size(snapshot.disk_size) if snapshot.disk_size is not None else "size not stated"
             say(f"{'snapshot':<{_LABEL}}{snapshot.title}, {size}")

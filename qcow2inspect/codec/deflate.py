@@ -23,10 +23,15 @@ _SALVAGE_STEP = 256
 
 
 class Deflate:
-    """A :class:`~qcow2inspect.codec.Codec` for raw deflate."""
+    """A :class:`~qcow2inspect.codec.Codec` for raw deflate.
+
+    Args:
+        level: 1 to 9 compresses with zlib-ng, twice as fast for the same size; None with zlib, whose streams are the
+            same everywhere.
+    """
 
     def __init__(self, level: int | None = None) -> None:
-        self._level = zlib.Z_DEFAULT_COMPRESSION if level is None else level
+        self._level = level
 
     def decompress(self, data: bytes | memoryview, cluster_size: int) -> bytes:
         """One cluster from the stream; see :meth:`qcow2inspect.codec.Codec.decompress`."""
@@ -57,8 +62,11 @@ class Deflate:
 
     def compress(self, data: bytes) -> bytes:
         """A stream that every reader of the format inflates: 4 KiB window, as QEMU writes it."""
-        packer = zlib.compressobj(self._level, zlib.DEFLATED, _WRITE_WINDOW, _MEMORY_LEVEL)
-        return packer.compress(data) + packer.flush()
+        if self._level is None:
+            packer = zlib.compressobj(zlib.Z_DEFAULT_COMPRESSION, zlib.DEFLATED, _WRITE_WINDOW, _MEMORY_LEVEL)
+            return packer.compress(data) + packer.flush()
+        faster = zlib_ng.compressobj(self._level, zlib.DEFLATED, _WRITE_WINDOW, _MEMORY_LEVEL)
+        return bytes(faster.compress(data) + faster.flush())
 
 
 def _bytewise(inflater: Any, step: bytes, room: int) -> bytes:

@@ -35,10 +35,7 @@ NOT_CHECKED = (
     "backing file and external data file",
     "which clusters of the host file are holes",
 )
-"""What no rule looks at yet; every report says so."""
-
-TABLES = "tables, and refcounts against the use of clusters"
-"""What the rules have not looked at before the tables are read."""
+"""What no rule looks at; every report says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +101,20 @@ def compile_dossier(image: Image, survey: Survey | None, findings: Sequence[Find
         findings=tuple(findings),
         counts=counts,
         complete=complete,
-        not_checked=NOT_CHECKED if complete else (TABLES, *NOT_CHECKED),
+        not_checked=_not_checked(image, survey if complete else None),
         numbers=_numbers(survey) if survey and complete else {},
     )
+
+
+def _not_checked(image: Image, survey: Survey | None) -> tuple[str, ...]:
+    """What no rule has looked at, as far as the image has it."""
+    compressed, behind, holes = NOT_CHECKED
+    if survey is None:
+        return ("L1, L2 and refcount tables", *NOT_CHECKED)
+    found = [compressed] if survey.clusters.get(ClusterType.COMPRESSED) else []
+    if survey.chain is None and (image.has_data_file or image.header.backing_file_offset):
+        found.append(behind)
+    return (*found, holes)
 
 
 def compile_v1_dossier(image: V1Image) -> Dossier:

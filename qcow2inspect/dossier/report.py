@@ -61,7 +61,7 @@ def examine_chain(chain: Chain, progress: Progress | None = None) -> Dossier:
     image = chain.top
     if not isinstance(image, Image):
         return compile_v1_dossier(image)
-    survey = take_survey(image, progress)
+    survey = take_survey(image, progress, chain)
     return compile_dossier(image, survey, examine(survey))
 
 

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from qcow2inspect._version import __version__
-from qcow2inspect.export.target import json_of, map_of
+from qcow2inspect.export.names import json_of, map_of
 from qcow2inspect.layout.structure import printable
 from qcow2inspect.output import Output
 

@@ -8,10 +8,8 @@ loss of power, the last of these lines is true.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
-import tempfile
 import threading
 from dataclasses import replace
 from typing import IO, TYPE_CHECKING, Any
@@ -19,6 +17,7 @@ from typing import IO, TYPE_CHECKING, Any
 from qcow2inspect._version import __version__
 from qcow2inspect.errors import CannotExport
 from qcow2inspect.export.load import Trouble
+from qcow2inspect.output import open_log
 from qcow2inspect.units import GuestOffset, GuestRange, HostOffset, HostRange
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from qcow2inspect.image.view import Extent, View
     from qcow2inspect.source.protocol import Source
 
-__all__ = ["Checkpoints", "Journal", "binding", "journal_of"]
+__all__ = ["Checkpoints", "Journal", "binding"]
 
 _FORMAT = 1
 _HEAD = 1 << 16
@@ -36,14 +35,11 @@ _INTERVAL = 2.0
 _LONGEST_LINE = 1 << 20
 
 
-def journal_of(path: str) -> str:
-    """Name of the journal of an output."""
-    return f"{path}.journal"
-
-
 def binding(view: View, choices: Choices, first_encrypted: Extent | None) -> dict[str, Any]:
     """What must be the same for an export to be continued."""
     within = choices.within
+    import hashlib
+
     document = {
         "journal": _FORMAT,
         "version": __version__,
@@ -62,6 +58,8 @@ def binding(view: View, choices: Choices, first_encrypted: Extent | None) -> dic
 
 
 def _identity(source: Source) -> dict[str, Any]:
+    import hashlib
+
     return {
         "path": os.path.realpath(source.name),
         "size": source.size,
@@ -88,6 +86,8 @@ class Journal:
     @classmethod
     def passing(cls) -> Journal:
         """A journal that nobody can resume from."""
+        import tempfile
+
         return cls(tempfile.TemporaryFile(), "")
 
     @classmethod
@@ -98,9 +98,7 @@ class Journal:
             CannotExport: it cannot be created.
         """
         try:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
-            journal = cls(open(path, "xb+"), path)  # noqa: SIM115 - close() closes it
+            journal = cls(open_log(path, fresh=True), path)
         except OSError as error:
             raise CannotExport(f"{path}: cannot be created: {error.strerror}", exit_code=74) from error
         journal._write(bound)
@@ -115,7 +113,7 @@ class Journal:
             CannotExport: there is none, it is damaged, or it belongs to other evidence or other choices.
         """
         try:
-            with open(path, "rb") as file:
+            with open_log(path, fresh=False) as file:
                 old = list(_lines(file))
         except OSError as error:
             what = f"{path}: there is no journal of an unfinished export: {error.strerror}"

@@ -9,7 +9,7 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from qcow2inspect._version import __version__
-from qcow2inspect.export.target import manifest_names
+from qcow2inspect.export.names import manifest_names
 from qcow2inspect.output import Output
 from qcow2inspect.source.file import FileSource
 from qcow2inspect.units import counted, exact_size

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from qcow2inspect.errors import CannotExport, Qcow2InspectError
 from qcow2inspect.export.choices import Choices, Sparse
-from qcow2inspect.export.journal import journal_of
+from qcow2inspect.export.names import STDOUT, is_device, journal_of, sidecars
 from qcow2inspect.export.plan import Plan, make_plan
-from qcow2inspect.export.target import STDOUT, check, is_device, json_of, manifest_names, map_of
+from qcow2inspect.export.target import check
 from qcow2inspect.output import Identity, check_target, free_space
 from qcow2inspect.units import GuestRange, human_size
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from qcow2inspect.image.view import View
     from qcow2inspect.progress import Progress
 
-__all__ = ["Check", "Preflight", "evidence_of", "is_file", "preflight", "sidecars", "simple", "within_of"]
+__all__ = ["Check", "Preflight", "evidence_of", "is_file", "preflight", "simple", "within_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,11 +133,6 @@ def within_of(view: View, choices: Choices) -> GuestRange:
 def is_file(path: str) -> bool:
     """True if the output is a file or parts of one, with other files beside it."""
     return path != STDOUT and not is_device(path)
-
-
-def sidecars(path: str) -> list[str]:
-    """Names of everything that may lie beside an output."""
-    return [map_of(path), json_of(path), *manifest_names(path)]
 
 
 def _check_files(view: View, path: str, choices: Choices) -> None:

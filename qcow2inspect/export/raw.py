@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 from qcow2inspect.errors import CannotExport
 from qcow2inspect.export.choices import Choices, OnError, Sparse
 from qcow2inspect.export.hashes import Hashes
-from qcow2inspect.export.journal import Checkpoints, Journal, binding, journal_of
+from qcow2inspect.export.journal import Checkpoints, Journal, binding
+from qcow2inspect.export.names import journal_of, json_of, manifest_names, map_of, part_names, sidecars
 from qcow2inspect.export.pipeline import Pipeline
 from qcow2inspect.export.plan import make_plan
-from qcow2inspect.export.preflight import Check, Preflight, evidence_of, is_file, preflight, sidecars, simple, within_of
-from qcow2inspect.export.target import FileTarget, Target, json_of, manifest_names, map_of, open_target, part_names
+from qcow2inspect.export.preflight import Check, Preflight, evidence_of, is_file, preflight, simple, within_of
+from qcow2inspect.export.target import FileTarget, Target, open_target
 from qcow2inspect.progress import Silent
 from qcow2inspect.source.file import FileSource
 from qcow2inspect.units import GuestOffset, GuestRange, HostRange, exact_size

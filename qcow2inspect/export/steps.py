@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["COPY", "LOAD", "Step", "extents_of", "steps"]
 
-LOAD = 2 << 20
+LOAD = 1 << 20
 """Bytes that one step takes into memory."""
 COPY = 8 << 20
 """Bytes that one step has the kernel copy."""

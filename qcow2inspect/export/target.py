@@ -6,10 +6,10 @@ import contextlib
 import errno
 import fcntl
 import os
-import stat
 from typing import TYPE_CHECKING, Protocol
 
 from qcow2inspect.errors import CannotExport
+from qcow2inspect.export.names import STDOUT, is_device, part_names
 from qcow2inspect.output import Output, check_target
 from qcow2inspect.source.file import FileSource
 from qcow2inspect.units import exact_size, human_size
@@ -21,14 +21,10 @@ if TYPE_CHECKING:
     from qcow2inspect.output import Identity
     from qcow2inspect.units import HostRange
 
-__all__ = ["STDOUT", "DeviceTarget", "FileTarget", "PipeTarget", "Target", "check", "describe_device", "open_target"]
-
-STDOUT = "-"
-"""The name that means standard output."""
+__all__ = ["DeviceTarget", "FileTarget", "PipeTarget", "Target", "check", "describe_device", "open_target"]
 
 _NOT_IN_KERNEL = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF, errno.EPERM)
 _TARGET_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
-_MOST_PARTS = 10_000
 _BLKZEROOUT = 0x127F
 
 
@@ -295,45 +291,6 @@ class DeviceTarget:
     def close(self) -> None:
         """Give the device back."""
         os.close(self._fd)
-
-
-def map_of(path: str) -> str:
-    """Name of the ddrescue map beside an output."""
-    return f"{path}.map"
-
-
-def json_of(path: str) -> str:
-    """Name of the list of troubles beside an output."""
-    return f"{path}.errors.json"
-
-
-def manifest_names(path: str) -> tuple[str, str]:
-    """Names of the manifest beside an output, as JSON and as text."""
-    return f"{path}.manifest.json", f"{path}.manifest.txt"
-
-
-def part_names(path: str, size: int, split: int) -> list[str]:
-    """Names of the files that make the output.
-
-    Raises:
-        CannotExport: there would be too many.
-    """
-    if not split:
-        return [path]
-    count = max(1, -(-size // split))
-    if count > _MOST_PARTS:
-        what = f"parts of {human_size(split)} would be {count:,} files, more than {_MOST_PARTS:,}"
-        raise CannotExport(what, hint="choose larger parts")
-    digits = max(3, len(str(count)))
-    return [f"{path}.{number:0{digits}}" for number in range(1, count + 1)]
-
-
-def is_device(path: str) -> bool:
-    """True if ``path`` is a block device."""
-    try:
-        return stat.S_ISBLK(os.stat(path).st_mode)
-    except (OSError, ValueError):
-        return False
 
 
 def check(path: str, size: int, choices: Choices, evidence: Collection[Identity]) -> None:

@@ -113,6 +113,8 @@ def _guest(tree: Tree, offset: int) -> Place:
     if offset >= mapping.size:
         raise BadAddress(f"guest offset {offset:#x} is not on the disk, which ends at {mapping.size:#x}")
     guest = GuestOffset(offset)
+    if geometry.l1_index(guest) >= len(mapping.l1):
+        raise BadAddress(f"guest offset {offset:#x} has no L1 entry: the table has {len(mapping.l1):,}")
     entry = tree.l1_entry(mapping, geometry.l1_index(guest))
     if not entry.target_path:
         return _whole(entry)

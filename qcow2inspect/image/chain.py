@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from qcow2inspect.errors import BadAddress, CannotRead, Damaged, NeedsFile, NeedsKey, Qcow2InspectError, Unsupported
 from qcow2inspect.format.header import CryptMethod
-from qcow2inspect.image.gate import NamedFile, OpenGate, identities, read_name
+from qcow2inspect.image.gate import MissingFile, NamedFile, OpenGate, identities, read_name
 from qcow2inspect.image.image import Image, require_magic
 from qcow2inspect.image.mapping import Mapping, active_mapping, snapshot_mappings
 from qcow2inspect.image.probe import probe
@@ -57,7 +57,8 @@ class Layer:
         format: ``qcow2``, ``qcow`` or ``raw``.
         image: the open image; None for a raw file.
         end: why the layer behind this one is not there; None if it is, or if nothing lies behind.
-        end_code: code of the finding that reports ``end``.
+        end_code: code of the finding that reports ``end``; empty if the file is just not opened.
+        stated: the format that the image above states for this file; empty if it states none.
         data_file: the external data file, why it is not there, or None if the image has none.
         cipher: decrypts guest data; why it cannot be decrypted, or None if it is not encrypted.
     """
@@ -67,6 +68,7 @@ class Layer:
     image: AnyImage | None
     end: Qcow2InspectError | None = None
     end_code: str = ""
+    stated: str = ""
     data_file: Source | Qcow2InspectError | None = None
     cipher: Cipher | Qcow2InspectError | None = None
 
@@ -319,7 +321,7 @@ def open_chain(path: str | os.PathLike[str], gate: OpenGate | None = None) -> Ch
 
 def chain_of(image: Image, gate: OpenGate | None = None) -> Chain:
     """A chain of an open image; without a gate no file behind it is looked for."""
-    layer = Layer(image.source, "qcow2", image, needs_backing(image), "QCOW-BACK-PRESENT", needs_data_file(image))
+    layer = Layer(image.source, "qcow2", image, needs_backing(image), data_file=needs_data_file(image))
     layer.cipher = needs_key(image)
     chain = Chain([layer])
     if gate is not None:
@@ -361,7 +363,10 @@ def _follow(chain: Chain, gate: OpenGate) -> None:
 
 
 def _code(error: Qcow2InspectError) -> str:
-    return "QCOW-BACK-MISSING" if isinstance(error, (NeedsFile, CannotRead)) else "QCOW-BACK-FMT-MISMATCH"
+    """Code of the finding that reports why a backing file is not there; empty if nothing is wrong with it."""
+    if isinstance(error, (MissingFile, CannotRead)):
+        return "QCOW-BACK-MISSING"
+    return "" if isinstance(error, NeedsFile) else "QCOW-BACK-FMT-MISMATCH"
 
 
 def _open_data_file(layer: Layer, gate: OpenGate) -> None:
@@ -406,9 +411,9 @@ def _open_backing(layer: Layer, image: AnyImage, gate: OpenGate, seen: set[Ident
 def _layer_of(source: FileSource, stated: str) -> Layer:
     found = stated or probe(source)
     if found in ("raw", "file"):
-        return Layer(source, "raw", None)
+        return Layer(source, "raw", None, stated=stated)
     if found in ("qcow2", "qcow"):
-        return Layer(source, *_open_image(source))
+        return Layer(source, *_open_image(source), stated=stated)
     raise Unsupported(
         f"{source.name}: a file of format “{found}” behind an image; qcow2, qcow and raw are read",
         hint="convert it with “qemu-img convert -O raw” and name the result with --backing NAME=PATH",

@@ -21,7 +21,7 @@ from qcow2inspect.source.file import FileSource
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["Follow", "NamedFile", "OpenGate", "identities", "read_name"]
+__all__ = ["Follow", "MissingFile", "NamedFile", "OpenGate", "identities", "read_name"]
 
 _FORMATS = ("qcow2", "qcow", "raw")
 _LONGEST = 1 << 16
@@ -186,12 +186,16 @@ def identities(named: NamedFile, beside: str) -> Iterator[tuple[int, int]]:
 def _one_of(near: str, named: NamedFile, beside: str, role: str) -> str:
     """Where a file lies that QEMU looks for in its working directory: there or, as people mean it, beside the image."""
     here = named.path or ""
-    if not os.path.exists(here):
+    if not os.path.exists(here) or (os.path.exists(near) and os.path.samefile(here, near)):
         return near
-    if os.path.exists(near) and not os.path.samefile(here, near):
+    if os.path.exists(near):
         what = f"is {_shown(near)} beside it, but {_shown(os.path.abspath(here))} to QEMU in this working directory"
         raise _needs(beside, role, named, what)
     return here
+
+
+class MissingFile(NeedsFile):
+    """A file that an image names may be opened, and cannot be: it is missing, unreadable or no regular file."""
 
 
 def _open_regular(path: str, named: NamedFile, beside: str, role: str) -> FileSource:
@@ -203,12 +207,14 @@ def _open_regular(path: str, named: NamedFile, beside: str, role: str) -> FileSo
             source.close()  # it was replaced between the look and the opening
     except (OSError, ValueError, CannotRead) as error:
         what = error.strerror if isinstance(error, OSError) else str(error)
-        raise _needs(beside, role, named, f"is {_shown(path)}, which cannot be opened: {what}") from error
-    raise _needs(beside, role, named, f"is {_shown(path)}, which is no regular file and is never opened")
+        what = f"is {_shown(path)}, which cannot be opened: {what}"
+        raise _needs(beside, role, named, what, MissingFile) from error
+    what = f"is {_shown(path)}, which is no regular file and is never opened"
+    raise _needs(beside, role, named, what, MissingFile)
 
 
-def _needs(beside: str, role: str, named: NamedFile, what: str) -> NeedsFile:
-    return NeedsFile(
+def _needs(beside: str, role: str, named: NamedFile, what: str, kind: type[NeedsFile] = NeedsFile) -> NeedsFile:
+    return kind(
         f"{visible(beside)}: its {role} “{_shown(named.stored)}” {what}",
         why="zeros in its place would be wrong",
         hint="“--follow folder” opens regular files below the image's folder, “--follow any” any regular file, "

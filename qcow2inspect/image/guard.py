@@ -183,10 +183,11 @@ def _features(header: Header) -> Iterator[Obstacle]:
         )
     elif features.compression_type != (kind != 0):
         state = "set" if features.compression_type else "clear"
+        is_stored = header.stored_size > header.row("compression_type").at
         yield Obstacle(
             "QCOW-HDR-COMPBIT",
-            "compression_type",
-            kind,
+            "compression_type" if is_stored else "incompatible_features",
+            kind if is_stored else features.raw,
             f"compression type is {kind.shown} but the incompatible feature bit for it is {state}",
         )
     if features.unknown:

@@ -18,6 +18,7 @@ from qcow2inspect.format.geometry import (
     MAX_L1_ENTRIES,
     MAX_REFCOUNT_TABLE,
     MAX_SNAPSHOT_EXTRA,
+    MAX_SNAPSHOT_TABLE,
     MAX_SNAPSHOTS,
     Geometry,
 )
@@ -252,15 +253,19 @@ class Image:
 
     @cached_property
     def snapshots(self) -> tuple[Snapshot, ...]:
-        """The snapshot table entries that can be read; fewer than the header counts if the table is damaged."""
+        """The snapshot table entries that can be read; fewer than the header counts if the table is damaged.
+
+        The first entry that ends behind the largest table that QEMU takes is the last one that is read.
+        """
         count = min(self.header.nb_snapshots, MAX_SNAPSHOTS)
         if not count:
             return ()
         from qcow2inspect.format.snapshot import read_snapshot
 
         found: list[Snapshot] = []
-        at, window_at, window = int(self.header.snapshots_offset), 0, b""
-        while len(found) < count and at < self.end:
+        start = at = int(self.header.snapshots_offset)
+        window_at, window = 0, b""
+        while len(found) < count and at < self.end and at - start <= MAX_SNAPSHOT_TABLE:
             if at + _LARGEST_ENTRY > window_at + len(window) < self.end or not window:
                 window_at, window = at, self.source.read_at(at, _WINDOW)
             try:

@@ -221,7 +221,10 @@ def _obstacles(header: HeaderV1) -> Iterator[Obstacle]:
     if header.l1_table_offset + header.l1_size * 8 > LAST_OFFSET_V1:
         what = f"the L1 table lies at {header.l1_table_offset}, beyond any possible file"
         yield Obstacle("QCOW-HDR-L1-OFFSET", "l1_table_offset", header.l1_table_offset, what)
-    if header.backing_file_offset and header.backing_file_size > MAX_BACKING_NAME:
+    if header.backing_file_offset + header.backing_file_size > LAST_OFFSET_V1:
+        what = f"the backing file name lies at {header.backing_file_offset}, beyond any possible file"
+        yield Obstacle("QCOW-BACK-OFFSET", "backing_file_offset", header.backing_file_offset, what)
+    elif header.backing_file_offset and header.backing_file_size > MAX_BACKING_NAME:
         length = header.backing_file_size
         what = f"the backing file name is {length:,} bytes long; at most {MAX_BACKING_NAME:,} are possible"
         yield Obstacle("QCOW-BACK-LONG", "backing_file_size", length, what)

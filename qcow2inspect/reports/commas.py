@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from qcow2inspect.dossier.values import Value
     from qcow2inspect.findings import Finding
 
-__all__ = ["COLUMNS", "FORMAT", "harmless"]
+__all__ = ["COLUMNS", "FORMAT", "harmless", "render_csv"]
 
 COLUMNS = ("section", "table", "row", "column", "value")
 _FORMULA = ("=", "+", "-", "@")

@@ -20,7 +20,17 @@ if TYPE_CHECKING:
     from qcow2inspect.dossier.values import Value
     from qcow2inspect.findings import Finding
 
-__all__ = ["FORMAT", "SCHEMA", "VERSION", "finding_document", "json_document", "plain", "put", "row_document"]
+__all__ = [
+    "FORMAT",
+    "SCHEMA",
+    "VERSION",
+    "finding_document",
+    "json_document",
+    "plain",
+    "put",
+    "render_json",
+    "row_document",
+]
 
 SCHEMA = "qcow2inspect/report"
 VERSION = "1.0"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from qcow2inspect.dossier.section import Report, Section
 
-__all__ = ["FORMAT", "SCHEMA", "line_documents"]
+__all__ = ["FORMAT", "SCHEMA", "line_documents", "render_jsonl"]
 
 SCHEMA = "qcow2inspect/report-lines"
 VERSION = "1.0"

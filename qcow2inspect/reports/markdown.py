@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from qcow2inspect.dossier.section import Proof, Report, Section, Table
     from qcow2inspect.findings import Finding
 
-__all__ = ["FORMAT", "escaped"]
+__all__ = ["FORMAT", "escaped", "render_markdown"]
 
 _BEGIN = "<!-- BEGIN PROVENANCE: differs from run to run -->"
 _END = "<!-- END PROVENANCE -->"

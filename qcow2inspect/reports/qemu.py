@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from typing import TYPE_CHECKING, Any
 
 from qcow2inspect.format.geometry import SECTOR
@@ -30,12 +31,20 @@ if TYPE_CHECKING:
 __all__ = ["info_document", "map_entries", "map_lines"]
 
 
+_SEQUENCES = re.compile(
+    rb"[\xc0-\xdf][\x80-\xbf]?|[\xe0-\xef][\x80-\xbf]{0,2}|[\xf0-\xf7][\x80-\xbf]{0,3}"
+    rb"|[\xf8-\xfb][\x80-\xbf]{0,4}|[\xfc\xfd][\x80-\xbf]{0,5}|.",
+    re.DOTALL,
+)
+"""A character in UTF-8, whole or cut off, or a byte that begins none."""
+
+
 def info_document(image: AnyImage) -> dict[str, Any]:
     """What ``qemu-img info --output=json`` prints for an image."""
     header = image.header
     document: dict[str, Any] = {
         "virtual-size": header.size // SECTOR * SECTOR,
-        "filename": image.name,
+        "filename": _text(os.fsencode(image.name)),
         "cluster-size": 1 << header.cluster_bits,
         "format": "qcow2" if isinstance(image, Image) else "qcow",
         "actual-size": image.source.allocated,
@@ -48,10 +57,10 @@ def info_document(image: AnyImage) -> dict[str, Any]:
             document["snapshots"] = [_snapshot(snapshot) for snapshot in image.snapshots]
     if header.crypt_method is not CryptMethod.NONE:
         document["encrypted"] = True
-    name = _c_string(image.backing_name)
+    name = image.backing_name.split(b"\0")[0]
     if name:
-        document["backing-filename"] = name
-        document["full-backing-filename"] = _beside(image.name, name)
+        document["backing-filename"] = _text(name)
+        document["full-backing-filename"] = _text(_beside(os.fsencode(image.name), name))
         if image.backing_format:
             document["backing-filename-format"] = _c_string(image.backing_format)
     return document
@@ -59,15 +68,28 @@ def info_document(image: AnyImage) -> dict[str, Any]:
 
 def _c_string(data: bytes) -> str:
     """Text as QEMU sees it: up to the first NUL."""
-    return os.fsdecode(data.split(b"\0")[0])
+    return _text(data.split(b"\0")[0])
 
 
-def _beside(image: str, name: str) -> str:
-    """A file name as QEMU resolves it: relative to the folder of the image unless it is absolute or a URL."""
-    scheme = name.partition(":")[0]
-    if os.path.isabs(name) or (scheme != name and "/" not in scheme):
+def _text(data: bytes) -> str:
+    """Bytes as QEMU puts them into JSON: what is no UTF-8 becomes U+FFFD, sequence by sequence."""
+    return "".join(map(_character, _SEQUENCES.findall(data)))
+
+
+def _character(sequence: bytes) -> str:
+    try:
+        text = sequence.decode()
+    except UnicodeDecodeError:
+        return "\0" if sequence == b"\xc0\x80" else "\ufffd"
+    is_none = "\ufdd0" <= text <= "\ufdef" or ord(text) & 0xFFFE == 0xFFFE
+    return "\ufffd" if is_none else text
+
+
+def _beside(image: bytes, name: bytes) -> bytes:
+    """A file name as QEMU resolves it: relative to the folder of the image unless it is absolute or has a protocol."""
+    if name.startswith(b"/") or re.match(rb"[^/:]*:", name):
         return name
-    return os.path.join(os.path.dirname(image), name)
+    return image[: image.rfind(b"/") + 1] + name
 
 
 def _specific(image: Image) -> dict[str, Any]:
@@ -84,7 +106,7 @@ def _specific(image: Image) -> dict[str, Any]:
         data["extended-l2"] = features.extended_l2
         if features.data_file:
             if image.data_file_name:
-                data["data-file"] = os.fsdecode(image.data_file_name)
+                data["data-file"] = _c_string(image.data_file_name)
             data["data-file-raw"] = header.autoclear_features.raw_data_file
         if image.bitmaps and header.autoclear_features.bitmaps:
             data["bitmaps"] = [_bitmap(bitmap) for bitmap in image.bitmaps]
@@ -98,8 +120,8 @@ def _specific(image: Image) -> dict[str, Any]:
 def _snapshot(snapshot: Snapshot) -> dict[str, Any]:
     entry = snapshot.entry
     document = {
-        "id": os.fsdecode(snapshot.id),
-        "name": os.fsdecode(snapshot.name),
+        "id": _c_string(snapshot.id),
+        "name": _c_string(snapshot.name),
         "vm-state-size": snapshot.vm_state_size,
         "date-sec": entry.date_sec,
         "date-nsec": entry.date_nsec,
@@ -114,7 +136,7 @@ def _snapshot(snapshot: Snapshot) -> dict[str, Any]:
 def _bitmap(bitmap: Bitmap) -> dict[str, Any]:
     flags = bitmap.entry.flags
     return {
-        "name": os.fsdecode(bitmap.name),
+        "name": _c_string(bitmap.name),
         "granularity": 1 << bitmap.entry.granularity_bits,
         "flags": [name for name, on in (("in-use", flags.in_use), ("auto", flags.auto)) if on],
     }

@@ -97,7 +97,7 @@ class Runs:
         return Runs(starts, self.values[low:high])
 
 
-def runs_of_column(values: npt.NDArray[np.generic], start: int) -> Runs:
+def _runs_of_column(values: npt.NDArray[np.generic], start: int) -> Runs:
     """A dense column, whose first number belongs to cluster ``start``, as runs."""
     import numpy as np
 
@@ -106,7 +106,7 @@ def runs_of_column(values: npt.NDArray[np.generic], start: int) -> Runs:
     return Runs(first + start, values[first].astype(np.uint64))
 
 
-def merge(runs: Sequence[Runs]) -> Runs:
+def _merge(runs: Sequence[Runs]) -> Runs:
     """The sum of several runs that begin at the same cluster."""
     import numpy as np
 
@@ -295,8 +295,8 @@ class Tally:
         long = self._long_runs().runs(start, stop)
         if self._dense is None or start // WINDOW not in self.touched or start >= self.limit:
             return long
-        dense = runs_of_column(self._dense[start : min(stop, self.limit)], start)
-        return merge([long, dense if stop <= self.limit else dense.ending_at(self.limit)])
+        dense = _runs_of_column(self._dense[start : min(stop, self.limit)], start)
+        return _merge([long, dense if stop <= self.limit else dense.ending_at(self.limit)])
 
     def ones(self, starts: Ints, lengths: Ints) -> Ints:
         """How many clusters of each stretch ``[starts[i], starts[i] + lengths[i])`` have the number one."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from qcow2inspect.format.geometry import Geometry
     from qcow2inspect.image.image import Image
     from qcow2inspect.layout.word import Column
     from qcow2inspect.survey.columns import Ints
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["READABLE", "StoredRefcounts", "read_refcounts"]
 
 _BATCH = 2 << 20
+_REPEATED = 16 << 20
 READABLE = (1 << 63) - (1 << 30)
 """Bytes that QEMU can read of a file at most."""
 
@@ -96,9 +98,12 @@ def read_refcounts(image: Image, limit: int) -> StoredRefcounts:
     offsets = np.where(masked < np.uint64(READABLE), masked, np.uint64((1 << 64) - 1)).astype(np.int64)
     counts = Tally(limit + 1)
     usable = (offsets > 0) & ((offsets & (geometry.cluster_size - 1)) == 0) & (offsets < image.end)
-    for index in _batches(np.flatnonzero(usable), geometry.cluster_size):
-        data = b"".join([image.read(at, geometry.cluster_size) for at in offsets[index].tolist()])
-        _count(counts, index, data, geometry.refcount_bits, geometry.refcount_block_entries)
+    index = np.flatnonzero(usable)
+    first = index[np.sort(np.unique(offsets[index], return_index=True)[1])]
+    for batch in _batches(first, geometry.cluster_size):
+        data = b"".join([image.read(at, geometry.cluster_size) for at in offsets[batch].tolist()])
+        _add(counts, _Stretches.of(batch, data, geometry))
+    _add_repeated(image, counts, offsets, np.setdiff1d(index, first))
     return StoredRefcounts(counts, column, offsets, geometry.refcount_block_entries, geometry.cluster_size)
 
 
@@ -120,20 +125,54 @@ def _batches(index: Ints, size: int) -> Iterator[Ints]:
         yield index[start : start + step]
 
 
-def _count(counts: Tally, index: Ints, data: bytes, bits: int, entries: int) -> None:
-    """Add the refcounts of several blocks; ``index`` are their places in the refcount table."""
+@dataclass(frozen=True)
+class _Stretches:
+    """Stretches of equal refcounts above zero: first cluster, number of clusters, value as ``int64`` bits."""
+
+    starts: Ints
+    lengths: Ints
+    values: Ints
+
+    @classmethod
+    def of(cls, index: Ints, data: bytes, geometry: Geometry) -> _Stretches:
+        """Those in the bytes of several blocks; ``index`` are the blocks' places in the refcount table."""
+        import numpy as np
+
+        entries, bits = geometry.refcount_block_entries, geometry.refcount_bits
+        raw: npt.NDArray[np.generic]
+        if bits >= 8:
+            raw = np.frombuffer(data, dtype=f">u{bits // 8}").reshape(-1, entries)
+        else:
+            raw = packed.unpack(data, bits).astype(np.uint8).reshape(-1, entries)
+        breaks = np.ones(raw.shape, dtype=bool)
+        np.not_equal(raw[:, 1:], raw[:, :-1], out=breaks[:, 1:])
+        first = np.flatnonzero(breaks)
+        lengths = np.diff(np.append(first, raw.size))
+        values = raw.reshape(-1)[first].astype(np.uint64).view(np.int64)
+        used = values != 0
+        starts = index[first // entries] * entries + first % entries
+        return cls(starts[used], lengths[used], values[used])
+
+
+def _add(counts: Tally, part: _Stretches) -> None:
+    counts.add(part.starts, part.lengths, part.values)
+
+
+def _add_repeated(image: Image, counts: Tally, offsets: Ints, index: Ints) -> None:
+    """Blocks that further entries of the refcount table lead to: read once each, and no more of them than is sane."""
     import numpy as np
 
-    raw: npt.NDArray[np.generic]
-    if bits >= 8:
-        raw = np.frombuffer(data, dtype=f">u{bits // 8}").reshape(-1, entries)
-    else:
-        raw = packed.unpack(data, bits).astype(np.uint8).reshape(-1, entries)
-    starts = np.ones(raw.shape, dtype=bool)
-    np.not_equal(raw[:, 1:], raw[:, :-1], out=starts[:, 1:])
-    first = np.flatnonzero(starts)
-    lengths = np.diff(np.append(first, raw.size))
-    values = raw.reshape(-1)[first].astype(np.uint64).view(np.int64)
-    used = values != 0
-    place = index[first // entries] * entries + first % entries
-    counts.add(place[used], lengths[used], values[used])
+    geometry, left = image.geometry, _REPEATED
+    index = index[np.argsort(offsets[index], kind="stable")]
+    borders = np.flatnonzero(np.diff(offsets[index])) + 1
+    for places in np.split(index, borders) if len(index) else ():
+        at = int(offsets[places[0]])
+        block = _Stretches.of(np.zeros(1, dtype=np.int64), image.read(at, geometry.cluster_size), geometry)
+        if not len(block.starts):
+            continue
+        some = places[: max(1, left // len(block.starts))]
+        left -= len(some) * len(block.starts)
+        starts = (some[:, None] * geometry.refcount_block_entries + block.starts).reshape(-1)
+        counts.add(starts, np.tile(block.lengths, len(some)), np.tile(block.values, len(some)))
+        if left <= 0:
+            return

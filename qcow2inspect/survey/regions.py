@@ -40,6 +40,8 @@ def open_refusal(image: Image) -> str:
             return obstacle.what
     if image.extensions.overrun is not None:
         return "a header extension runs past its area"
+    if image.has_data_file and not image.data_file_name:
+        return "the external data file has no name"
     return ""
 
 

@@ -30,7 +30,7 @@ from qcow2inspect.survey.qemu import QemuCheck
 from qcow2inspect.survey.refcounts import StoredRefcounts, read_refcounts
 from qcow2inspect.survey.referrers import find_referrers
 from qcow2inspect.survey.regions import claim_metadata, open_refusal, read_snapshot_table
-from qcow2inspect.survey.tables import L1Column, Tables, gather_tables, read_l1
+from qcow2inspect.survey.tables import MAX_CROOKED_TABLES, MAX_L1_TOTAL, L1Column, Tables, gather_tables, read_l1
 from qcow2inspect.survey.usage import Usage
 from qcow2inspect.survey.verdict import Verdict
 from qcow2inspect.survey.walk import read_batches
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from qcow2inspect.image.chain import Chain
     from qcow2inspect.image.image import Image
     from qcow2inspect.progress import Progress
 
@@ -78,6 +79,8 @@ class Survey:
         states: the active state and all snapshots.
         overwritten: tables (their index in ``tables``) that hold something else than entries, and what.
         table_types: guest clusters by type for each table, shape (tables, 5).
+        chain: the image with the files it names; None if nobody followed them.
+        skipped: what was left out because there is more of it than any sound image has; then QEMU's numbers differ.
     """
 
     image: Image
@@ -95,6 +98,8 @@ class Survey:
     states: list[Mapping] = field(default_factory=list)
     overwritten: dict[int, str] = field(default_factory=dict)
     table_types: npt.NDArray[np.int64] | None = None
+    chain: Chain | None = None
+    skipped: list[str] = field(default_factory=list)
 
     @classmethod
     def of_header(cls, image: Image) -> Survey:
@@ -141,18 +146,21 @@ class Survey:
             kept.append(entry)
 
 
-def take_survey(image: Image, progress: Progress | None = None) -> Survey:
+def take_survey(image: Image, progress: Progress | None = None, chain: Chain | None = None) -> Survey:
     """Read all metadata of an image.
 
     Args:
         image: the image; its backing file, data file or key is not needed.
         progress: told about every batch of tables, in bytes.
+        chain: the image with the files it names, for the rules about them.
 
     Raises:
         CannotRead: the image file cannot be read.
         Cancelled: the user asked to stop.
     """
-    return _Surveyor(image, progress or Silent()).run()
+    survey = _Surveyor(image, progress or Silent()).run()
+    survey.chain = chain
+    return survey
 
 
 class _Surveyor:
@@ -247,8 +255,13 @@ class _Surveyor:
         for number, (at, size) in enumerate(read_snapshot_table(self._image).l1, 1):
             if not at & (self._geometry.cluster_size - 1) and size <= MAX_L1_ENTRIES:
                 seen.setdefault((at, size), []).append(number)
-        states = self._states
-        columns.extend(read_l1(self._image, states[each[0]], each[0], len(each)) for each in seen.values())
+        left = MAX_L1_TOTAL
+        for (_, size), numbers in seen.items():
+            left -= size
+            if left < 0:
+                self._survey.skipped.append(f"snapshots from number {numbers[0]} on: too many L1 entries")
+                break
+            columns.append(read_l1(self._image, self._states[numbers[0]], numbers[0], len(numbers)))
         return columns
 
     @cached_property
@@ -281,8 +294,13 @@ class _Surveyor:
         import numpy as np
 
         size = self._geometry.cluster_size
-        self._progress.begin("Reading tables", len(tables) * size)
-        for done, batch in read_batches(self._image, tables.offsets, np.arange(len(tables))):
+        index = np.arange(len(tables))
+        crooked = np.flatnonzero(tables.is_phantom)
+        if len(crooked) > MAX_CROOKED_TABLES:
+            index = np.setdiff1d(index, crooked[MAX_CROOKED_TABLES:])
+            self._survey.skipped.append(f"{len(tables) - len(index):,} L2 tables at places where no table can be")
+        self._progress.begin("Reading tables", len(index) * size)
+        for done, batch in read_batches(self._image, tables.offsets, index):
             account.add(batch, self._survey.qemu)
             self._progress.advance(done)
         self._survey.l2_tables = int(np.count_nonzero(~tables.is_phantom & (tables.offsets < self._image.end)))

@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from qcow2inspect.layout.word import Column
     from qcow2inspect.survey.columns import Ints
 
-__all__ = ["MAX_L1_TOTAL", "L1Column", "Tables", "gather_tables", "read_l1"]
+__all__ = ["MAX_CROOKED_TABLES", "MAX_L1_TOTAL", "L1Column", "Tables", "gather_tables", "read_l1"]
 
 MAX_L1_TOTAL = 64 << 20
-"""L1 entries of all states together that are looked at; more than QEMU can be asked to check in an hour."""
+"""L1 entries of all snapshots together that are looked at; more than QEMU can be asked to check in an hour."""
+MAX_CROOKED_TABLES = 4096
+"""L2 tables at unaligned places that are looked at, which only QEMU's check does at all."""
 
 
 @dataclass(frozen=True)

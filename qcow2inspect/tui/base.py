@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from textual import events
 from textual.app import App, SystemCommand
 
 from qcow2inspect.tui.commands import of_scopes
@@ -18,7 +19,11 @@ __all__ = ["BaseApp"]
 
 
 class BaseApp(App[None]):
-    """What both applications share: style sheet, themes, breakpoints, leaving."""
+    """What both applications share: style sheet, themes, breakpoints, leaving.
+
+    Attributes:
+        next_key: takes the next key instead of all bindings; None if nothing waits for one.
+    """
 
     TITLE = "qcow2inspect"
     CSS_PATH = "styles/app.tcss"
@@ -30,10 +35,19 @@ class BaseApp(App[None]):
         theme = themes()[look.colors]
         super().__init__(ansi_color=theme.ansi)
         self.look = look
+        self.next_key: Callable[[str], object] | None = None
         self.animation_level = "none"
         self.register_theme(theme)
         self.theme = theme.name
         self.set_class(look.glyphs.ascii_only, "-ascii")
+
+    async def on_event(self, event: events.Event) -> None:
+        """A key that another one waits for goes nowhere else."""
+        if isinstance(event, events.Key) and self.next_key is not None:
+            take, self.next_key = self.next_key, None
+            take(event.character or "")
+            return
+        await super().on_event(event)
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """The palette offers what the keys do."""

@@ -31,6 +31,7 @@ class Command:
         weight: place in the footer, heaviest first; 0 keeps it out.
         shown: how the keys are written; made from ``keys`` if empty.
         in_palette: False for movements that make no sense by name.
+        at_once: True if the key must be acted on before the next one is looked at.
     """
 
     id: str
@@ -43,6 +44,7 @@ class Command:
     weight: int = 0
     shown: str = ""
     in_palette: bool = True
+    at_once: bool = False
 
 
 def _move(name: str, keys: tuple[str, ...], text: str, scope: str, action: str, shown: str = "") -> Command:
@@ -56,7 +58,8 @@ def _walking(scope: str) -> tuple[Command, ...]:
     """What screens with a cursor on bytes have in common."""
 
     def command(name: str, key: str, title: str, text: str, action: str, weight: int = 0) -> Command:
-        return Command(f"{scope}.{name}", (key,), title, text, "Find", scope, action, weight)
+        waits = action.startswith(("prefix", "mark", "to_mark"))
+        return Command(f"{scope}.{name}", (key,), title, text, "Find", scope, action, weight, at_once=waits)
 
     text = "Wait for a key: f finding, e entry of another type, t change of type, c cluster, m mark"
     return (
@@ -327,7 +330,15 @@ def bindings(scope: str, *, only: Container[str] | None = None) -> list[BindingT
         only: ids of the wanted commands; None for all.
     """
     return [
-        Binding(",".join(command.keys), command.action, command.title, id=command.id, show=False, tooltip=command.help)
+        Binding(
+            ",".join(command.keys),
+            command.action,
+            command.title,
+            id=command.id,
+            show=False,
+            tooltip=command.help,
+            priority=command.at_once,
+        )
         for command in of_scopes(scope)
         if only is None or command.id in only
     ]

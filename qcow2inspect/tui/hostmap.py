@@ -10,19 +10,16 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-from qcow2inspect.format.geometry import SECTOR
-from qcow2inspect.format.mapping import ClusterType, L1Entry, L2Entry, classify_column, compressed_descriptor
-from qcow2inspect.format.refcount import RefcountTableEntry
-from qcow2inspect.layout import packed
 from qcow2inspect.progress import Silent
+from qcow2inspect.survey.claims import Owner as Claimant
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from qcow2inspect.image.mapping import Mapping
-    from qcow2inspect.image.tree import Tree
     from qcow2inspect.progress import Progress
+    from qcow2inspect.survey.survey import Survey
+    from qcow2inspect.survey.usage import Stretches, Usage
 
 __all__ = ["MOST", "HostMap", "Owner", "make_host_map"]
 
@@ -75,6 +72,17 @@ _WORDS = {
     Owner.HEADER: ("header", "header"),
     Owner.LEAKED: ("leaked", "warning"),
     Owner.CONFLICT: ("conflict", "invalid"),
+}
+
+
+_METADATA = {
+    Owner.HEADER: (Claimant.HEADER,),
+    Owner.L1: (Claimant.L1, Claimant.L1_SNAPSHOT),
+    Owner.L2: (Claimant.L2, Claimant.L2_SNAPSHOT),
+    Owner.REFCOUNT: (Claimant.REFCOUNT_TABLE, Claimant.REFCOUNT_BLOCK),
+    Owner.SNAPSHOT: (Claimant.SNAPSHOT_TABLE,),
+    Owner.LUKS: (Claimant.LUKS,),
+    Owner.BITMAP: (Claimant.BITMAP_DIRECTORY, Claimant.BITMAP_TABLE, Claimant.BITMAP_DATA),
 }
 
 
@@ -152,147 +160,69 @@ class HostMap:
         return min(places, key=lambda place: abs(place - unit), default=None)
 
 
-def make_host_map(tree: Tree, progress: Progress | None = None) -> HostMap:
-    """Go through all tables of an image.
+def make_host_map(survey: Survey, progress: Progress | None = None) -> HostMap:
+    """The map of an image whose tables were read.
 
     Raises:
-        CannotRead: the image file cannot be read.
         Cancelled: the user asked to stop.
     """
-    return _Maker(tree, progress or Silent()).make()
+    import numpy as np
+
+    image = survey.image
+    clusters = image.geometry.host_clusters(image.end)
+    shift = max(0, (clusters - 1).bit_length() - MOST.bit_length() + 1)
+    owners = np.zeros(-(-clusters >> shift), dtype=np.uint8)
+    if survey.usage is not None:
+        for rows in survey.usage.stretches_of(0, clusters):
+            (progress or Silent()).advance(0)
+            _paint(owners, rows, shift)
+        _paint_metadata(owners, survey.usage, shift)
+    return HostMap(owners, image.geometry.cluster_size << shift, 1 << shift, image.end)
 
 
-class _Maker:
-    def __init__(self, tree: Tree, progress: Progress) -> None:
-        import numpy as np
+def _paint(owners: npt.NDArray[np.uint8], rows: Stretches, shift: int) -> None:
+    """Guest data, leaks and conflicts of consecutive stretches."""
+    import numpy as np
 
-        self._tree, self._image, self._geometry = tree, tree.image, tree.image.geometry
-        self._progress = progress
-        clusters = self._geometry.host_clusters(self._image.end)
-        self._shift = max(0, (clusters - 1).bit_length() - MOST.bit_length() + 1)
-        self._bits = self._geometry.cluster_bits + self._shift
-        self._owners = np.zeros(-(-clusters >> self._shift), dtype=np.uint8)
-        self._seen: set[int] = set()
+    values = np.where(rows.stored > 0, np.uint8(Owner.LEAKED), np.uint8(Owner.FREE))
+    values[rows.snapshots > 0] = Owner.KEPT
+    values[rows.active > 0] = Owner.DATA
+    values[rows.packed > 0] = Owner.COMPRESSED
+    whole = (rows.active > 0) | (rows.snapshots > 0)
+    values[rows.metadata > 0] = Owner.FREE
+    values[(rows.metadata > 0) & (whole | (rows.packed > 0)) | (rows.packed > 0) & whole] = Owner.CONFLICT
+    if not shift:
+        owners[int(rows.start[0]) : int(rows.end[-1])] = np.repeat(values, rows.size)
+        return
+    for start, end, value in zip(rows.start.tolist(), rows.end.tolist(), values.tolist(), strict=True):
+        part = owners[start >> shift : ((end - 1) >> shift) + 1]
+        np.maximum(part, np.uint8(value), out=part)
 
-    def make(self) -> HostMap:
-        self._progress.begin("mapping", None)
-        self._claim(Owner.HEADER, 0, 1)
-        image, tree = self._image, self._tree
-        self._refcounts()
-        for snapshot in image.snapshots:
-            self._claim(Owner.SNAPSHOT, snapshot.at, snapshot.size)
-        for node in tree.luks:
-            self._claim(Owner.LUKS, node.where.start, node.where.size)
-        for bitmap in image.bitmaps:
-            self._claim(Owner.BITMAP, bitmap.at, bitmap.size)
-            table = tree.bitmap_entries(bitmap)
-            self._claim(Owner.BITMAP, table.at, len(table) * 8)
-        for mapping in tree.mappings:
-            self._mapping(mapping)
-        self._leaks()
-        return HostMap(self._owners, 1 << self._bits, 1 << self._shift, image.end)
 
-    # -- claims -----------------------------------------------------------------------------------------------
+def _paint_metadata(owners: npt.NDArray[np.uint8], usage: Usage, shift: int) -> None:
+    """What structure the clusters hold that metadata claims; two kinds in one cluster are a conflict."""
+    import numpy as np
 
-    def _claim(self, owner: Owner, offset: int, size: int) -> None:
-        """One structure."""
-        start = offset >> self._bits
-        stop = min(len(self._owners), -(-(offset + size) >> self._bits) if size else start)
-        if start < stop:
-            part = self._owners[start:stop]
-            self._put(slice(start, stop), owner, part)
+    claims = usage.metadata
+    for owner, claimants in _METADATA.items():
+        some = np.isin(claims.owner, claimants)
+        start = claims.start[some] >> shift
+        stop = (claims.start[some] + claims.length[some] - 1 >> shift) + 1
+        for length in np.unique(stop - start).tolist():
+            first = start[stop - start == length]
+            if length > 64:
+                for low in first.tolist():
+                    _put(owners, np.arange(low, min(low + length, len(owners))), owner, exact=not shift)
+            else:
+                units = (first[:, None] + np.arange(length)).reshape(-1)
+                _put(owners, units[units < len(owners)], owner, exact=not shift)
 
-    def _claim_all(self, owner: Owner, offsets: npt.NDArray[np.uint64]) -> None:
-        """One cluster at each offset; those past the end of the file are no clusters of it."""
-        import numpy as np
 
-        units = (offsets >> np.uint64(self._bits)).astype(np.int64)
-        units = units[units < len(self._owners)]
-        if len(units):
-            self._put(units, owner, self._owners[units])
+def _put(owners: npt.NDArray[np.uint8], units: npt.NDArray[np.int64], owner: Owner, *, exact: bool) -> None:
+    import numpy as np
 
-    def _put(self, where: slice | npt.NDArray[np.int64], owner: Owner, old: npt.NDArray[np.uint8]) -> None:
-        import numpy as np
-
-        value = np.maximum(old, np.uint8(owner))
-        if not self._shift:
-            clash = (old != Owner.FREE) & (old != owner)
-            if owner in (Owner.DATA, Owner.KEPT):
-                clash &= (old != Owner.DATA) & (old != Owner.KEPT)
-            value[clash] = Owner.CONFLICT
-        self._owners[where] = value
-
-    # -- structures -------------------------------------------------------------------------------------------
-
-    def _refcounts(self) -> None:
-        table = self._image.refcount_table
-        self._claim(Owner.REFCOUNT, table.at, len(table) * 8)
-        blocks = self._blocks()
-        self._claim_all(Owner.REFCOUNT, blocks[blocks != 0])
-
-    def _blocks(self) -> npt.NDArray[np.uint64]:
-        """Where the refcount blocks lie, one for each entry of the table that the file holds; 0 for none."""
-        import numpy as np
-
-        table, image = self._image.refcount_table, self._image
-        stored = max(0, min(len(table), (image.end - table.at) // 8))
-        offsets = table.column(0, stored) & np.uint64(RefcountTableEntry.refcount_block_offset.mask)
-        sound = (offsets & np.uint64(self._geometry.cluster_size - 1)) == 0
-        return np.where(sound & (offsets < np.uint64(image.end)), offsets, np.uint64(0))
-
-    def _mapping(self, mapping: Mapping) -> None:
-        import numpy as np
-
-        image, size = self._image, self._geometry.cluster_size
-        stored = max(0, min(len(mapping.l1), (image.end - mapping.l1.at) // 8))
-        if not self._geometry.is_aligned(mapping.l1.at) or not stored:
-            return
-        self._claim(Owner.L1, mapping.l1.at, stored * 8)
-        offsets = mapping.l1.column(0, stored) & np.uint64(L1Entry.l2_table_offset.mask)
-        sound = (offsets != 0) & ((offsets & np.uint64(size - 1)) == 0) & (offsets < np.uint64(image.end))
-        tables = np.unique(offsets[sound])
-        new = [int(at) for at in tables.tolist() if at not in self._seen]
-        self._seen.update(new)
-        self._claim_all(Owner.L2, np.array(new, dtype=np.uint64))
-        for at in new:
-            self._progress.advance(size)
-            self._l2_table(at, Owner.KEPT if mapping.prefix else Owner.DATA)
-
-    def _l2_table(self, at: int, owner: Owner) -> None:
-        import numpy as np
-
-        image, geometry = self._image, self._geometry
-        data = image.read(at, geometry.cluster_size)
-        raw = np.frombuffer(data, dtype=">u8").astype(np.uint64)[:: geometry.l2_entry_size // 8]
-        kinds = classify_column(raw, extended_l2=geometry.extended_l2, data_file=image.has_data_file)
-        if not image.has_data_file:
-            stored = (kinds == ClusterType.NORMAL) | (kinds == ClusterType.ZERO_ALLOC)
-            self._claim_all(owner, raw[stored] & np.uint64(L2Entry.host_cluster_offset.mask))
-        self._runs(raw[kinds == ClusterType.COMPRESSED])
-
-    def _runs(self, raw: npt.NDArray[np.uint64]) -> None:
-        """The clusters that the runs of compressed clusters touch: the first, the last, and those between."""
-        import numpy as np
-
-        declared = compressed_descriptor(self._geometry.cluster_bits)
-        start = raw & np.uint64(declared.host_offset.mask)
-        field = declared.additional_sectors
-        sectors = (raw & np.uint64(field.mask)) >> np.uint64((field.mask & -field.mask).bit_length() - 1)
-        last = (start & ~np.uint64(SECTOR - 1)) + (sectors + np.uint64(1)) * np.uint64(SECTOR) - np.uint64(1)
-        self._claim_all(Owner.COMPRESSED, start)
-        self._claim_all(Owner.COMPRESSED, last)
-
-    def _leaks(self) -> None:
-        """Clusters that a refcount says are in use and nothing leads to."""
-
-        if self._shift:
-            return
-        entries, bits = self._geometry.refcount_block_entries, self._geometry.refcount_bits
-        for index, at in enumerate(self._blocks().tolist()):
-            start = index * entries
-            if not at or start >= len(self._owners):
-                continue
-            self._progress.advance(0)
-            counts = packed.unpack(self._image.read(at, self._geometry.cluster_size), bits)
-            part = self._owners[start : start + len(counts)]
-            part[(part == Owner.FREE) & (counts[: len(part)] != 0)] = Owner.LEAKED
+    old = owners[units]
+    values = np.maximum(old, np.uint8(owner))
+    if exact:
+        values[(old != Owner.FREE) & (old != owner)] = Owner.CONFLICT
+    owners[units] = values

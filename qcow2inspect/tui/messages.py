@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from qcow2inspect.image.address import Place
     from qcow2inspect.image.chain import Chain
     from qcow2inspect.layout.node import Node
+    from qcow2inspect.survey.survey import Survey
     from qcow2inspect.tui.hostmap import HostMap
     from qcow2inspect.tui.location import Location
     from qcow2inspect.tui.search import Pattern
@@ -145,12 +146,14 @@ class Knowledge:
         findings: heaviest first.
         surveyed: True once the whole image was looked at.
         seconds: how long that took.
+        survey: what was found in the tables; None before they were read.
     """
 
     dossier: Dossier
     findings: Sequence[Finding]
     surveyed: bool = False
     seconds: float = 0.0
+    survey: Survey | None = None
 
 
 class KnowledgeGrew(Message):

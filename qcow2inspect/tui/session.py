@@ -122,9 +122,11 @@ class Session:
             Cancelled: the user asked to stop.
         """
         if self._host_map is None:
+            from qcow2inspect.survey.survey import take_survey
             from qcow2inspect.tui.hostmap import make_host_map
 
-            self._host_map = make_host_map(self.tree, progress)
+            survey = self.knowledge.survey or take_survey(self.image, progress)
+            self._host_map = make_host_map(survey, progress)
         return self._host_map
 
     def close(self) -> None:

@@ -161,7 +161,8 @@ def survey(image: Image, progress: TaskProgress, post: Callable[[Message], objec
         taken = take_survey(image, progress)
         findings = examine(taken)
         dossier = compile_dossier(image, taken, findings)
-        return KnowledgeGrew(Knowledge(dossier, findings, surveyed=True, seconds=time.monotonic() - started))
+        seconds = time.monotonic() - started
+        return KnowledgeGrew(Knowledge(dossier, findings, surveyed=True, seconds=seconds, survey=taken))
 
     _guarded("survey", post, work)
 

@@ -20,8 +20,9 @@ from qcow2inspect.errors import CannotExport, Damaged
 from qcow2inspect.export import target as targets
 from qcow2inspect.export.choices import HASHES, Choices, OnError, Sparse
 from qcow2inspect.export.hashes import Hashes
+from qcow2inspect.export.names import part_names
 from qcow2inspect.export.raw import export, preflight
-from qcow2inspect.export.target import PipeTarget, part_names
+from qcow2inspect.export.target import PipeTarget
 from qcow2inspect.image.image import Image
 from qcow2inspect.image.view import View
 from qcow2inspect.output import Output

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -11,9 +12,13 @@ from pathlib import Path
 import pytest
 
 from qcow2inspect.build.demo import demo_recipe
-from qcow2inspect.build.recipe import build
+from qcow2inspect.build.recipe import Cluster, Compressed, Data, Recipe, Snapshot, Subclusters, Zero, build
+from qcow2inspect.build.writer import Layout
+from qcow2inspect.image.chain import open_chain
+from qcow2inspect.image.gate import Follow, OpenGate
 from qcow2inspect.image.image import Image
 from qcow2inspect.reports.qemu import info_document, map_entries, map_lines
+from tests.image.v1_images import V1Recipe
 
 pytestmark = pytest.mark.oracle
 
@@ -174,3 +179,130 @@ def test_map_stops_where_qemu_stops(tmp_path: Path) -> None:
     overlay(path)
     with Image.open(path) as image, pytest.raises(Exception, match=r"backing file “base\.qcow2”"):
         list(map_entries(image.active_disk(), [image]))
+
+
+# -- names --------------------------------------------------------------------------------------------------------
+
+NAMES = [
+    "base one ü.qcow2", "./x", "../case/x", "sub/../x", "/gone/x", "//a//b", "file:base", "file:/a/b",
+    "nbd:localhost:10809", "nbd://h/x", "http://h/a/b?c", 'json:{"driver":"qcow2","file.filename":"/a"}',
+    'json:{"driver":"nbd","host":"x"}',
+    "json:{", "json:", "a:b", "./a:b", "sub/a:b", ":x", "fat:/tmp", "~/x", "x\ty", 'x"y', "x\\y", "ssh://u@h/p", " ",
+    "C:/x", "a#b%20c", "sub/", "/", ".", "x" * 900,
+]  # fmt: skip
+ODD_BYTES = [
+    b"\xff\xfe.q", b"a\xc3\xff", b"\xe2\x82", b"\xe2\x82x", b"\xf0\x9f\x98\x80", b"\xf0\x9f",
+    b"\xed\xa0\x80", b"\x7f\x1b[2J",
+    b"a\0b", b"\0", b"\xc0\x80", b"\xc0\xaf", b"\xc2", b"\xe0\x80\xaf", b"\xef\xbf\xbf", b"\xef\xb7\x90",
+    b"\xf0\x9f\xbf\xbe",
+    b"\xf4\x90\x80\x80", b"\xf8\x88\x80\x80\x80z", b"\xfc\x84\x80\x80\x80\x80", b"\xfe", b"\x80\x80",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [*map(str.encode, NAMES), *ODD_BYTES], ids=ascii)
+def test_info_of_backing_names(name: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    case, away = tmp_path / "case", tmp_path / "away"
+    (case / "sub").mkdir(parents=True)
+    away.mkdir()
+    for stated in (b"qcow2", b"r\xff", b"x\0y", b""):
+        (case / "top").write_bytes(build(Recipe(Layout(1 << 16, backing_name=name, backing_format=stated))))
+        for folder, given in (
+            (tmp_path, "case/top"),
+            (tmp_path, "case//top"),
+            (tmp_path, "case/sub/../top"),
+            (case, "top"),
+            (case, "./top"),
+            (away, "../case/top"),
+            (away, str(case / "top")),
+        ):
+            monkeypatch.chdir(folder)
+            same_info(given)
+
+
+def same_info(path: str | Path) -> None:
+    theirs = json.loads(qemu_img("info", "--output=json", path))
+    with open_chain(path) as chain:
+        assert json.loads(json.dumps(info_document(chain.top))) == theirs
+
+
+def test_info_of_odd_names_everywhere(tmp_path: Path) -> None:
+    path = tmp_path / "image"
+    names = [b"plain", "ünï".encode(), b"a\xffb", b"tab\there", b"cut\0here"]
+    snapshots = tuple(Snapshot(name, ident=b"%d" % number) for number, name in enumerate(names, 1))
+    path.write_bytes(build(Recipe(Layout(1 << 16), snapshots=snapshots)))
+    same_info(path)
+    for name in names:
+        path.write_bytes(build(Recipe(Layout(1 << 16, data_file=name))))
+        same_info(path)
+        path.write_bytes(V1Recipe(1 << 16, backing=name).build())
+        same_info(path)
+    qemu_img("create", "-q", "-f", "qcow", path, "3M")
+    same_info(path)
+    secret = ("--object", "secret,id=s,data=abc")
+    qemu_img("create", "-q", "-f", "qcow", *secret, "-o", "encrypt.format=aes,encrypt.key-secret=s", path, "3M")
+    same_info(path)
+
+
+# -- chains -------------------------------------------------------------------------------------------------------
+
+
+def _holes(chance: random.Random, path: Path) -> None:
+    size = chance.choice([0, 1, 100, 511, 512, 5000, 200_007, 700_000])
+    with path.open("wb") as file:
+        for _ in range(6):
+            at = chance.randrange(max(1, size)) & -chance.choice([1, 512, 4096])
+            file.seek(at)
+            file.write(chance.randbytes(min(size - at, chance.choice([1, 100, 4096, 40_000]))))
+        file.truncate(size)
+
+
+def _image(chance: random.Random, size: int, below: tuple[str, Path] | None) -> tuple[str, bytes]:
+    """A qcow2 or a qcow image with a bit of everything."""
+    extended = chance.random() < 0.3
+    bits = chance.choice([14, 16]) if extended else chance.choice([9, 12, 16, 21])
+    name = below[1].name.encode() if below else b""
+    if chance.random() < 0.3:
+        # QEMU's map ORs the place in the cluster to where a qcow cluster lies instead of adding it, which is wrong
+        # where clusters are not aligned to their size; QEMU itself aligns them, and ours are aligned to 512 bytes.
+        old = V1Recipe(size, cluster_bits=9, l2_bits=chance.choice([6, 9, 13]), backing=name)
+        for stored in (old.clusters, old.packed):
+            for _ in range(4):
+                stored.setdefault(chance.randrange(-(-size // 512)), chance.randbytes(40))
+        old.packed = {number: data for number, data in old.packed.items() if number not in old.clusters}
+        return "qcow", old.build()
+    kinds: list[Cluster] = [Data(b"x"), Data(b"\0"), Compressed(b"y"), Zero(), Zero(b"z")]
+    if extended:
+        kinds += [Subclusters(chance.getrandbits(32), b"s"), Subclusters(chance.getrandbits(32) << 32)]
+    count = -(-size >> bits)
+    clusters = {chance.randrange(count): chance.choice(kinds) for _ in range(8)}
+    stated = below[0].encode() if below and chance.random() < 0.7 else b""
+    layout = Layout(size, cluster_bits=bits, extended_l2=extended, backing_name=name, backing_format=stated)
+    return "qcow2", build(Recipe(layout, clusters))
+
+
+def _chain(chance: random.Random, folder: Path) -> Path:
+    """The top of a chain of up to four files, some with holes, some cut off."""
+    below: tuple[str, Path] | None = None
+    for level in range(chance.randrange(4), -1, -1):
+        path = folder / f"layer{level}"
+        if level and below is None and chance.random() < 0.5:
+            _holes(chance, path)
+            below = "raw", path
+            continue
+        kind, data = _image(chance, chance.choice([512, 100 * 512, 200_192, 1 << 19, 5 << 18]), below)
+        if chance.random() < 0.4 and len(data) > 2000:
+            data = data[: chance.randrange(700, len(data))]
+        path.write_bytes(data)
+        below = kind, path
+    assert below is not None
+    return below[1]
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_chains(seed: int, tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
+    path = _chain(random.Random(seed), tmp_path)
+    theirs = json.loads(qemu_img("map", "--output=json", path))
+    with open_chain(path, OpenGate(Follow.ANY)) as chain:
+        assert list(map_entries(chain.disk(), [layer.image for layer in chain.layers])) == theirs
+    same_info(path)
+    record_property("cells random chains", 2)

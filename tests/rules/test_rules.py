@@ -22,6 +22,7 @@ from qcow2inspect.rules import all_rules, examine, examine_header
 from qcow2inspect.source.memory import MemorySource
 from qcow2inspect.survey.survey import take_survey
 from tests.rules import recipes
+from tests.rules.chains import CHAINS
 
 RULES = {rule.code: rule for rule in all_rules()}
 
@@ -31,11 +32,11 @@ def findings(data: bytes) -> list[Finding]:
 
 
 def test_every_rule_has_an_image_that_triggers_it() -> None:
-    assert set(recipes.BAD) == set(RULES)
+    assert set(recipes.BAD) | set(CHAINS) == set(RULES)
     assert len(RULES) > 110
 
 
-@pytest.mark.parametrize("code", sorted(RULES))
+@pytest.mark.parametrize("code", sorted(recipes.BAD))
 def test_the_rule_finds_exactly_its_damage(code: str) -> None:
     found = {finding.code: finding for finding in findings(recipes.BAD[code]())}
     assert code in found
@@ -49,7 +50,7 @@ def test_sound_images_have_no_bad_findings(name: str) -> None:
     assert [finding for finding in found if finding.severity.is_bad] == []
 
 
-@pytest.mark.parametrize("code", sorted(RULES))
+@pytest.mark.parametrize("code", sorted(recipes.BAD))
 def test_evidence_is_where_the_finding_says(code: str) -> None:
     data = recipes.BAD[code]()
     image = Image(MemorySource(data, "test.qcow2"))
@@ -73,7 +74,7 @@ def test_the_explanation_is_complete(code: str) -> None:
     assert RULES[code].spec
 
 
-@pytest.mark.parametrize("code", sorted(code for code, rule in RULES.items() if not rule.needs_tables))
+@pytest.mark.parametrize("code", sorted(code for code in recipes.BAD if not RULES[code].needs_tables))
 def test_header_rules_need_no_tables(code: str) -> None:
     image = Image(MemorySource(recipes.BAD[code](), "test.qcow2"))
     assert code in {finding.code for finding in examine_header(image)}

@@ -29,7 +29,7 @@ def encrypted_in(folder: Path, method: str, passphrase: str = "abc") -> Path:
     secret = f"secret,id=s,data={passphrase}"
     options = f"encrypt.format={method},encrypt.key-secret=s"
     if method == "luks":
-        options += ",encrypt.iter-time=10"
+        options += ",encrypt.iter-time=100"
     qemu_img("create", "-q", "--object", secret, "-f", "qcow2", "-o", options, path, "4M")
     target = f"driver=qcow2,file.filename={path},encrypt.key-secret=s"
     ran = run_qemu("qemu-io", "--object", secret, "--image-opts", target, "-c", "write -P 0x55 0 64k")

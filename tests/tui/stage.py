@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, cast
 from rich.cells import cell_len
 from textual import events
 from textual.app import App
+from textual.keys import key_to_character
 
 from qcow2inspect.build.demo import demo_recipe
 from qcow2inspect.build.recipe import build
@@ -103,7 +104,7 @@ async def settle(pilot: Pilot[None]) -> None:
 async def tap(pilot: Pilot[None], *keys: str) -> None:
     """Press keys one after the other, without the long waits of the pilot's own way."""
     for key in keys:
-        pilot.app.post_message(events.Key(key, key if len(key) == 1 else None))
+        pilot.app.post_message(events.Key(key, key_to_character(key)))
         for _ in range(4):
             await pilot.pause(0)
 

@@ -6,12 +6,14 @@ import random
 import re
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
+from textual import events
 from textual.widgets import Input
 
 from qcow2inspect.build.demo import damaged_recipe, demo_disk, demo_recipe
-from qcow2inspect.build.recipe import Compressed, Data, Recipe, Zero, build
+from qcow2inspect.build.recipe import Cluster, Compressed, Data, Recipe, Zero, build
 from qcow2inspect.build.writer import Layout
 from qcow2inspect.findings import Finding
 from qcow2inspect.image.address import resolve
@@ -63,6 +65,18 @@ async def test_the_popup_lists_what_can_follow() -> None:
         await compare_golden(pilot, "explore-next-80x24")
         await press(pilot, "escape")
         assert explore(pilot).hex.at == 0
+
+
+async def test_keys_that_come_at_once_are_taken_in_their_order() -> None:
+    """Nobody waits for the list to appear."""
+    async with playing(memory_image()) as pilot:
+        await press(pilot, "2")
+        for key in (NEXT, "c", NEXT, "c", "m", "x", BACK, "c"):
+            pilot.app.post_message(events.Key(key, {NEXT: "]", BACK: "["}.get(key, key)))
+        await settle(pilot)
+        assert explore(pilot).hex.at == 0x10000
+        assert inspector(pilot).session.marks["x"].offset == 0x20000
+        assert not explore(pilot).which.display
 
 
 async def test_from_finding_to_finding() -> None:
@@ -240,7 +254,7 @@ def test_search_finds_what_a_plain_look_finds(text: str) -> None:
     """Across the borders of holes, zero clusters, compressed clusters and chunks; both ways."""
     chance = random.Random(5)
     letters = bytes(chance.choice(b"ab\0") for _ in range(997))
-    clusters = {
+    clusters: dict[int, Cluster] = {
         1: Data(letters),
         2: Zero(),
         3: Compressed(letters[::-1]),
@@ -402,13 +416,14 @@ async def test_findings_are_filtered() -> None:
         await press(pilot, "4", "f")
         await type_text(pilot, "error l2")
         text = shown(pilot.app)
-        assert "2 of 7" in text
+        findings = inspector(pilot).session.knowledge.findings
+        shown_ones = [finding for finding in findings if matches(finding, "error l2")]
+        assert 2 <= len(shown_ones) < len(findings)
+        assert f"{len(shown_ones)} of {len(findings)}" in text
         assert "QCOW-L2-EOF" in text
         assert "QCOW-RT-RESERVED" not in text
         await press(pilot, "enter", "down", "enter")
-        node = explore(pilot).node
-        assert node is not None
-        assert node.path == "L1[0].L2[41]"
+        assert explore(pilot).hex.at == shown_ones[1].evidence[0].where.start
         await press(pilot, "less_than_sign", "f")
         await type_text(pilot, "no such words")
         assert "no finding has these words" in shown(pilot.app)
@@ -417,7 +432,9 @@ async def test_findings_are_filtered() -> None:
 
 
 async def test_nothing_to_report() -> None:
-    async with playing(memory_image(build(Recipe(Layout(size=1 << 20))))) as pilot:
+    async with playing(memory_image()) as pilot:
+        session = inspector(pilot).session
+        session.knowledge = replace(session.knowledge, findings=())
         await press(pilot, "4")
         assert "nothing to report" in shown(pilot.app)
         await press(pilot, "down", "enter")

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from qcow2inspect.tui.theme import Look
     from qcow2inspect.tui.widgets.paint import Line
 
-__all__ = ["MapScreen"]
+__all__ = ["CellPane", "MapScreen"]
 
 _MOST_BAD = 100_000
 _NAMED = 26

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from textual import work
 
 from qcow2inspect.tui import nearby, tasks
+from qcow2inspect.tui.location import Location
 from qcow2inspect.tui.messages import JumpAsked, Placed, Progressed, Searched, TaskFailed
 from qcow2inspect.tui.screens.base import BaseScreen
-from qcow2inspect.units import exact_size
+from qcow2inspect.tui.widgets.which import WhichKey
+from qcow2inspect.units import HostOffset, exact_size
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+
+    from textual.app import ComposeResult
 
     from qcow2inspect.image.view import View
-    from qcow2inspect.tui.location import Location
+    from qcow2inspect.tui.app import InspectApp
     from qcow2inspect.tui.search import Pattern
+    from qcow2inspect.tui.session import Session
+    from qcow2inspect.tui.theme import Look
 
 __all__ = ["WalkScreen"]
 
@@ -27,6 +33,15 @@ class WalkScreen(BaseScreen):
     """A screen with a cursor on bytes that can be walked from one thing to the next."""
 
     _searching: tasks.TaskProgress | None = None
+
+    def __init__(self, session: Session, look: Look) -> None:
+        super().__init__(session, look)
+        self.which = WhichKey(look)
+
+    def compose(self) -> ComposeResult:
+        """What all screens have, and the list of keys."""
+        yield from super().compose()
+        yield self.which
 
     # -- what subclasses say ----------------------------------------------------------------------------------
 
@@ -47,7 +62,7 @@ class WalkScreen(BaseScreen):
 
     def place_at(self, offset: int, size: int, title: str) -> Location:
         """The location of ``size`` of these bytes."""
-        raise NotImplementedError
+        return Location(HostOffset(offset), size=size, title=title)
 
     def counts(self) -> dict[str, str]:
         """Key of :data:`~qcow2inspect.tui.nearby.NEARBY` -> how many there are, in words."""
@@ -66,14 +81,11 @@ class WalkScreen(BaseScreen):
 
     def action_prefix(self, step: int) -> None:
         """Wait for what to go to."""
-        from qcow2inspect.tui.dialogs.prefix import PrefixDialog
-
         counts = self.counts()
         sign = "]" if step > 0 else "["
         choices = {sign: (f"{_WAYS[step]} entry or field", "")} if "" in counts else {}
         choices |= {key: (f"{_WAYS[step]} {words}", counts.get(key, "")) for key, words in nearby.NEARBY.items()}
-        dialog = PrefixDialog(self.look, f"{sign} {_WAYS[step]}", choices, letters=False)
-        self.app.push_screen(dialog, lambda key: self._go_nearby(key, step) if key else None)
+        self._wait_for_key(f"{sign} {_WAYS[step]}", choices, lambda key: self._go_nearby(key, step))
 
     def _go_nearby(self, key: str, step: int) -> None:
         if key in "[]":
@@ -90,7 +102,7 @@ class WalkScreen(BaseScreen):
         if there is None:
             self.status.say(f"there is no {_WAYS[step]} {nearby.NEARBY[key]}")
         else:
-            self.post_message(JumpAsked(there))
+            cast("InspectApp", self.app).jump(there)  # at once: the next key may ask where we are
 
     @work(thread=True, exclusive=True, group="find", exit_on_error=False)
     def _find_type(self, step: int) -> None:
@@ -126,16 +138,26 @@ class WalkScreen(BaseScreen):
         self._ask_letter("Go to a mark", lambda letter: self.post_message(JumpAsked(self.session.marks[letter])))
 
     def _ask_letter(self, title: str, then: Callable[[str], object], *, letters: bool = False) -> None:
-        from qcow2inspect.tui.dialogs.prefix import PrefixDialog
-
         choices = {letter: _mark_words(mark) for letter, mark in sorted(self.session.marks.items())}
-        dialog = PrefixDialog(self.look, title, choices, letters=letters)
+        self._wait_for_key(title, choices, then, letters=letters)
 
-        def answer(key: str | None) -> None:
-            if key:
+    def _wait_for_key(
+        self,
+        title: str,
+        choices: Mapping[str, tuple[str, str]],
+        then: Callable[[str], object],
+        *,
+        letters: bool = False,
+    ) -> None:
+        """Take the next key, however fast it comes; the list of what it may be is only a help."""
+
+        def take(key: str) -> None:
+            self.which.display = False
+            if key in choices or (letters and len(key) == 1 and key.isalpha()):
                 then(key)
 
-        self.app.push_screen(dialog, answer)
+        cast("InspectApp", self.app).next_key = take
+        self.which.show(title, choices)
 
     # -- search -----------------------------------------------------------------------------------------------
 

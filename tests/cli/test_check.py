@@ -1,0 +1,71 @@
+"""The check verb: text, JSON, selection, exit codes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from qcow2inspect.build.recipe import build
+from tests.cli.conftest import Run
+from tests.rules import recipes
+
+
+@pytest.fixture
+def bad(tmp_path: Path) -> Path:
+    path = tmp_path / "bad.qcow2"
+    path.write_bytes(recipes.BAD["QCOW-L2-LOOKS-REFBLOCK"]())
+    return path
+
+
+def test_the_verdict_comes_first(run: Run, bad: Path) -> None:
+    done = run("check", bad)
+    lines = done.out.splitlines()
+    assert done.code == 2
+    assert lines[0].endswith("bad.qcow2: DAMAGED")
+    assert lines[2] == "qemu-img check: 512 corruptions, 4 leaks, exit code 2"
+    assert "ERROR   An L2 table was overwritten with refcounts" in lines
+    assert "    where   L1[0] at 0x3000..0x3008: 0x8000000000005000" in lines
+    assert any(line.startswith("    guest   0x0..0x100000 (1 MiB)") for line in lines)
+    assert any("can still be put back" in line for line in lines)
+    assert lines[-3].endswith("other checks passed.") or lines[-2].endswith("other checks passed.")
+    assert max(map(len, lines)) <= 100
+
+
+def test_a_sound_image_is_told_in_a_few_lines(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "x.qcow2"
+    path.write_bytes(build(recipes.SOUND))
+    done = run("check", path)
+    assert done.code == 0
+    assert done.out.splitlines()[0].endswith("NO DAMAGE FOUND")
+    assert "qemu-img check: no errors, exit code 0" in done.out
+    assert len(done.out.splitlines()) <= 14
+
+
+def test_json_holds_findings_and_qemus_counters(run: Run, bad: Path) -> None:
+    document = json.loads(run("check", bad, "--json").out)
+    assert document["schema"] == "qcow2inspect/check"
+    assert document["findings"][0]["code"] == "QCOW-L2-LOOKS-REFBLOCK"
+    counters = document["qemu_img_check"]["counters"]
+    assert (counters["corruptions"], counters["leaks"]) == (512, 4)
+    assert sum(document["qemu_img_check"]["corruptions_by_kind"].values()) == 512
+    assert document["qemu_img_check"]["differences"]
+
+
+def test_jsonl_has_one_finding_a_line(run: Run, bad: Path) -> None:
+    codes = [json.loads(line)["code"] for line in run("check", bad, "--jsonl").out.splitlines()]
+    assert codes[:2] == ["QCOW-L2-LOOKS-REFBLOCK", "QCOW-REF-ORPHAN"]
+
+
+def test_only_some_checks(run: Run, bad: Path) -> None:
+    done = run("check", bad, "--jsonl", "--only", "qcow-ref,QCOW-L2-LOOKS-DATA")
+    assert [json.loads(line)["code"] for line in done.out.splitlines()] == ["QCOW-REF-ORPHAN"]
+    assert run("check", bad, "--only", "QCOW-NOTHING").code == 64
+
+
+def test_strict_follows_the_findings(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "x.qcow2"
+    path.write_bytes(recipes.BAD["QCOW-HDR-SIZE-HIDES"]())
+    assert run("check", path).code == 0
+    assert run("check", path, "--strict").code == 2

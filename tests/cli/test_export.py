@@ -1,0 +1,87 @@
+"""The export verb and its options, as a user runs them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from qcow2inspect.build.demo import demo_disk
+from tests.cli.conftest import ROOT, Run
+
+
+def test_a_dry_run_writes_nothing(demo: Path, run: Run, tmp_path: Path) -> None:
+    ran = run("export", demo / "demo.qcow2", tmp_path / "out.raw", "--dry-run")
+    assert ran.code == 0
+    assert "output       67,108,864 B (64 MiB)" in ran.out
+    assert "unreadable   0 B" in ran.out
+    assert "yes          the target is free and is not the evidence" in ran.out
+    bad = run("export", demo / "demo-damaged.qcow2", tmp_path / "out.raw", "--dry-run")
+    assert bad.code == 65
+    assert "unreadable   65,536 B (64 KiB)" in bad.out
+    assert os.listdir(tmp_path) == []
+
+
+def test_hashes_and_manifest(demo: Path, run: Run, tmp_path: Path) -> None:
+    ran = run("export", demo / "demo.qcow2", tmp_path / "out.raw", "--hash", "md5,SHA-256", "--verify")
+    assert ran.code == 0, ran.err
+    assert f"sha256   {hashlib.sha256(demo_disk()).hexdigest()}" in ran.err
+    assert f"md5      {hashlib.md5(demo_disk()).hexdigest()}" in ran.err
+    assert "also written:" in ran.err
+    assert sorted(os.listdir(tmp_path)) == ["out.raw", "out.raw.manifest.json", "out.raw.manifest.txt"]
+    text = (tmp_path / "out.raw.manifest.txt").read_text()
+    assert f"command   qcow2inspect export {demo / 'demo.qcow2'} {tmp_path / 'out.raw'} --hash md5,SHA-256" in text
+
+
+def test_what_damage_costs_is_said(demo: Path, run: Run, tmp_path: Path) -> None:
+    ran = run("export", demo / "demo-damaged.qcow2", tmp_path / "out.raw", "--on-error=zero")
+    assert ran.code == 0
+    assert "could not be read: zeros stand in their place" in ran.err
+    assert (tmp_path / "out.raw.map").exists()
+    assert "NOT as the guest had it" in (tmp_path / "out.raw.manifest.txt").read_text()
+
+
+def test_standard_output(demo: Path) -> None:
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "qcow2inspect", "export", str(demo / "demo.qcow2"), "-", "--range", "1M:0x200000"]
+    ran = subprocess.run(command, capture_output=True, env=env, check=True)
+    assert ran.stdout == demo_disk()[1 << 20 : 2 << 20]
+    assert b"standard output: 1,048,576 B" in ran.stderr
+
+
+def test_parts(demo: Path, run: Run, tmp_path: Path) -> None:
+    ran = run("export", demo / "demo.qcow2", tmp_path / "out.raw", "--split=30MiB", "--sparse=detect")
+    assert ran.code == 0, ran.err
+    assert sorted(os.listdir(tmp_path)) == ["out.raw.001", "out.raw.002", "out.raw.003"]
+    assert b"".join((tmp_path / name).read_bytes() for name in sorted(os.listdir(tmp_path))) == demo_disk()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--hash", "crc32"], "--hash: “crc32” is unknown"),
+        (["--range", "5"], "write START:END"),
+        (["--range", "2M:1M"], "write START:END"),
+        (["--range", "0:1T"], "both at most 67,108,864 B"),
+        (["--split", "many"], "--split: 'many' is not a size"),
+    ],
+)
+def test_wrong_options(options: list[str], words: str, demo: Path, run: Run, tmp_path: Path) -> None:
+    ran = run("export", demo / "demo.qcow2", tmp_path / "out.raw", *options)
+    assert ran.code == 64
+    assert words in ran.err
+    assert os.listdir(tmp_path) == []
+
+
+def test_levels_of_create(demo: Path, run: Run, tmp_path: Path) -> None:
+    for words, message in ((["--level", "3"], "goes with --compress"), (["--compress=zlib", "--level=10"], "1 to 9")):
+        ran = run("create", demo / "demo.raw", tmp_path / "x.qcow2", *words)
+        assert ran.code == 64
+        assert message in ran.err
+    assert run("create", demo / "demo.raw", tmp_path / "x.qcow2", "--compress=zlib", "--level=9").code == 0
+    assert run("export", tmp_path / "x.qcow2", tmp_path / "x.raw").code == 0
+    assert (tmp_path / "x.raw").read_bytes() == demo_disk()

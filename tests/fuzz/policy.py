@@ -1,0 +1,142 @@
+"""Where we and QEMU differ on purpose: the whole list, each with its reason.
+
+A difference that none of these explains is a failure of the fuzzer's run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from qcow2inspect.errors import Qcow2InspectError
+from qcow2inspect.image.chain import AnyImage, chain_of
+from qcow2inspect.image.image import Image
+from qcow2inspect.image.v1 import V1Image
+from qcow2inspect.source.memory import MemorySource
+from tests.fuzz.oracle import Difference
+
+
+@dataclass(frozen=True)
+class Policy:
+    """One kind of difference.
+
+    Attributes:
+        name: what it is called in the counts.
+        why: why we do not do as QEMU does.
+        holds: whether it explains a difference about the image with these bytes.
+    """
+
+    name: str
+    why: str
+    holds: Callable[[bytes, Difference], bool]
+
+
+def explain(data: bytes, difference: Difference) -> Policy | None:
+    """The policy that explains a difference; None if there is none."""
+    return next((policy for policy in POLICIES if policy.holds(data, difference)), None)
+
+
+def _image(data: bytes) -> AnyImage | None:
+    source = MemorySource(data)
+    try:
+        return V1Image(source) if data[4:8] == b"\0\0\0\x01" else Image(source)
+    except Qcow2InspectError:
+        return None
+
+
+def _differ_only_in(one: Any, other: Any, name: str) -> bool:
+    return {**one, name: None} == {**other, name: None}
+
+
+def _signed(value: Any) -> Any:
+    """Numbers as 64-bit ones without sign, everywhere in a document."""
+    if isinstance(value, dict):
+        return {name: _signed(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_signed(part) for part in value]
+    return value % (1 << 64) if isinstance(value, int) else value
+
+
+def _snapshots_past_end(data: bytes, difference: Difference) -> bool:
+    ours, theirs = difference.ours.value, difference.theirs.value
+    if difference.question != "info" or ours is None or theirs is None:
+        return False
+    image = _image(data)
+    if not isinstance(image, Image) or len(image.snapshots) >= image.header.nb_snapshots:
+        return False
+    kept, listed = _signed(ours).get("snapshots", []), _signed(theirs).get("snapshots", [])
+    return _differ_only_in(_signed(ours), _signed(theirs), "snapshots") and bool(listed[: len(kept)] == kept)
+
+
+def _without_sign(data: bytes, difference: Difference) -> bool:
+    return difference.ours.given and _signed(difference.ours.value) == _signed(difference.theirs.value)
+
+
+def _refused_later(data: bytes, difference: Difference) -> bool:
+    ours, theirs = difference.ours, difference.theirs
+    return difference.question == "info" and ours.error.startswith("QCOW-DF-RAW-NOBIT") and theirs.given
+
+
+def _map_of_unreadable(data: bytes, difference: Difference) -> bool:
+    ours, theirs = difference.ours, difference.theirs
+    is_v1 = data[4:8] == b"\0\0\0\x01"
+    return difference.question == "map" and is_v1 and ours.error.startswith("Damaged: guest") and theirs.given
+
+
+def _noise_past_end(data: bytes, difference: Difference) -> bool:
+    ours, theirs = difference.ours.value, difference.theirs.value
+    image = _image(data)
+    if difference.question != "bytes" or not ours or not theirs or image is None or len(ours) != len(theirs):
+        return False
+    if not image.header.crypt_method:
+        return False
+    chain = chain_of(image) if isinstance(image, Image) else None
+    disk = chain.disk(lenient=True) if chain else image.active_disk()
+    patched = bytearray(theirs)
+    for extent in disk.extents():
+        if extent.past_end:
+            patched[extent.guest.start : extent.guest.end] = bytes(extent.guest.size)
+    return bytes(patched[: len(ours)]) == ours
+
+
+def _crashed(data: bytes, difference: Difference) -> bool:
+    return difference.theirs.crashed and not difference.theirs.given
+
+
+POLICIES = (
+    Policy(
+        "snapshots past the end of the file",
+        "QEMU reads a snapshot table past the end of the file as zeros and lists snapshots without a name. "
+        "We list what the file holds and report QCOW-SNAP-TABLE-EOF or -OVERRUN.",
+        _snapshots_past_end,
+    ),
+    Policy(
+        "unsigned sizes",
+        "qemu-img prints 64-bit sizes and times of snapshots with a sign. We print what is stored.",
+        _without_sign,
+    ),
+    Policy(
+        "info says what convert refuses",
+        "qemu-img info opens an image without its data, and does not miss a data file then; every other command "
+        "refuses. We say at once that QEMU refuses the image.",
+        _refused_later,
+    ),
+    Policy(
+        "map of unreadable clusters (version 1)",
+        "qemu-img map lists clusters of a version 1 image at offsets that QEMU then refuses to read. "
+        "We stop the qemu-img-like map there; our own map shows such clusters as unreadable.",
+        _map_of_unreadable,
+    ),
+    Policy(
+        "encrypted clusters past the end of the file",
+        "QEMU decrypts the zeros that it reads past the end of the file, which gives noise. Nothing was ever "
+        "encrypted there: we give zeros, and the extent says that the file ends before it.",
+        _noise_past_end,
+    ),
+    Policy(
+        "QEMU crashes",
+        "qemu-img ends by a signal or at its memory limit. We read the image or say what is wrong with it.",
+        _crashed,
+    ),
+)
