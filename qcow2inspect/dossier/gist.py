@@ -18,7 +18,7 @@ from qcow2inspect.image.facts import (
     v1_facts,
 )
 from qcow2inspect.layout.structure import printable, visible
-from qcow2inspect.units import human_size
+from qcow2inspect.units import counted, human_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -246,4 +246,6 @@ def _corrupt_words(bad: Sequence[Finding], survey: Survey | None, corrupt_bit: b
         return "no damage seen" if survey else "not checked yet"
     bit = "corrupt bit set, " if corrupt_bit else ""
     others = len(bad) - corrupt_bit
-    return (bit + f"{others} other finding{'s' if others != 1 else ''}") if bit else f"{others} kinds of damage"
+    return (
+        (bit + f"{others} other finding{'s' if others != 1 else ''}") if bit else f"{counted(others, 'kind')} of damage"
+    )

@@ -32,12 +32,13 @@ class Redactor:
 
     Args:
         paths: paths that may stand inside of any text.
+        names: names that may stand in a text without quotation marks.
     """
 
-    def __init__(self, paths: Iterable[str]) -> None:
+    def __init__(self, paths: Iterable[str], names: Iterable[str] = ()) -> None:
         self._numbers: dict[str, int] = {}
         forms = {form for path in paths for form in (path, os.path.realpath(path), os.path.basename(path)) if form}
-        self._forms = sorted(forms | set(map(visible, forms)), key=len, reverse=True)
+        self._forms = sorted({*forms, *map(visible, forms), *names}, key=len, reverse=True)
 
     def name(self, name: str) -> Hidden:
         """What stands in the place of a name."""
@@ -105,9 +106,9 @@ class Redactor:
         )
 
 
-def redacted(report: Report, paths: Iterable[str]) -> Report:
-    """A report without paths and names."""
-    redactor = Redactor(paths)
+def redacted(report: Report, paths: Iterable[str], names: Iterable[str] = ()) -> Report:
+    """A report without paths and names; see :class:`Redactor`."""
+    redactor = Redactor(paths, names)
     dossier = redactor.dossier(report.dossier)
     proofs = {
         number: [Proof(evidence, proof.excerpt, proof.command) for evidence, proof in _pairs(dossier, number, proofs)]

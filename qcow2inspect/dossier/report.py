@@ -22,13 +22,14 @@ from qcow2inspect.dossier.values import Name, Nothing, Value
 from qcow2inspect.dossier.wishes import Wishes
 from qcow2inspect.errors import Qcow2InspectError
 from qcow2inspect.image.image import Image
+from qcow2inspect.layout.structure import brief, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from qcow2inspect.dossier.gist import State
     from qcow2inspect.dossier.section import ClusterMap
-    from qcow2inspect.image.chain import Chain
+    from qcow2inspect.image.chain import AnyImage, Chain
     from qcow2inspect.progress import Progress
 
 __all__ = ["bare_report", "compile_report", "examine_chain"]
@@ -39,6 +40,7 @@ _WORDS = (
     "Where there is no value, one of four words says why: absent (the image has no such thing), zero (it has it, and "
     "the number is 0), unreadable (it is there and cannot be read), not checked (nobody looked)."
 )
+_FORMATS = ("qcow2", "qcow", "vmdk", "vhdx", "luks", "host_device")
 _HOW = (
     "Evidence files are opened for reading only and never mapped; what they name is opened only where that was "
     "allowed. Numbers come from the bytes of the file, read by the rules of the qcow2 specification. Each command "
@@ -86,7 +88,16 @@ def compile_report(chain: Chain, dossier: Dossier, wishes: Wishes | None = None)
         return report
     from qcow2inspect.dossier.redact import redacted
 
-    return redacted(report, [source.name for source in sources_of(chain)])
+    return redacted(report, [source.name for source in sources_of(chain)], _bare_names(chain.top))
+
+
+def _bare_names(image: AnyImage) -> list[str]:
+    """Text of the image that messages do not put in quotation marks; the shortest of it hides nothing."""
+    if not isinstance(image, Image):
+        return []
+    texts = [image.backing_format, *(snapshot.id for snapshot in image.snapshots)]
+    shown = {form for text in texts for form in (printable(text), brief(text), printable(text.split(b"\0")[0]))}
+    return [text for text in shown if len(text) > 3 and text not in _FORMATS]
 
 
 def _with_opened(dossier: Dossier, chain: Chain) -> Dossier:

@@ -184,8 +184,8 @@ def test_export_never_writes_onto_the_evidence(demo: Path, run: Run, tmp_path: P
 
 def test_report(demo: Path, run: Run, tmp_path: Path) -> None:
     out = tmp_path / "report.txt"
-    printed = run("report", demo / "demo-damaged.qcow2")
-    assert run("report", demo / "demo-damaged.qcow2", "-o", out).code == 0
+    printed = run("report", demo / "demo-damaged.qcow2", "--without", "provenance")
+    assert run("report", demo / "demo-damaged.qcow2", "--without", "provenance", "-o", out).code == 0
     assert out.read_text() == printed.out
     assert "DAMAGED" in printed.out
     assert "QCOW-L2-UNALIGNED" in printed.out

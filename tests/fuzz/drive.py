@@ -273,5 +273,3 @@ def _pieces(size: int) -> Iterator[tuple[int, int]]:
     starts = itertools.chain(range(0, min(size, READ), step), range(max(READ, (size - 1) // step * step), size, step))
     for at in starts:
         yield at, min(step, size - at)
-
-

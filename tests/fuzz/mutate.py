@@ -54,7 +54,9 @@ def make(run: int, number: int) -> Case:
 @cache
 def _plan() -> list[tuple[str, int, int]]:
     """Seed, header field and kind of value of the cases that do not depend on chance, mixed so that a few show much."""
-    cells = [(name, field, kind) for name in NAMES for field in range(len(seed(name).fields)) for kind in range(PLANNED)]
+    cells = [
+        (name, field, kind) for name in NAMES for field in range(len(seed(name).fields)) for kind in range(PLANNED)
+    ]
     random.Random(0).shuffle(cells)
     return cells
 

@@ -131,8 +131,7 @@ class _Ours:
     def _unlock(self, chain: Chain) -> None:
         luks = chain.top.luks if isinstance(chain.top, Image) else None
         if luks is not None and (
-            luks.fields.mk_digest_iterations > _ITERATIONS
-            or any(slot.iterations > _ITERATIONS for slot in luks.slots)
+            luks.fields.mk_digest_iterations > _ITERATIONS or any(slot.iterations > _ITERATIONS for slot in luks.slots)
         ):
             self.takes_too_long = True
         elif self.is_encrypted:

@@ -142,8 +142,21 @@ BAD = {
     "newer": b'{"schema": "qcow2inspect/manifest", "schema_version": "2.0", "entries": []}',
     "odd version": b'{"schema": "qcow2inspect/manifest", "schema_version": 1, "entries": []}',
     "no entry": b'{"schema": "qcow2inspect/manifest", "schema_version": "1.0", "entries": [1]}',
-    "piece count": b'{"schema": "qcow2inspect/manifest", "schema_version": "1.0", "entries": ['
-    b'{"scope": "guest content", "what": "active state", "size": 10, "hashes": {}, "pieces": {"size": 1, "algorithm": "sha256", "values": []}}]}',
+    "piece count": json.dumps(
+        {
+            "schema": "qcow2inspect/manifest",
+            "schema_version": "1.0",
+            "entries": [
+                {
+                    "scope": "guest content",
+                    "what": "active state",
+                    "size": 10,
+                    "hashes": {},
+                    "pieces": {"size": 1, "algorithm": "sha256", "values": []},
+                }
+            ],
+        }
+    ).encode(),
     "deep": b'{"a":' + b"[" * 100_000,
     "empty": b"",
     "text": b"hello\n",

@@ -289,7 +289,7 @@ def test_redaction_leaves_no_name(name: str) -> None:
     base = evil_recipe()
     recipe = replace(
         base,
-        layout=replace(base.layout, backing_name=b"/srv/" + secret[0], backing_format=b"raw"),
+        layout=replace(base.layout, backing_name=b"/srv/" + secret[0], backing_format=b"secret-format"),
         snapshots=tuple(replace(base.snapshots[0], name=secret[1]) for _ in range(2)),
         bitmaps=tuple(replace(base.bitmaps[0], name=secret[2]) for _ in range(2)),
     )
