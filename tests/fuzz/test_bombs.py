@@ -166,7 +166,9 @@ def test_it_ends_within_its_limits(bomb: Callable[[], tuple[list[Piece], int]], 
         assert len(said) < 100_000
 
 
-@pytest.mark.parametrize("verb", [("map", "--follow", "any"), ("info", "--follow", "any"), ("check", "--follow", "any")])
+@pytest.mark.parametrize(
+    "verb", [("map", "--follow", "any"), ("info", "--follow", "any"), ("check", "--follow", "any")]
+)
 def test_a_chain_that_bites_its_tail(verb: tuple[str, ...], tmp_path: Path) -> None:
     for name, other in (("a", b"b"), ("b", b"a")):
         (tmp_path / name).write_bytes(build(Recipe(Layout(M, backing_name=other, backing_format=b"qcow2"))))
