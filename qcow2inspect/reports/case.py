@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from qcow2inspect.dossier.section import Exhibit, Proof, Report
     from qcow2inspect.findings import Finding
 
-__all__ = ["FORMAT"]
+__all__ = ["FORMAT", "render_case"]
 
 _CONTEXT = {
     "kb": "urn:qcow2inspect:kb:",

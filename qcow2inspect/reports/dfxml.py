@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from qcow2inspect.dossier.section import Exhibit, Proof, Report, Section, Table
     from qcow2inspect.findings import Finding
 
-__all__ = ["DFXML", "FORMAT", "OWN"]
+__all__ = ["DFXML", "FORMAT", "OWN", "render_dfxml"]
 
 DFXML = "http://www.forensicswiki.org/wiki/Category:Digital_Forensics_XML"
 """The name space of DFXML."""

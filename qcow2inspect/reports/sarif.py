@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from qcow2inspect.dossier.section import Exhibit, Proof, Report
     from qcow2inspect.findings import Finding
 
-__all__ = ["FORMAT"]
+__all__ = ["FORMAT", "render_sarif"]
 
 _LEVELS = {Severity.FATAL: "error", Severity.ERROR: "error", Severity.WARNING: "warning"}
 _HASHES = {"md5": "md5", "sha1": "sha-1", "sha256": "sha-256", "blake2b": "blake2b-512"}

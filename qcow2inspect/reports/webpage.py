@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from qcow2inspect.dossier.values import Value
     from qcow2inspect.findings import Finding
 
-__all__ = ["FORMAT", "html_text"]
+__all__ = ["FORMAT", "html_text", "render_html"]
 
 _LINE = 16
 _FOLDED = 24

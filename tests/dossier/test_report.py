@@ -12,6 +12,7 @@ from qcow2inspect.build.recipe import Data, Recipe, build
 from qcow2inspect.build.writer import Layout
 from qcow2inspect.dossier import compile_dossier
 from qcow2inspect.dossier.clusters import UNREADABLE, cluster_map
+from qcow2inspect.dossier.proof import BEHIND
 from qcow2inspect.dossier.report import bare_report, compile_report, examine_chain
 from qcow2inspect.dossier.section import Report, Table
 from qcow2inspect.dossier.values import Nothing, Size, Time, words
@@ -20,7 +21,7 @@ from qcow2inspect.format.header import CryptMethod
 from qcow2inspect.format.mapping import ClusterType
 from qcow2inspect.image.chain import chain_of, open_chain
 from qcow2inspect.image.gate import Follow, OpenGate
-from qcow2inspect.rules import examine_header
+from qcow2inspect.rules import all_rules, examine_header
 from qcow2inspect.units import HostOffset
 from tests.image.v1_images import V1Recipe
 from tests.images import image_of, luks_area, noise
@@ -173,6 +174,8 @@ def test_a_chain_is_reported_with_its_end(tmp_path: Path) -> None:
     assert len(table(opened, "chain", "layers").rows) == 2
     assert str(field(closed, "summary", "backing_file")).endswith("not opened")
     assert str(field(opened, "summary", "backing_file")).endswith("opened read-only")
+    outcomes = [{row[0]: row[1] for row in table(report, "checks", "rules").rows} for report in (closed, opened)]
+    assert [outcome["QCOW-BACK-SIZE"] for outcome in outcomes] == ["not checked", "nothing found"]
     assert "what lies behind the last layer of the chain" in [
         row[0] for row in table(closed, "completeness", "not_checked").rows
     ]
@@ -222,3 +225,7 @@ def test_the_time_of_a_report_can_be_set(monkeypatch: pytest.MonkeyPatch) -> Non
     assert report_time() == 1_700_000_000
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "soon")
     assert report_time() > 1_700_000_000
+
+
+def test_rules_that_look_behind_an_image_exist() -> None:
+    assert {rule.code for rule in all_rules()} >= BEHIND
