@@ -13,7 +13,7 @@ import base64
 import io
 import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -21,6 +21,7 @@ sys.path.insert(0, str(HERE.parent))
 
 from qcow2inspect.build.demo import damaged_recipe, demo_recipe  # noqa: E402 - a script finds its package only now
 from qcow2inspect.build.recipe import Recipe, build  # noqa: E402
+from qcow2inspect.tui.messages import KnowledgeGrew  # noqa: E402
 from tests.tui import stage  # noqa: E402
 
 FONT = Path("/usr/share/fonts/truetype/dejavu/DejaVuSansMono.ttf")
@@ -39,9 +40,14 @@ class Scene:
     shows: tuple[str, ...]
 
 
+GOTO = ("g", *"0x7fffe0", "enter")
+
 SCENES = (
     Scene("overview", "Overview of a sound image", demo_recipe(), (120, 40), (), ("NO DAMAGE SEEN", "compressed")),
     Scene("overview-damaged", "Overview of a damaged image", damaged_recipe(), (120, 40), (), ("DAMAGED", "corrupt")),
+    Scene("guest", "Guest: the bytes that the guest sees", demo_recipe(), (120, 40), ("5", *GOTO), ("page 128",)),
+    Scene("map", "Map: what each cluster belongs to", damaged_recipe(), (120, 40), ("3",), ("guest data", "refcounts")),
+    Scene("findings", "Findings and their evidence", damaged_recipe(), (120, 40), ("4", "down"), ("evidence",)),
     Scene("explore", "Explore: structure, hex, inspector", demo_recipe(), (120, 40), ("2",), ("magic", "51 46 49 fb")),
 )
 
@@ -58,6 +64,10 @@ async def draw(scene: Scene) -> tuple[str, str]:
             if "tables read" in visible_text(pilot.app.export_screenshot(simplify=True)).replace("\n", " "):
                 break
             await pilot.pause(0.05)
+        await stage.settle(pilot)
+        app = stage.inspector(pilot)
+        app.session.knowledge = replace(app.session.knowledge, seconds=0.0)  # how long it took is no part of a picture
+        app.news.publish(KnowledgeGrew(None))
         await stage.settle(pilot)
         for key in scene.keys:
             await pilot.press(key)

@@ -23,6 +23,7 @@ from qcow2inspect.format.mapping import (
 )
 from qcow2inspect.image.cache import Cache
 from qcow2inspect.image.extents import ABSENT, behind, is_absent, joined, one_layer_up
+from qcow2inspect.image.holes import in_holes
 from qcow2inspect.image.mapping import active_mapping
 from qcow2inspect.image.support import Support, alone, refused
 from qcow2inspect.image.view import Extent, clipped
@@ -204,7 +205,10 @@ class Disk:
         stop = min(end, len(self._l1))
         for chunk in range(geometry.l1_index(part.start), stop, _L1_CHUNK):
             column = self._l1.column(chunk, min(chunk + _L1_CHUNK, stop))
-            used = np.flatnonzero(column & np.uint64(L1Entry.l2_table_offset.mask))
+            offsets = column & np.uint64(L1Entry.l2_table_offset.mask)
+            used = np.flatnonzero(offsets)
+            aligned = (offsets[used] & np.uint64(geometry.cluster_size - 1)) == 0
+            used = used[~(aligned & in_holes(self.image, offsets[used]))]
             done = 0
             for index in [*used.tolist(), len(column)]:
                 if index > done:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from qcow2inspect.errors import CannotRead
 from qcow2inspect.format import geometry as limits
 from qcow2inspect.format.extensions.backing_format import BackingFormat
 from qcow2inspect.format.extensions.bitmaps import Bitmaps
@@ -52,11 +53,19 @@ def obstacles(image: Image) -> Iterator[Obstacle]:
             blocks_reading=False,
         )
     yield from _name(header)
-    yield from _snapshot_table(image)
+    yield from _as_far_as_readable(_snapshot_table(image), "QCOW-HDR-SNAP-OFFSET", "snapshots_offset")
     if image.extension(Bitmaps) is not None and header.autoclear_features.bitmaps:
         from qcow2inspect.image.guard_bitmaps import bitmap_obstacles
 
-        yield from bitmap_obstacles(image)
+        yield from _as_far_as_readable(bitmap_obstacles(image), "QCOW-BMP-DIR-BAD", "autoclear_features")
+
+
+def _as_far_as_readable(found: Iterator[Obstacle], code: str, field: str) -> Iterator[Obstacle]:
+    """Obstacles in structures on which guest data does not depend: a bad sector there is one more obstacle."""
+    try:
+        yield from found
+    except CannotRead as error:
+        yield Obstacle(code, field, 0, error.what, blocks_reading=False)
 
 
 def header_obstacles(header: Header) -> Iterator[Obstacle]:
@@ -90,7 +99,8 @@ def _extensions(image: Image) -> Iterator[Obstacle]:
         elif isinstance(extension, EncryptionHeader):
             from qcow2inspect.image.guard_luks import encryption_obstacles
 
-            yield from encryption_obstacles(image, extension, path)
+            found = encryption_obstacles(image, extension, path)
+            yield from _as_far_as_readable(found, "QCOW-CRY-LUKS-BAD", "crypt_method")
         elif isinstance(extension, Bitmaps) and image.header.autoclear_features.bitmaps:
             from qcow2inspect.image.guard_bitmaps import pointer_obstacles
 

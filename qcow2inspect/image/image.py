@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from qcow2inspect.errors import Damaged, NotQcow2, Unsupported
+from qcow2inspect.errors import CannotRead, Damaged, NotQcow2, Unsupported
 from qcow2inspect.format.extensions import ExtensionArea, HeaderExtension, parse_extensions
 from qcow2inspect.format.extensions.backing_format import BackingFormat
 from qcow2inspect.format.extensions.bitmaps import Bitmaps
@@ -267,7 +267,7 @@ class Image:
         window_at, window = 0, b""
         while len(found) < count and at < self.end and at - start <= MAX_SNAPSHOT_TABLE:
             if at + _LARGEST_ENTRY > window_at + len(window) < self.end or not window:
-                window_at, window = at, self.source.read_at(at, _WINDOW)
+                window_at, window = at, self._snapshot_bytes(at)
             try:
                 snapshot = read_snapshot(window, at - window_at, HostOffset(at))
             except ValueError:
@@ -277,6 +277,20 @@ class Image:
             found.append(snapshot)
             at += snapshot.size
         return tuple(found)
+
+    def _snapshot_bytes(self, at: int) -> bytes:
+        """What stands from ``at`` on: many entries at once, or one alone where the medium fails further on."""
+        try:
+            return self.source.read_at(at, _WINDOW)
+        except CannotRead:
+            from qcow2inspect.format.snapshot import SnapshotEntry
+
+            fixed = self.source.read_at(at, SnapshotEntry.SIZE)
+            if len(fixed) < SnapshotEntry.SIZE:
+                return fixed
+            entry = SnapshotEntry.parse(fixed)
+            size = SnapshotEntry.SIZE + entry.extra_data_size + entry.id_size + entry.name_size
+            return self.source.read_at(at, min(size, _LARGEST_ENTRY))
 
     @cached_property
     def bitmaps(self) -> tuple[Bitmap, ...]:

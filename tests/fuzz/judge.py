@@ -25,8 +25,6 @@ CLASSES = {
 }
 SHARES = {"same": 0.0, "refused": 0.05, "flagged": 0.05, "noted": 0.2, "harmless": 0.1, "content": 0.1, "other": 1.0}
 """How many of each class are compared with QEMU: those that nothing speaks about all, the others in part."""
-UNCOUNTED = "refcounts that no rule counts yet"
-"""What ``qemu-img check`` sees and the report lists under “not checked”: it compares refcounts with references."""
 
 
 @dataclass
@@ -92,15 +90,4 @@ def judge(case: Case, seen: Seen, folder: Path, *, always: bool = False) -> Verd
             verdict.unexplained.append(str(difference))
         else:
             verdict.policies.append(policy.name)
-    if verdict.kind in ("other", "noted") and case.seed.version > 1:
-        _check(case, oracle, verdict)
     return verdict
-
-
-def _check(case: Case, oracle: Oracle, verdict: Verdict) -> None:
-    """An image about which we are silent should be clean to ``qemu-img check`` as well."""
-    answer = oracle.check(case.data)
-    if not answer.given:
-        verdict.unexplained.append(f"check: we: nothing wrong | QEMU refuses: {answer.error:.300}")
-    elif any(answer.value.get(name) for name in ("corruptions", "leaks", "check-errors")):
-        verdict.policies.append(UNCOUNTED)

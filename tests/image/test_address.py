@@ -131,3 +131,9 @@ PIECES = st.sampled_from(
 def test_any_text_is_an_address_or_a_bad_address(text: str) -> None:
     with contextlib.suppress(BadAddress):
         assert 0 <= resolve(TREE, text).offset < 1 << 64
+
+
+def test_a_guest_offset_without_an_l1_entry() -> None:
+    short = tree_of(Recipe(Layout(1 << 20), damage={"hdr.l1_size": 0}))
+    with pytest.raises(BadAddress, match="guest offset 0x10000 has no L1 entry: the table has 0"):
+        resolve(short, "G64K")

@@ -402,3 +402,12 @@ def test_what_cannot_be_opened(name: str) -> None:
 def test_any_bytes_open_or_give_an_error_of_ours(tail: bytes, start: bytes) -> None:
     with contextlib.suppress(Qcow2InspectError):
         assert Image(MemorySource(start + tail)).header.version in (2, 3)
+
+
+@pytest.mark.parametrize("length", [104, 112])
+def test_a_compression_bit_is_blamed_on_a_field_that_exists(length: int) -> None:
+    damage = {"hdr.header_length": length, "hdr.incompatible_features.compression_type": 1}
+    found = {obstacle.code: obstacle for obstacle in image_of(Recipe(V3, damage=damage)).obstacles}
+    obstacle = found["QCOW-HDR-COMPBIT"]
+    expected = ("compression_type", 0) if length == 112 else ("incompatible_features", 8)
+    assert (obstacle.field, obstacle.value) == expected

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 
 import pytest
 
 from qcow2inspect.build.recipe import Data, Recipe, Snapshot, build
 from qcow2inspect.build.writer import Layout
+from qcow2inspect.format.geometry import MAX_SNAPSHOT_TABLE
+from qcow2inspect.format.mapping import ClusterType
 from qcow2inspect.format.snapshot import SnapshotEntry
 from qcow2inspect.image.image import Image
 from qcow2inspect.image.tree import Tree
-from qcow2inspect.units import GuestOffset, HostOffset
+from qcow2inspect.units import GuestOffset, HostOffset, HostRange
 from tests.images import CountingSource
 
 M = 1 << 20
@@ -104,6 +107,48 @@ def test_snapshots_that_all_claim_the_largest_l1_table() -> None:
     image, source = counted(bytes(data), size=1 << 40)
     Tree(image).locate(HostOffset(1 << 39))
     assert source.bytes < 200 * M
+
+
+def test_a_snapshot_table_is_read_no_further_than_qemu_reads_it() -> None:
+    entry = SnapshotEntry(HostOffset(0), 0, 0xFFFF, 0xFFFF, 0, 0, 0, 0, 1024).encode()
+    size = -(-(len(entry) + 1024 + 2 * 0xFFFF) // 8) * 8
+    data = bytearray(build(Recipe(Layout(M, cluster_bits=9), damage={"hdr.nb_snapshots": 65536})))
+    at = len(data)
+    data[64:72] = at.to_bytes(8, "big")
+    image, source = counted(bytes(data) + entry.ljust(size, b"\0") * (MAX_SNAPSHOT_TABLE // size + 50))
+    last = image.snapshots[-1]
+    assert last.at - at <= MAX_SNAPSHOT_TABLE < last.at + last.size - at
+    assert [obstacle.code for obstacle in image.obstacles] == ["QCOW-SNAP-TABLE-HUGE"]
+
+
+class Holey(CountingSource):
+    """A source of which the file system stores some ranges."""
+
+    def __init__(self, data: bytes, size: int, *stored: HostRange) -> None:
+        super().__init__(data, size)
+        self._stored = stored
+
+    def data_ranges(self, within: HostRange) -> Iterator[HostRange]:
+        yield from filter(None, (part.clip(int(within.start), int(within.end)) for part in self._stored))
+
+
+@pytest.mark.parametrize("count", [1023, 1024, 100_000])
+def test_l2_tables_in_holes_are_not_read_one_by_one(count: int) -> None:
+    layout = Layout(512, cluster_bits=9)
+    data = bytearray(build(Recipe(layout, {0: Data(b"x")})))
+    table = int(Image(CountingSource(bytes(data))).l1[0].l2_table_offset)
+    at, far = len(data), 1 << 32
+    entries = [table | 1 << 63, *(far + index * 512 for index in range(count - 1))]
+    data[24:32] = (count * 64 * 512).to_bytes(8, "big")
+    data[36:48] = count.to_bytes(4, "big") + at.to_bytes(8, "big")
+    data += b"".join(entry.to_bytes(8, "big") for entry in entries)
+    last = far + (count - 2) * 512
+    source = Holey(bytes(data), last + 512, HostRange.at(0, len(data)), HostRange.at(last + 100, 8))
+    found = list(Image(source).active_disk().extents())
+    assert [int(extent.kind) for extent in found] == [ClusterType.NORMAL, ClusterType.UNALLOCATED]
+    assert found[-1].guest.end == count * 64 * 512
+    assert not any(extent.past_end for extent in found)
+    assert source.reads < (20 if count >= 1024 else count + 20)
 
 
 def test_snapshot_names_of_64_kib() -> None:

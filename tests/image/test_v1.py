@@ -338,3 +338,11 @@ def test_any_header_is_an_image_or_an_error(header: bytes, rest: bytes) -> None:
     for at in (0, disk.size // 2, disk.size - 1):
         if 0 <= at < disk.size:
             disk.lookup(GuestOffset(at))
+
+
+@pytest.mark.parametrize(("at", "size"), [((1 << 63) - (1 << 30), 9), (1 << 63, 0), ((1 << 64) - 1, 0xFFFF_FFFF)])
+def test_a_backing_name_beyond_any_file_is_not_taken_for_none(at: int, size: int) -> None:
+    recipe = V1Recipe(4096, header={"backing_file_offset": at, "backing_file_size": size})
+    assert [obstacle.code for obstacle in recipe.image().obstacles] == ["QCOW-BACK-OFFSET"]
+    with pytest.raises(Damaged, match="beyond any possible file"):
+        recipe.image().active_disk()

@@ -122,7 +122,7 @@ async def test_special_things_have_word_and_glyph() -> None:
 
 
 async def test_damage_and_encryption_have_word_and_glyph() -> None:
-    async with playing(memory_image(build(damaged_recipe())), size=(120, 40)) as pilot:
+    async with playing(memory_image(build(damaged_recipe())), size=(120, 70)) as pilot:
         text = shown(pilot.app)
         assert "✗ DAMAGED" in text
         assert "corrupt     ✗" in text
@@ -131,7 +131,7 @@ async def test_damage_and_encryption_have_word_and_glyph() -> None:
         await tap(pilot, "enter")
         await settle(pilot)
         assert "✗ invalid" in shown(pilot.app)
-    async with playing(memory_image(build(encrypted_recipe())), size=(120, 40)) as pilot:
+    async with playing(memory_image(build(encrypted_recipe())), size=(120, 70)) as pilot:
         assert "encrypted   ▓" in shown(pilot.app)
 
 
