@@ -63,16 +63,20 @@ def proofs_of(image: AnyImage, findings: Sequence[Finding], command: str, *, red
     found: dict[int, list[Proof]] = {}
     for number, finding in enumerate(findings):
         found[number] = [
-            _proof(image, evidence, command, secret if place < _MOST_EXCERPTS else None, redact=redact)
+            Proof(
+                evidence,
+                _excerpt(image, evidence.where, secret, redact=redact) if place < _MOST_EXCERPTS else None,
+                _repeat(evidence, command),
+                any(part.overlaps(evidence.where) for part in secret),
+            )
             for place, evidence in enumerate(finding.evidence)
         ]
     return found
 
 
-def _proof(image: AnyImage, evidence: Evidence, command: str, secret: list[HostRange] | None, *, redact: bool) -> Proof:
-    length = min(evidence.where.size, _MOST_BYTES)
-    repeat = f"{command} hexdump IMAGE {int(evidence.where.start):#x} -n {max(1, length)}"
-    return Proof(evidence, None if secret is None else _excerpt(image, evidence.where, secret, redact=redact), repeat)
+def _repeat(evidence: Evidence, command: str) -> str:
+    length = max(1, min(evidence.where.size, _MOST_BYTES))
+    return f"{command} hexdump IMAGE {int(evidence.where.start):#x} -n {length}"
 
 
 def _excerpt(image: AnyImage, where: HostRange, secret: list[HostRange], *, redact: bool) -> Excerpt:
