@@ -61,7 +61,7 @@ def info_document(image: AnyImage) -> dict[str, Any]:
     if name:
         document["backing-filename"] = _text(name)
         document["full-backing-filename"] = _text(_beside(os.fsencode(image.name), name))
-        if image.backing_format:
+        if _c_string(image.backing_format):
             document["backing-filename-format"] = _c_string(image.backing_format)
     return document
 
@@ -104,9 +104,9 @@ def _specific(image: Image) -> dict[str, Any]:
         data["lazy-refcounts"] = header.compatible_features.lazy_refcounts
         data["corrupt"] = features.corrupt
         data["extended-l2"] = features.extended_l2
+        if image.data_file_name:
+            data["data-file"] = _c_string(image.data_file_name)
         if features.data_file:
-            if image.data_file_name:
-                data["data-file"] = _c_string(image.data_file_name)
             data["data-file-raw"] = header.autoclear_features.raw_data_file
         if image.bitmaps and header.autoclear_features.bitmaps:
             data["bitmaps"] = [_bitmap(bitmap) for bitmap in image.bitmaps]

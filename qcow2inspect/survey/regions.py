@@ -27,6 +27,8 @@ __all__ = ["SnapshotTable", "bitmap_table", "claim_metadata", "open_refusal", "r
 
 _CHECKED_LATER = {"QCOW-HDR-RT-NONE", "QCOW-HDR-SNAP-COUNT", "QCOW-HDR-SNAP-OFFSET"}
 _MAX_BITMAP_TABLE = 512 << 20
+MAX_BITMAP_ENTRIES = 4 << 20
+"""Bitmap table entries that are counted; an image with more of them is no honest one."""
 _COMPLETE = 16
 
 
@@ -155,24 +157,42 @@ def read_snapshot_table(image: Image) -> SnapshotTable:
 
 
 def _claim_bitmaps(image: Image, claims: Claims) -> None:
-    """The bitmap directory, tables and data; QEMU knows of them only if the autoclear bit is set."""
-    import numpy as np
+    """The bitmap directory, tables and data; QEMU knows of them only if the autoclear bit is set.
 
+    A table that many bitmaps share is looked at once; the data of more than :data:`MAX_BITMAP_ENTRIES` is not counted
+    and shows as leaked.
+    """
     extension = image.extension(Bitmaps)
     pointer = extension.pointer if extension else None
     if pointer is None or not image.header.autoclear_features.bitmaps or not image.bitmaps:
         return
     claims.claim(Owner.BITMAP_DIRECTORY, pointer.bitmap_directory_offset, pointer.bitmap_directory_size)
+    tables: dict[tuple[int, int], tuple[Table[BitmapTableEntry[int]], int, int]] = {}
     for number, bitmap in enumerate(image.bitmaps):
         table = bitmap_table(image, bitmap)
-        claims.claim(Owner.BITMAP_TABLE, table.at, len(table) * 8, number)
-        column = table.column()
-        offsets = (column & np.uint64(BitmapTableEntry.bitmap_cluster_offset.mask)).astype(np.int64)
-        bad = ((column & np.uint64(BitmapTableEntry.RESERVED)) != 0) | (offsets % image.geometry.cluster_size != 0)
-        bad |= (offsets != 0) & ((column & np.uint64(1)) != 0)
-        at = offsets[(offsets != 0) & ~bad]
-        size = np.full(len(at), image.geometry.cluster_size, dtype=np.int64)
-        claims.claim_all(Owner.BITMAP_DATA, at, size, np.ones_like(at), np.full_like(at, number))
+        first = tables.get((table.at, len(table)), (table, number, 0))
+        tables[table.at, len(table)] = (*first[:2], first[2] + 1)
+    left = MAX_BITMAP_ENTRIES
+    for table, number, times in tables.values():
+        claims.claim(Owner.BITMAP_TABLE, table.at, len(table) * 8, number, weight=times)
+        left -= len(table)
+        if left >= 0:
+            _claim_bitmap_data(image, claims, table, number, times)
+
+
+def _claim_bitmap_data(
+    image: Image, claims: Claims, table: Table[BitmapTableEntry[int]], number: int, times: int
+) -> None:
+    """What the entries of a bitmap table name; ``times`` bitmaps share the table."""
+    import numpy as np
+
+    column = table.column()
+    offsets = (column & np.uint64(BitmapTableEntry.bitmap_cluster_offset.mask)).astype(np.int64)
+    bad = ((column & np.uint64(BitmapTableEntry.RESERVED)) != 0) | (offsets % image.geometry.cluster_size != 0)
+    bad |= (offsets != 0) & ((column & np.uint64(1)) != 0)
+    at = offsets[(offsets != 0) & ~bad]
+    size = np.full(len(at), image.geometry.cluster_size, dtype=np.int64)
+    claims.claim_all(Owner.BITMAP_DATA, at, size, np.full_like(at, times), np.full_like(at, number))
 
 
 def bitmap_table(image: Image, bitmap: Bitmap) -> Table[BitmapTableEntry[int]]:

@@ -215,7 +215,7 @@ def _read_disk(image: AnyImage, seen: Seen) -> None:
 def _read_view(disk: View, seen: Seen) -> None:
     seen.size = disk.size
     digest, at, whole = hashlib.sha256(), 0, True
-    extents = []
+    extents: list[Extent] = []
     for extent in disk.extents():
         if len(extents) == EXTENTS:
             whole = False

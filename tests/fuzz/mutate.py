@@ -170,7 +170,8 @@ def _range(data: bytearray, origin: Seed, chance: random.Random) -> str:
 def _end(data: bytearray, origin: Seed, chance: random.Random) -> str:
     """The file ends early, or late."""
     if chance.random() < 0.2:
-        data += chance.choice([bytes, chance.randbytes])(chance.choice([1, 511, 4096, 70_000]))
+        size = chance.choice([1, 511, 4096, 70_000])
+        data += chance.choice([bytes(size), chance.randbytes(size)])
     else:
         del data[chance.choice([_somewhere(data, chance), chance.randrange(len(data) + 1) // 512 * 512]) :]
     return f"{len(data)} bytes long"

@@ -70,7 +70,7 @@ def _snapshots_past_end(data: bytes, difference: Difference) -> bool:
 
 
 def _without_sign(data: bytes, difference: Difference) -> bool:
-    return difference.ours.given and _signed(difference.ours.value) == _signed(difference.theirs.value)
+    return difference.ours.given and bool(_signed(difference.ours.value) == _signed(difference.theirs.value))
 
 
 def _refused_later(data: bytes, difference: Difference) -> bool:
@@ -97,13 +97,15 @@ def _noise_past_end(data: bytes, difference: Difference) -> bool:
     for extent in disk.extents():
         if extent.past_end:
             patched[extent.guest.start : extent.guest.end] = bytes(extent.guest.size)
-    return bytes(patched[: len(ours)]) == ours
+    return bool(patched[: len(ours)] == ours)
 
 
 def _needs_files(data: bytes, difference: Difference) -> bool:
     ours, theirs, image = difference.ours, difference.theirs, _image(data)
     if difference.question != "check" or not ours.given or theirs.given or image is None:
         return False
+    if image.header.crypt_method and "cannot unlock any keyslot" in theirs.error:
+        return True
     return (image.has_data_file or bool(image.backing_name)) and "ould not open" in theirs.error
 
 
@@ -142,9 +144,9 @@ POLICIES = (
         _noise_past_end,
     ),
     Policy(
-        "check needs no other file",
-        "qemu-img check opens the backing file and the data file, and fails without them. Our check of the structure "
-        "needs neither.",
+        "check needs no other file and no key",
+        "qemu-img check opens the backing file and the data file and asks for the key, and fails without them. "
+        "Our check of the structure needs none of them.",
         _needs_files,
     ),
     Policy(

@@ -78,11 +78,8 @@ class Totals:
         lines += [f"  slowest image {self.slowest:.1f} s, largest growth {self.largest >> 20} MiB"]
         lines += [f"  {self.images / seconds:.1f} images per second"]
         kinds = self.kinds
-        lines += [
-            f"images {self.images}, crashes {kinds['crash']}, hangs {kinds['hang']}, "
-            f"cap violations {kinds['memory']}, unexplained {self.unexplained}"
-        ]
-        return lines
+        failed = f"crashes {kinds['crash']}, hangs {kinds['hang']}, cap violations {kinds['memory']}"
+        return [*lines, f"images {self.images}, {failed}, unexplained {self.unexplained}"]
 
 
 class _Worker:

@@ -47,12 +47,11 @@ def bytes_or_none(disk: View, step: int) -> Iterator[tuple[int, bytes | None]]:
 @given(st.integers(0, len(DATA) // 512 - 1), st.sampled_from([512, 4096, 65536]))
 def test_what_can_be_read_around_a_bad_sector_is_right(sector: int, size: int) -> None:
     source = FaultySource(DATA, broken=(HostRange.at(sector * 512, size),))
-    try:
-        disk = Image(source).active_disk(lenient=True)
-    except CannotRead as error:
-        assert error.exit_code == 74
-        assert sector < 8  # the header cluster
+    if sector < 8:  # the header cluster
+        with pytest.raises(CannotRead):
+            Image(source).active_disk(lenient=True)
         return
+    disk = Image(source).active_disk(lenient=True)
     for at, data in bytes_or_none(disk, 4096):
         assert data is None or data == DISK[at : at + 4096]
 
@@ -96,15 +95,14 @@ def test_bad_sectors_that_guest_data_does_not_depend_on() -> None:
     ids=["rules", "locate", "refcounts", "map"],
 )
 def test_a_bad_sector_anywhere_is_an_error_with_a_place(act: Callable[[Image], object]) -> None:
-    failed = 0
+    said = []
     for sector in range(len(DATA) // 512):
         try:
             act(Image(FaultySource(DATA, broken=(HostRange.at(sector * 512, 512),))))
         except CannotRead as error:
-            assert "failed" in error.what
-            assert "0x" in error.what
-            failed += 1
-    assert failed > 0
+            said.append(error.what)
+    assert said
+    assert all("failed" in what and "0x" in what for what in said)
 
 
 @given(st.integers(0, len(DATA)), st.integers(0, 30))
@@ -156,7 +154,7 @@ def test_a_failing_read_says_where(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     with open_chain(path) as chain:
         monkeypatch.setattr(os, "pread", fail)
-        with pytest.raises(CannotRead, match="reading .* bytes at 0x.* failed: Input/output error") as caught:
+        with pytest.raises(CannotRead, match=r"reading .* bytes at 0x.* failed: Input/output error") as caught:
             chain.disk(lenient=True).read_at(0, 4096)
         assert caught.value.exit_code == 74
         assert "ddrescue" in caught.value.hint

@@ -115,7 +115,7 @@ def test_a_snapshot_table_is_read_no_further_than_qemu_reads_it() -> None:
     data = bytearray(build(Recipe(Layout(M, cluster_bits=9), damage={"hdr.nb_snapshots": 65536})))
     at = len(data)
     data[64:72] = at.to_bytes(8, "big")
-    image, source = counted(bytes(data) + entry.ljust(size, b"\0") * (MAX_SNAPSHOT_TABLE // size + 50))
+    image, _ = counted(bytes(data) + entry.ljust(size, b"\0") * (MAX_SNAPSHOT_TABLE // size + 50))
     last = image.snapshots[-1]
     assert last.at - at <= MAX_SNAPSHOT_TABLE < last.at + last.size - at
     assert [obstacle.code for obstacle in image.obstacles] == ["QCOW-SNAP-TABLE-HUGE"]
