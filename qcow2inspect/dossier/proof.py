@@ -116,7 +116,8 @@ def checks_section(dossier: Dossier, *, has_rules: bool) -> Section:
     rows: list[tuple[Value, ...]] = []
     for rule in all_rules():
         outcome = "found" if rule.code in places else "nothing found"
-        if not has_rules or (rule.needs_tables and not dossier.complete):
+        blind = (rule.needs_tables and not dossier.complete) or (rule.needs_deep and not dossier.deep)
+        if not has_rules or blind:
             outcome = "not checked"
         rows.append((rule.code, outcome, places.get(rule.code, 0), str(rule.severity), rule.title))
     columns = (
