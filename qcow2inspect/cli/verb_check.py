@@ -107,7 +107,7 @@ def _findings(survey: Survey, only: str | None) -> tuple[list[Finding], int]:
         if not any(rule.code.startswith(word) for rule in all_rules()):
             raise BadAddress(f"no check has a code that starts with “{word}”; codes look like QCOW-REF-ZERO")
     if not any(code.startswith(tuple(words)) for code in able):
-        raise BadAddress(f"{only} looks at content, which is checked on request only", hint="add --deep")
+        raise BadAddress(f"{only} looks at content, which is checked with --deep only")
     selected = {code for code in able if code.startswith(tuple(words))}
     return [finding for finding in examine(survey) if finding.code in selected], len(selected)
 

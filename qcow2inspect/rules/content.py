@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["stream_rule", "unseen_rule"]
 
 
-def stream_rule(module: str, code: str, severity: Severity, *, fault: StreamFault, says: str, category: Category) -> Rule:
+def stream_rule(
+    module: str, code: str, severity: Severity, *, fault: StreamFault, says: str, category: Category
+) -> Rule:
     """A rule about compressed streams with one fault; all of them are one finding.
 
     Args:

@@ -86,9 +86,7 @@ class BadStreams:
     entries: list[OddEntry] = field(default_factory=list)
 
 
-def inflate_streams(
-    image: Image, streams: Streams, progress: Progress, *, most: int
-) -> dict[StreamFault, BadStreams]:
+def inflate_streams(image: Image, streams: Streams, progress: Progress, *, most: int) -> dict[StreamFault, BadStreams]:
     """Inflate all streams, in threads.
 
     Args:

@@ -48,9 +48,7 @@ class Unseen:
             self.ranges.append(part)
 
 
-def look_for_content(
-    image: Image, ranges: Iterable[HostRange], unit: int, progress: Progress, *, most: int
-) -> Unseen:
+def look_for_content(image: Image, ranges: Iterable[HostRange], unit: int, progress: Progress, *, most: int) -> Unseen:
     """Read some ranges, in threads, and tell which units are not all zero; holes of the file are not read.
 
     Args:

@@ -51,6 +51,8 @@ DEEP: dict[str, Callable[[], bytes]] = {
     "QCOW-CMP-SHORT": lambda: exact(raw_deflate(TEXT[:-1])),
     "QCOW-CMP-WRONGTYPE": lambda: exact(codec_for(CompressionType.ZSTD).compress(TEXT)),
     "QCOW-IMG-FREE-CONTENT": freed,
-    "QCOW-IMG-ZERO-STALE": lambda: build(replace(PACKED, clusters={0: Data(b"a"), 1: Zero(b"kept"), 2: Zero(bytes(8))})),
+    "QCOW-IMG-ZERO-STALE": lambda: build(
+        replace(PACKED, clusters={0: Data(b"a"), 1: Zero(b"kept"), 2: Zero(bytes(8))})
+    ),
 }
 """Code -> what makes an image that triggers it."""

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qcow2inspect.build.demo import demo_recipe
-from qcow2inspect.build.recipe import Compressed, Data, Recipe, Snapshot, Subclusters, Zero, build
+from qcow2inspect.build.recipe import Cluster, Compressed, Data, Recipe, Snapshot, Subclusters, Zero, build
 from qcow2inspect.build.writer import Layout
 from qcow2inspect.format.header import CompressionType
 from qcow2inspect.image.image import Image
@@ -98,14 +98,25 @@ def test_an_unknown_compression_type_is_said() -> None:
 
 
 def test_zero_clusters_with_stale_data() -> None:
-    clusters = {0: Zero(b"kept"), 1: Zero(), 2: Zero(bytes(4)), 3: Zero(b"also"), 4: Data(bytes(4)), 5: Zero(b"third")}
+    clusters: dict[int, Cluster] = {
+        0: Zero(b"kept"),
+        1: Zero(),
+        2: Zero(bytes(4)),
+        3: Zero(b"also"),
+        4: Data(bytes(4)),
+        5: Zero(b"third"),
+    }
     deep = deep_of(Recipe(PACKED.layout, clusters))
     assert (deep.stale.count, deep.stale.size) == (3, 3 * 4096)
     assert [part.size for part in deep.stale.ranges] == [4096, 4096, 4096]
 
 
 def test_subclusters_that_are_not_allocated() -> None:
-    clusters = {0: Subclusters(0x0000_000F_FFFF_FF00, b"a"), 1: Subclusters(0, b"b"), 2: Subclusters(0xFFFF_FFFF, b"c")}
+    clusters: dict[int, Cluster] = {
+        0: Subclusters(0x0000_000F_FFFF_FF00, b"a"),
+        1: Subclusters(0, b"b"),
+        2: Subclusters(0xFFFF_FFFF, b"c"),
+    }
     deep = deep_of(Recipe(Layout(size=MIB, extended_l2=True), clusters))
     assert deep.stale.unit == 2048
     assert deep.stale.count == 8 + 32
