@@ -140,7 +140,8 @@ def checks_section(dossier: Dossier, *, has_rules: bool, sees_all: bool = True) 
     rows: list[tuple[Value, ...]] = []
     for rule in all_rules():
         outcome = "found" if rule.code in places else "nothing found"
-        blind = (rule.needs_tables and not dossier.complete) or (rule.code in BEHIND and not sees_all)
+        blind = (rule.needs_tables and not dossier.complete) or (rule.needs_deep and not dossier.deep)
+        blind |= rule.code in BEHIND and not sees_all
         if not has_rules or (blind and rule.code not in places):
             outcome = "not checked"
         rows.append((rule.code, outcome, places.get(rule.code, 0), str(rule.severity), rule.title))
