@@ -84,6 +84,10 @@ class BadStream(Damaged):
     """A compressed cluster does not inflate to one cluster."""
 
 
+class ShortStream(BadStream):
+    """The stream of a compressed cluster is sound and gives less than a cluster."""
+
+
 class NeedsKey(Qcow2InspectError):
     """Guest data is encrypted and no key was given."""
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["add_arguments", "run"]
 
+_CONTENT = ("content of compressed clusters", "content of free clusters and under zero flags")
 _NOT_CHECKED = (
-    "content of compressed clusters",
     "backing file and external data file",
     "which clusters of the host file are holes",
 )
@@ -39,6 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_json(parser, compat=True)
     parser.add_argument("--jsonl", action="store_true", help="print one JSON document for each finding")
     parser.add_argument("--strict", action="store_true", help="the exit code follows the findings, not qemu-img check")
+    parser.add_argument(
+        "--deep", action="store_true", help="also inflate every compressed cluster, and look for data that nobody sees"
+    )
     parser.add_argument("--only", metavar="CODE,...", help="these checks only, for example QCOW-REF-ZERO,QCOW-L2")
     add_following(parser)
 
@@ -70,6 +73,10 @@ def _check(chain: Chain, options: argparse.Namespace) -> int:
 
     with progress_bar() as progress:
         survey = take_survey(chain.qcow2, progress, chain)
+        if options.deep and not options.json_compat:
+            from qcow2inspect.survey.deep import look_deep
+
+            survey.deep = look_deep(survey, progress)
     if options.json_compat:
         return _print_compatible(survey)
     from qcow2inspect.reports.check import strict_exit_code
@@ -90,16 +97,25 @@ def _findings(survey: Survey, only: str | None) -> tuple[list[Finding], int]:
     Raises:
         BadAddress: there is no such rule.
     """
-    from qcow2inspect.rules import all_rules, examine
+    from qcow2inspect.rules import all_rules, can_judge, examine
 
+    able = {rule.code for rule in all_rules() if can_judge(rule, survey)}
     if only is None:
-        return examine(survey), len(all_rules())
+        return examine(survey), len(able)
     words = [word.strip().upper() for word in only.split(",") if word.strip()]
     for word in words:
         if not any(rule.code.startswith(word) for rule in all_rules()):
             raise BadAddress(f"no check has a code that starts with “{word}”; codes look like QCOW-REF-ZERO")
-    selected = {rule.code for rule in all_rules() if rule.code.startswith(tuple(words))}
+    if not any(code.startswith(tuple(words)) for code in able):
+        raise BadAddress(f"{only} looks at content, which is checked with --deep only")
+    selected = {code for code in able if code.startswith(tuple(words))}
     return [finding for finding in examine(survey) if finding.code in selected], len(selected)
+
+
+def _not_checked(survey: Survey) -> tuple[str, ...]:
+    """What nobody has looked at."""
+    content = _CONTENT if survey.deep is None else tuple(survey.deep.skipped)
+    return (*content, *_NOT_CHECKED, *survey.skipped)
 
 
 def _print_compatible(survey: Survey) -> int:
@@ -114,7 +130,7 @@ def _print_compatible(survey: Survey) -> int:
 def _print_text(survey: Survey, findings: Sequence[Finding], count: int) -> None:
     from qcow2inspect.reports.check import render_check
 
-    for line in render_check(survey, findings, not_checked=(*_NOT_CHECKED, *survey.skipped), selected=count):
+    for line in render_check(survey, findings, not_checked=_not_checked(survey), selected=count):
         say(line)
 
 
@@ -147,5 +163,5 @@ def _document(survey: Survey, findings: Sequence[Finding]) -> dict[str, Any]:
             "corruptions_by_kind": dict(qemu.corruptions),
             "differences": list(differences(survey)),
         },
-        "not_checked": [*_NOT_CHECKED, *survey.skipped],
+        "not_checked": list(_not_checked(survey)),
     }

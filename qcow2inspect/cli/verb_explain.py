@@ -140,6 +140,7 @@ def _rule_document(rule: Rule) -> dict[str, Any]:
         "category": str(rule.category),
         "spec": rule.spec,
         "needs_tables": rule.needs_tables,
+        "needs_deep": rule.needs_deep,
         "text": rule.explanation,
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from qcow2inspect.errors import Unsupported
 from qcow2inspect.format.header import CompressionType
@@ -10,7 +10,19 @@ from qcow2inspect.format.header import CompressionType
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Codec", "codec_for"]
+__all__ = ["Codec", "Measure", "codec_for"]
+
+
+class Measure(NamedTuple):
+    """How a stream that gives a cluster fits the bytes it stands in.
+
+    Attributes:
+        used: bytes of the stream, as far as they were needed.
+        ends: True if the stream ends with the cluster; False if it goes on behind it.
+    """
+
+    used: int
+    ends: bool
 
 
 class Codec(Protocol):
@@ -23,6 +35,14 @@ class Codec(Protocol):
 
         Raises:
             BadStream: the stream is broken, or gives less than a cluster.
+        """
+
+    def measure(self, data: bytes | memoryview, cluster_size: int) -> Measure:
+        """How long the stream at the start of ``data`` is; its verdict on the stream is that of :meth:`decompress`.
+
+        Raises:
+            ShortStream: the stream ends before it has given a cluster.
+            BadStream: the stream is broken.
         """
 
     def salvage(self, data: bytes, cluster_size: int) -> bytes:

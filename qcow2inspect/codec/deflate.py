@@ -12,7 +12,8 @@ from typing import Any
 
 from zlib_ng import zlib_ng
 
-from qcow2inspect.errors import BadStream
+from qcow2inspect.codec import Measure
+from qcow2inspect.errors import BadStream, ShortStream
 
 __all__ = ["Deflate"]
 
@@ -35,13 +36,20 @@ class Deflate:
 
     def decompress(self, data: bytes | memoryview, cluster_size: int) -> bytes:
         """One cluster from the stream; see :meth:`qcow2inspect.codec.Codec.decompress`."""
-        try:
-            out: bytes = zlib_ng.decompressobj(_READ_WINDOW).decompress(data, cluster_size)
-        except zlib_ng.error as error:  # type: ignore[misc]  # the stubs hide that it is an exception
-            raise BadStream(f"the deflate stream is broken ({error})") from error
-        if len(out) < cluster_size:
-            raise BadStream(f"the deflate stream gives {len(out):,} bytes, a cluster has {cluster_size:,}")
-        return out
+        return _inflate(zlib_ng.decompressobj(_READ_WINDOW), data, cluster_size)
+
+    def measure(self, data: bytes | memoryview, cluster_size: int) -> Measure:
+        """How long the stream is; see :meth:`qcow2inspect.codec.Codec.measure`."""
+        inflater = zlib_ng.decompressobj(_READ_WINDOW)
+        _inflate(inflater, data, cluster_size)
+        used = len(data) - len(inflater.unconsumed_tail)
+        try:  # the end of a stream is not always read before more is asked for
+            more = b"" if inflater.eof else inflater.decompress(inflater.unconsumed_tail, 1)
+        except zlib_ng.error:  # type: ignore[misc]  # the stubs hide that it is an exception
+            return Measure(used, ends=False)
+        if more or not inflater.eof:
+            return Measure(used, ends=False)
+        return Measure(len(data) - len(inflater.unused_data), ends=True)
 
     def salvage(self, data: bytes, cluster_size: int) -> bytes:
         """What comes out before the stream breaks; see :meth:`qcow2inspect.codec.Codec.salvage`.
@@ -67,6 +75,22 @@ class Deflate:
             return packer.compress(data) + packer.flush()
         faster = zlib_ng.compressobj(self._level, zlib.DEFLATED, _WRITE_WINDOW, _MEMORY_LEVEL)
         return bytes(faster.compress(data) + faster.flush())
+
+
+def _inflate(inflater: Any, data: bytes | memoryview, cluster_size: int) -> bytes:
+    """One cluster.
+
+    Raises:
+        ShortStream, BadStream: there is none.
+    """
+    try:
+        out: bytes = inflater.decompress(data, cluster_size)
+    except zlib_ng.error as error:  # type: ignore[misc]  # the stubs hide that it is an exception
+        raise BadStream(f"the deflate stream is broken ({error})") from error
+    if len(out) < cluster_size:
+        kind = ShortStream if inflater.eof else BadStream
+        raise kind(f"the deflate stream gives {len(out):,} bytes, a cluster has {cluster_size:,}")
+    return out
 
 
 def _bytewise(inflater: Any, step: bytes, room: int) -> bytes:

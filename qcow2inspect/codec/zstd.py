@@ -6,7 +6,8 @@ import contextlib
 import sys
 from typing import TYPE_CHECKING
 
-from qcow2inspect.errors import BadStream
+from qcow2inspect.codec import Measure
+from qcow2inspect.errors import BadStream, ShortStream
 
 if TYPE_CHECKING or sys.version_info < (3, 14):
     from backports import zstd
@@ -16,6 +17,7 @@ else:
 __all__ = ["Zstd"]
 
 _FIRST_STEP = 1 << 10
+_MAGIC_SIZE = 4
 
 
 class Zstd:
@@ -26,17 +28,25 @@ class Zstd:
 
     def decompress(self, data: bytes | memoryview, cluster_size: int) -> bytes:
         """One cluster from the frames; the last frame must end exactly there, as QEMU wants it."""
+        return self._decode(data, cluster_size)[0]
+
+    def measure(self, data: bytes | memoryview, cluster_size: int) -> Measure:
+        """How long the frames are; see :meth:`qcow2inspect.codec.Codec.measure`."""
+        return Measure(self._decode(data, cluster_size)[1], ends=True)
+
+    def _decode(self, data: bytes | memoryview, cluster_size: int) -> tuple[bytes, int]:
+        """One cluster, and how many bytes it took."""
         frame = zstd.ZstdDecompressor()
         try:
             out: bytes = frame.decompress(data, cluster_size)
         except zstd.ZstdError as error:
             raise BadStream(f"the zstd stream is broken ({error})") from error
         if frame.eof and len(out) == cluster_size:
-            return out  # one frame, as every writer makes it
+            return out, len(data) - len(frame.unused_data)  # one frame, as every writer makes it
         return self._frame_by_frame(data, cluster_size)
 
-    def _frame_by_frame(self, data: bytes | memoryview, cluster_size: int) -> bytes:
-        """One cluster from any number of frames.
+    def _frame_by_frame(self, data: bytes | memoryview, cluster_size: int) -> tuple[bytes, int]:
+        """One cluster from any number of frames, and how many bytes they took.
 
         Input is fed in growing steps, so that many tiny frames do not copy the rest of the input again and again.
         """
@@ -45,6 +55,7 @@ class Zstd:
         missing = cluster_size
         try:
             while missing:
+                _require_frame(view, at, missing)
                 frame = zstd.ZstdDecompressor()
                 step = _FIRST_STEP
                 while not frame.eof and (missing or not frame.needs_input):
@@ -60,7 +71,7 @@ class Zstd:
                 at = self._finish(frame, view, at, cluster_size)
         except zstd.ZstdError as error:
             raise BadStream(f"the zstd stream is broken ({error})") from error
-        return b"".join(parts)
+        return b"".join(parts), at
 
     @staticmethod
     def _require_room(part: bytes, missing: int, cluster_size: int) -> None:
@@ -91,6 +102,12 @@ class Zstd:
     def compress(self, data: bytes) -> bytes:
         """One frame with its content size."""
         return zstd.compress(data, level=self._level)
+
+
+def _require_frame(view: memoryview, at: int, missing: int) -> None:
+    """Behind the last frame stands nothing, or zeros up to the end of the sector."""
+    if at and not any(view[at : at + _MAGIC_SIZE]):
+        raise ShortStream(f"the zstd stream ends {missing:,} bytes before the end of the cluster")
 
 
 def _salvage_frame(frame: zstd.ZstdDecompressor, data: bytes, room: int) -> tuple[bytes, bytes]:

@@ -67,6 +67,7 @@ class Dossier:
         counts: guest clusters of the active state by the word for their type; None before the tables were read.
         complete: True if the tables were read.
         not_checked: what nobody looked at.
+        deep: True if the content of the file was looked at too.
         numbers: what was counted in the tables, by its label.
     """
 
@@ -80,6 +81,7 @@ class Dossier:
     complete: bool = False
     not_checked: Sequence[str] = field(default=NOT_CHECKED)
     numbers: Mapping[str, int] = field(default_factory=dict)
+    deep: bool = False
 
 
 def compile_dossier(image: Image, survey: Survey | None, findings: Sequence[Finding]) -> Dossier:
@@ -103,6 +105,7 @@ def compile_dossier(image: Image, survey: Survey | None, findings: Sequence[Find
         complete=complete,
         not_checked=_not_checked(image, survey if complete else None),
         numbers=_numbers(survey) if survey and complete else {},
+        deep=survey is not None and survey.deep is not None,
     )
 
 
@@ -111,10 +114,11 @@ def _not_checked(image: Image, survey: Survey | None) -> tuple[str, ...]:
     compressed, behind, holes = NOT_CHECKED
     if survey is None:
         return ("L1, L2 and refcount tables", *NOT_CHECKED)
-    found = [compressed] if survey.clusters.get(ClusterType.COMPRESSED) else []
+    found = [compressed] if survey.deep is None and survey.clusters.get(ClusterType.COMPRESSED) else []
     if survey.chain is None and (image.has_data_file or image.header.backing_file_offset):
         found.append(behind)
-    return (*found, holes)
+    left_out = survey.skipped + (survey.deep.skipped if survey.deep else [])
+    return (*found, holes, *left_out)
 
 
 def compile_v1_dossier(image: V1Image) -> Dossier:

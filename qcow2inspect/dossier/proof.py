@@ -19,12 +19,26 @@ if TYPE_CHECKING:
     from qcow2inspect.findings import Evidence, Finding
     from qcow2inspect.image.chain import AnyImage
 
-__all__ = ["checks_section", "findings_section", "key_ranges", "name_ranges", "proofs_of", "titles"]
+__all__ = ["BEHIND", "checks_section", "findings_section", "key_ranges", "name_ranges", "proofs_of", "titles"]
 
 _LINE = 16
 _MOST_BYTES = 6 * _LINE
 _MOST_EXCERPTS = 4
 _STRIPES = 4000
+BEHIND = frozenset(
+    f"QCOW-{code}"
+    for code in (
+        "BACK-DEPTH",
+        "BACK-FMT-MISMATCH",
+        "BACK-LOOP",
+        "BACK-MISSING",
+        "BACK-NEWER",
+        "BACK-SIZE",
+        "DF-MISSING",
+        "DF-SHORT",
+    )
+)
+"""Rules that look at files that the image names."""
 _OBSERVATIONS = (
     "What follows are observations on bytes of the file, heaviest first. They say what is there and what follows for a "
     "reader of the image, not who or what brought it about."
@@ -49,16 +63,20 @@ def proofs_of(image: AnyImage, findings: Sequence[Finding], command: str, *, red
     found: dict[int, list[Proof]] = {}
     for number, finding in enumerate(findings):
         found[number] = [
-            _proof(image, evidence, command, secret if place < _MOST_EXCERPTS else None, redact=redact)
+            Proof(
+                evidence,
+                _excerpt(image, evidence.where, secret, redact=redact) if place < _MOST_EXCERPTS else None,
+                _repeat(evidence, command),
+                any(part.overlaps(evidence.where) for part in secret),
+            )
             for place, evidence in enumerate(finding.evidence)
         ]
     return found
 
 
-def _proof(image: AnyImage, evidence: Evidence, command: str, secret: list[HostRange] | None, *, redact: bool) -> Proof:
-    length = min(evidence.where.size, _MOST_BYTES)
-    repeat = f"{command} hexdump IMAGE {int(evidence.where.start):#x} -n {max(1, length)}"
-    return Proof(evidence, None if secret is None else _excerpt(image, evidence.where, secret, redact=redact), repeat)
+def _repeat(evidence: Evidence, command: str) -> str:
+    length = max(1, min(evidence.where.size, _MOST_BYTES))
+    return f"{command} hexdump IMAGE {int(evidence.where.start):#x} -n {length}"
 
 
 def _excerpt(image: AnyImage, where: HostRange, secret: list[HostRange], *, redact: bool) -> Excerpt:
@@ -108,15 +126,23 @@ def name_ranges(image: AnyImage) -> Iterator[HostRange]:
         yield HostRange.at(bitmap.at + 24 + bitmap.entry.extra_data_size, len(bitmap.name))
 
 
-def checks_section(dossier: Dossier, *, has_rules: bool) -> Section:
-    """Every rule and what came out."""
+def checks_section(dossier: Dossier, *, has_rules: bool, sees_all: bool = True) -> Section:
+    """Every rule and what came out.
+
+    Args:
+        dossier: what is known of the image.
+        has_rules: False for a version that no rule knows.
+        sees_all: True if every file that the image names is open, or it names none.
+    """
     places: dict[str, int] = {}
     for finding in dossier.findings:
         places[finding.code] = places.get(finding.code, 0) + finding.count
     rows: list[tuple[Value, ...]] = []
     for rule in all_rules():
         outcome = "found" if rule.code in places else "nothing found"
-        if not has_rules or (rule.needs_tables and not dossier.complete):
+        blind = (rule.needs_tables and not dossier.complete) or (rule.needs_deep and not dossier.deep)
+        blind |= rule.code in BEHIND and not sees_all
+        if not has_rules or (blind and rule.code not in places):
             outcome = "not checked"
         rows.append((rule.code, outcome, places.get(rule.code, 0), str(rule.severity), rule.title))
     columns = (

@@ -12,13 +12,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from qcow2inspect.dossier.gist import Dossier, State
-from qcow2inspect.dossier.section import Exhibit, Field, Proof, Report, Section, Table
+from qcow2inspect.dossier.section import Exhibit, Field, Report, Section, Table
 from qcow2inspect.dossier.values import Hidden, Name, Value
 from qcow2inspect.layout.structure import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from qcow2inspect.dossier.section import Proof
     from qcow2inspect.findings import Evidence, Finding
 
 __all__ = ["Redactor", "redacted"]
@@ -111,7 +112,7 @@ def redacted(report: Report, paths: Iterable[str], names: Iterable[str] = ()) ->
     redactor = Redactor(paths, names)
     dossier = redactor.dossier(report.dossier)
     proofs = {
-        number: [Proof(evidence, proof.excerpt, proof.command) for evidence, proof in _pairs(dossier, number, proofs)]
+        number: [replace(proof, evidence=evidence) for evidence, proof in _pairs(dossier, number, proofs)]
         for number, proofs in report.proofs.items()
     }
     exhibit = report.exhibit

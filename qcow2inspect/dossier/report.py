@@ -168,7 +168,7 @@ class _Layout:
             "allocation": lambda: allocation_section(image, dossier, _TOOL),
             "map": lambda: map_section(figure, _TOOL),
             "findings": lambda: findings_section(dossier.findings, _TOOL),
-            "checks": lambda: checks_section(dossier, has_rules=isinstance(image, Image)),
+            "checks": lambda: checks_section(dossier, has_rules=isinstance(image, Image), sees_all=_sees_all(chain)),
             "completeness": lambda: _completeness(dossier, _not_seen(chain, wishes)),
             "notes": lambda: _notes(wishes),
             "method": lambda: Section("method", "Method"),
@@ -188,6 +188,11 @@ class _Layout:
         if self._wishes.redact:
             return command
         return command.replace("IMAGE", shlex.quote(self._image.name), 1)
+
+
+def _sees_all(chain: Chain) -> bool:
+    """True if every file that the image names is open, or it names none."""
+    return chain.end is None and not any(isinstance(layer.data_file, Qcow2InspectError) for layer in chain.layers)
 
 
 def _case(wishes: Wishes) -> Section | None:

@@ -100,11 +100,13 @@ class Proof:
         evidence: the bytes.
         excerpt: them and their neighbours; None where only the place is given.
         command: prints the same bytes again.
+        hidden: the bytes must not be shown, as a number neither.
     """
 
     evidence: Evidence
     excerpt: Excerpt | None
     command: str
+    hidden: bool = False
 
 
 @dataclass(frozen=True, slots=True)

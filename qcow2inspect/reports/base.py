@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from qcow2inspect.dossier.section import Excerpt, Proof, Report
+    from qcow2inspect.dossier.section import Excerpt, Report
     from qcow2inspect.findings import Evidence
 
-__all__ = ["MAP_SIGNS", "Format", "dump_lines", "evidence_words", "is_hidden", "map_lines"]
+__all__ = ["MAP_SIGNS", "Format", "dump_lines", "evidence_words", "map_lines"]
 
 _LINE = 16
 _CELLS = 64
@@ -52,14 +52,6 @@ def evidence_words(evidence: Evidence, *, hidden: bool) -> str:
     digits = min(16, max(2, evidence.where.size * 2))
     value = "[hidden]" if hidden else f"{evidence.raw:0{digits}x}"
     return f"{evidence.path} at {evidence.where}: {value}"
-
-
-def is_hidden(proof: Proof) -> bool:
-    """True if the bytes of the evidence must not be shown, as a number neither."""
-    excerpt = proof.excerpt
-    if excerpt is None:
-        return False
-    return any(excerpt.is_hidden(index) for index in range(*excerpt.marked))
 
 
 def dump_lines(excerpt: Excerpt) -> Iterator[str]:

@@ -13,7 +13,7 @@ from qcow2inspect import __version__
 from qcow2inspect.dossier.values import Time
 from qcow2inspect.dossier.wishes import moment
 from qcow2inspect.layout.structure import visible
-from qcow2inspect.reports.base import Format, evidence_words, is_hidden
+from qcow2inspect.reports.base import Format, evidence_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -121,7 +121,7 @@ def _hash(name: str, method: str, value: str) -> dict[str, Any]:
 
 
 def _finding(report: Report, number: int, finding: Finding, proofs: Sequence[Proof]) -> dict[str, Any]:
-    places = [visible(evidence_words(proof.evidence, hidden=is_hidden(proof))) for proof in proofs]
+    places = [visible(evidence_words(proof.evidence, hidden=proof.hidden)) for proof in proofs]
     return {
         "@id": _node(report, "Annotation", f"finding {number} {finding.code}"),
         "@type": "uco-core:Annotation",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from qcow2inspect.dossier.values import Nothing, Size, words
 from qcow2inspect.layout.structure import visible
-from qcow2inspect.reports.base import Format, evidence_words, is_hidden
+from qcow2inspect.reports.base import Format, evidence_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -89,4 +89,4 @@ def _finding(number: int, finding: Finding, proofs: Sequence[Proof]) -> Iterator
     yield (*row, "message", visible(finding.message))
 
     for place, proof in enumerate(proofs):
-        yield (*row, f"evidence_{place}", visible(evidence_words(proof.evidence, hidden=is_hidden(proof))))
+        yield (*row, f"evidence_{place}", visible(evidence_words(proof.evidence, hidden=proof.hidden)))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from qcow2inspect.dossier.values import words
 from qcow2inspect.layout.structure import visible
-from qcow2inspect.reports.base import MAP_SIGNS, Format, dump_lines, evidence_words, is_hidden, map_lines
+from qcow2inspect.reports.base import MAP_SIGNS, Format, dump_lines, evidence_words, map_lines
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -147,7 +147,7 @@ def _finding(console: Console, finding: Finding, proofs: list[Proof]) -> None:
     console.print(head.append_text(_text(finding.code, "bold")))
     console.print(_text(finding.message))
     for proof in proofs:
-        console.print(_text(evidence_words(proof.evidence, hidden=is_hidden(proof)), "cyan"))
+        console.print(_text(evidence_words(proof.evidence, hidden=proof.hidden), "cyan"))
         if proof.excerpt is not None:
             for line in dump_lines(proof.excerpt):
                 console.print(_text(line, "dim"), crop=True, no_wrap=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from qcow2inspect import __version__
 from qcow2inspect.dossier.values import words
 from qcow2inspect.layout.structure import visible
-from qcow2inspect.reports.base import Format, is_hidden
+from qcow2inspect.reports.base import Format
 
 if TYPE_CHECKING:
     from qcow2inspect.dossier.section import Exhibit, Proof, Report, Section, Table
@@ -125,7 +125,7 @@ def _finding(image: ET.Element, finding: Finding, proofs: list[Proof]) -> None:
     _text(element, _q("message"), finding.message)
     for proof in proofs:
         evidence = proof.evidence
-        raw = "[hidden]" if is_hidden(proof) else f"{evidence.raw:#x}"
+        raw = "[hidden]" if proof.hidden else f"{evidence.raw:#x}"
         part = ET.SubElement(element, _q("evidence"), {"path": visible(evidence.path), "raw": raw})
         runs = ET.SubElement(part, _d("byte_runs"))
         place = {"file_offset": str(int(evidence.where.start)), "len": str(evidence.where.size)}

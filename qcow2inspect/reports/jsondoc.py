@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from qcow2inspect.dossier.values import Nothing, Time, words
 from qcow2inspect.layout.structure import visible
-from qcow2inspect.reports.base import Format, is_hidden
+from qcow2inspect.reports.base import Format
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -140,7 +140,7 @@ def _proof(proof: Proof) -> dict[str, Any]:
     document = {
         "path": visible(evidence.path),
         **_numbers(offset=evidence.where.start, size=evidence.where.size),
-        "raw": {"nothing": "hidden"} if is_hidden(proof) else f"{evidence.raw:#x}",
+        "raw": {"nothing": "hidden"} if proof.hidden else f"{evidence.raw:#x}",
         "command": visible(proof.command),
     }
     if proof.excerpt is not None:

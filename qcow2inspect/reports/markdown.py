@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from qcow2inspect.dossier.values import words
 from qcow2inspect.layout.structure import visible
-from qcow2inspect.reports.base import Format, dump_lines, evidence_words, is_hidden, map_lines
+from qcow2inspect.reports.base import Format, dump_lines, evidence_words, map_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -98,7 +98,7 @@ def _findings(report: Report) -> Iterator[str]:
 def _finding(finding: Finding, proofs: Sequence[Proof]) -> Iterator[str]:
     yield from ("", f"### {str(finding.severity).upper()} {finding.code}", "", escaped(finding.message))
     for proof in proofs:
-        yield from ("", f"- {escaped(evidence_words(proof.evidence, hidden=is_hidden(proof)))}")
+        yield from ("", f"- {escaped(evidence_words(proof.evidence, hidden=proof.hidden))}")
         if proof.excerpt is not None:
             lines = [*dump_lines(proof.excerpt), f"$ {visible(proof.command)}"]
             fence = "`" * max([3, *(len(run) + 1 for line in lines for run in re.findall("`+", line))])

@@ -10,7 +10,7 @@ from qcow2inspect.dossier.gist import Dossier
 from qcow2inspect.dossier.report import bare_report
 from qcow2inspect.dossier.values import words
 from qcow2inspect.layout.structure import visible
-from qcow2inspect.reports.base import Format, dump_lines, evidence_words, is_hidden, map_lines
+from qcow2inspect.reports.base import Format, dump_lines, evidence_words, map_lines
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -140,7 +140,7 @@ def _finding(finding: Finding, title: str, proofs: Sequence[Proof]) -> Iterator[
     yield from _wrapped(visible(finding.message), first=lead, rest=" " * 8)
     if title:
         yield from _wrapped(f"{title} ({finding.category})", first=" " * 8, rest=" " * 8)
-    hidden = {proof.evidence for proof in proofs if is_hidden(proof)}
+    hidden = {proof.evidence for proof in proofs if proof.hidden}
     shown = {proof.evidence: proof for proof in proofs}
     for evidence in finding.evidence:
         yield from _wrapped(evidence_words(evidence, hidden=evidence in hidden), first=" " * 8, rest=" " * 10)

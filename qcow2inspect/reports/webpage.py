@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from qcow2inspect.dossier.values import Nothing, words
 from qcow2inspect.layout.structure import visible
-from qcow2inspect.reports.base import Format, evidence_words, is_hidden
+from qcow2inspect.reports.base import Format, evidence_words
 from qcow2inspect.reports.figure import map_figure
 from qcow2inspect.units import GuestOffset, HostOffset
 
@@ -172,9 +172,7 @@ def _finding(finding: Finding, title: str, proofs: Sequence[Proof]) -> Iterator[
 
 def _place(proof: Proof) -> str:
     shown = f" ({html_text(proof.evidence.shown)})" if proof.evidence.shown else ""
-    return (
-        f'<p class="place"><code>{html_text(evidence_words(proof.evidence, hidden=is_hidden(proof)))}</code>{shown}</p>'
-    )
+    return f'<p class="place"><code>{html_text(evidence_words(proof.evidence, hidden=proof.hidden))}</code>{shown}</p>'
 
 
 def _proof(proof: Proof, excerpt: Excerpt) -> Iterator[str]:

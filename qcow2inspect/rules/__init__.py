@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from qcow2inspect.image.image import Image
     from qcow2inspect.rules.base import Rule
 
-__all__ = ["all_rules", "examine", "examine_header"]
+__all__ = ["all_rules", "can_judge", "examine", "examine_header"]
 
 
 @cache
@@ -32,12 +32,16 @@ def all_rules() -> tuple[Rule, ...]:
 def examine(survey: Survey) -> list[Finding]:
     """What the rules say about an image, heaviest first, then in order of place.
 
-    Rules that need the tables stay silent on a survey that has seen only the header.
+    Rules that need the tables stay silent on a survey that has seen only the header, those about content until
+    somebody looked at it.
     """
-    found = [
-        finding for rule in all_rules() if survey.complete or not rule.needs_tables for finding in rule.check(survey)
-    ]
+    found = [finding for rule in all_rules() if can_judge(rule, survey) for finding in rule.check(survey)]
     return sorted(found, key=_weight)
+
+
+def can_judge(rule: Rule, survey: Survey) -> bool:
+    """True if a survey has seen what a rule needs."""
+    return (survey.complete or not rule.needs_tables) and (survey.deep is not None or not rule.needs_deep)
 
 
 def examine_header(image: Image) -> list[Finding]:

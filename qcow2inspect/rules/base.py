@@ -53,6 +53,7 @@ class Rule:
         needs_tables: False if the header says it all.
         explanation: the text for people, its first line the title.
         check: finds.
+        needs_deep: True if it says something about an image only after a look at its content.
     """
 
     code: str
@@ -62,6 +63,7 @@ class Rule:
     needs_tables: bool
     explanation: str
     check: Check
+    needs_deep: bool = False
 
     @property
     def title(self) -> str:

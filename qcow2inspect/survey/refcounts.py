@@ -37,6 +37,8 @@ class StoredRefcounts:
         table: the entries of the refcount table as stored, ``uint64``; what the file does not hold is zero.
         offsets: where the blocks lie, ``int64``, zero for none; offsets beyond any possible file are -1.
         entries: refcounts in a block.
+        cluster_size: bytes of a cluster.
+        left_out: entries of the refcount table that lead to a block again and were not counted: there are too many.
     """
 
     counts: Tally
@@ -44,6 +46,7 @@ class StoredRefcounts:
     offsets: Ints
     entries: int
     cluster_size: int
+    left_out: int = 0
 
     @property
     def unaligned(self) -> npt.NDArray[np.bool_]:
@@ -103,8 +106,8 @@ def read_refcounts(image: Image, limit: int) -> StoredRefcounts:
     for batch in _batches(first, geometry.cluster_size):
         data = b"".join([image.read(at, geometry.cluster_size) for at in offsets[batch].tolist()])
         _add(counts, _Stretches.of(batch, data, geometry))
-    _add_repeated(image, counts, offsets, np.setdiff1d(index, first))
-    return StoredRefcounts(counts, column, offsets, geometry.refcount_block_entries, geometry.cluster_size)
+    left_out = _add_repeated(image, counts, offsets, np.setdiff1d(index, first))
+    return StoredRefcounts(counts, column, offsets, geometry.refcount_block_entries, geometry.cluster_size, left_out)
 
 
 def _refcount_table(image: Image) -> Column:
@@ -158,21 +161,28 @@ def _add(counts: Tally, part: _Stretches) -> None:
     counts.add(part.starts, part.lengths, part.values)
 
 
-def _add_repeated(image: Image, counts: Tally, offsets: Ints, index: Ints) -> None:
-    """Blocks that further entries of the refcount table lead to: read once each, and no more of them than is sane."""
+def _add_repeated(image: Image, counts: Tally, offsets: Ints, index: Ints) -> int:
+    """Blocks that further entries of the refcount table lead to: read once each, and no more of them than is sane.
+
+    Returns:
+        Entries that were left out.
+    """
     import numpy as np
 
-    geometry, left = image.geometry, _REPEATED
+    geometry, left, left_out = image.geometry, _REPEATED, 0
     index = index[np.argsort(offsets[index], kind="stable")]
     borders = np.flatnonzero(np.diff(offsets[index])) + 1
     for places in np.split(index, borders) if len(index) else ():
+        if left <= 0:
+            left_out += len(places)
+            continue
         at = int(offsets[places[0]])
         block = _Stretches.of(np.zeros(1, dtype=np.int64), image.read(at, geometry.cluster_size), geometry)
         if not len(block.starts):
             continue
         some = places[: max(1, left // len(block.starts))]
         left -= len(some) * len(block.starts)
+        left_out += len(places) - len(some)
         starts = (some[:, None] * geometry.refcount_block_entries + block.starts).reshape(-1)
         counts.add(starts, np.tile(block.lengths, len(some)), np.tile(block.values, len(some)))
-        if left <= 0:
-            return
+    return left_out

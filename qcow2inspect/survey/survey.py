@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from qcow2inspect.image.chain import Chain
     from qcow2inspect.image.image import Image
     from qcow2inspect.progress import Progress
+    from qcow2inspect.survey.deep import Deep
 
 __all__ = ["KEPT", "Odd", "OddEntry", "Survey", "take_survey"]
 
@@ -80,6 +81,7 @@ class Survey:
         overwritten: tables (their index in ``tables``) that hold something else than entries, and what.
         table_types: guest clusters by type for each table, shape (tables, 5).
         chain: the image with the files it names; None if nobody followed them.
+        deep: what the content of the file says; None if nobody looked.
         skipped: what was left out because there is more of it than any sound image has; then QEMU's numbers differ.
     """
 
@@ -99,6 +101,7 @@ class Survey:
     overwritten: dict[int, str] = field(default_factory=dict)
     table_types: npt.NDArray[np.int64] | None = None
     chain: Chain | None = None
+    deep: Deep | None = None
     skipped: list[str] = field(default_factory=list)
 
     @classmethod
@@ -178,6 +181,9 @@ class _Surveyor:
         qemu.total_clusters = self._geometry.host_clusters(image.header.size // SECTOR * SECTOR)
         limit = self._geometry.host_clusters(-(-image.end // SECTOR) * SECTOR)
         refcounts = read_refcounts(image, limit)
+        if refcounts.left_out:
+            repeated = f"{refcounts.left_out:,} entries of the refcount table"
+            survey.skipped.append(f"{repeated}: they lead to refcount blocks that other entries have led to")
         self._odd_refcount_table(refcounts)
         columns = self._l1_columns()
         for column in columns:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from qcow2inspect.layout.word import Column
     from qcow2inspect.survey.columns import Ints
 
-__all__ = ["Batch", "read_batches"]
+__all__ = ["Batch", "read_batches", "stream_places"]
 
 _BATCH = 1 << 20
 _OFFSET = L2Entry.host_cluster_offset.mask
@@ -163,7 +163,7 @@ class _Runs:
         kind = classify_column(raw, extended_l2=self._geometry.extended_l2, data_file=self._image.has_data_file)
         compressed = kind == ClusterType.COMPRESSED
         if compressed.any():
-            offset[compressed], stream[compressed] = self._streams(raw[compressed])
+            offset[compressed], stream[compressed] = stream_places(raw[compressed], self._geometry.cluster_bits)
         return Batch(table, index, lengths, raw, bitmap, kind, offset, stream)
 
     def _is_plain(self, raw: Column, bitmap: Column | None) -> bool:
@@ -226,13 +226,14 @@ class _Runs:
         within = np.arange(int(times.sum())) - np.repeat(np.cumsum(times) - times, times)
         return np.repeat(heads, times) + within, np.repeat(sizes, times)
 
-    def _streams(self, raw: Column) -> tuple[Ints, Ints]:
-        """Where compressed streams start, and how many bytes they may take."""
-        import numpy as np
 
-        descriptor = compressed_descriptor(self._geometry.cluster_bits)
-        low, shift = descriptor.host_offset.mask, descriptor.additional_sectors.low
-        count_mask = descriptor.additional_sectors.mask
-        start = (raw & np.uint64(low)).astype(np.int64)
-        sectors = ((raw & np.uint64(count_mask)) >> np.uint64(shift)).astype(np.int64) + 1
-        return start, sectors * SECTOR - start % SECTOR
+def stream_places(raw: Column, cluster_bits: int) -> tuple[Ints, Ints]:
+    """Where compressed streams start, and how many bytes they may take, by their entries as stored."""
+    import numpy as np
+
+    descriptor = compressed_descriptor(cluster_bits)
+    low, shift = descriptor.host_offset.mask, descriptor.additional_sectors.low
+    count_mask = descriptor.additional_sectors.mask
+    start = (raw & np.uint64(low)).astype(np.int64)
+    sectors = ((raw & np.uint64(count_mask)) >> np.uint64(shift)).astype(np.int64) + 1
+    return start, sectors * SECTOR - start % SECTOR

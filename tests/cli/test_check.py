@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from qcow2inspect.build.recipe import build
 from tests.cli.conftest import Run
 from tests.rules import recipes
+from tests.rules.deep import DEEP, PACKED
 
 
 @pytest.fixture
@@ -69,3 +71,43 @@ def test_strict_follows_the_findings(run: Run, tmp_path: Path) -> None:
     path.write_bytes(recipes.BAD["QCOW-HDR-SIZE-HIDES"]())
     assert run("check", path).code == 0
     assert run("check", path, "--strict").code == 2
+
+
+def test_a_deep_check_looks_at_content(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "x.qcow2"
+    path.write_bytes(DEEP["QCOW-CMP-BADSTREAM"]())
+    shallow, deep = run("check", path), run("check", path, "--deep")
+    assert shallow.out.splitlines()[0].endswith("NO DAMAGE FOUND")
+    assert "Not checked: content of compressed clusters;" in shallow.out
+    assert deep.out.splitlines()[0].endswith("DAMAGED")
+    assert "QCOW-CMP-BADSTREAM" in deep.out
+    assert "content of compressed clusters" not in deep.out
+    assert (shallow.code, deep.code, run("check", path, "--deep", "--strict").code) == (0, 0, 2)  # QEMU does not look
+
+
+def test_more_checks_pass_if_more_were_made(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "x.qcow2"
+    path.write_bytes(build(PACKED))
+
+    def passed(*options: str) -> int:
+        line = next(line for line in run("check", path, *options).out.splitlines() if line.endswith("checks passed."))
+        return int(line.split()[0])
+
+    assert passed("--deep") == passed() + len(DEEP)
+
+
+def test_a_check_of_content_alone_wants_a_deep_check(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "x.qcow2"
+    path.write_bytes(DEEP["QCOW-CMP-SHORT"]())
+    refused = run("check", path, "--only", "QCOW-CMP-SHORT")
+    assert refused.code == 64
+    assert "--deep" in refused.err
+    lines = run("check", path, "--only", "QCOW-CMP-SHORT", "--deep", "--jsonl").out.splitlines()
+    assert [json.loads(line)["code"] for line in lines] == ["QCOW-CMP-SHORT"]
+
+
+def test_what_a_deep_check_left_out_is_said(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "x.qcow2"
+    path.write_bytes(build(replace(PACKED, damage={"hdr.compression_type": 7})))
+    said = json.loads(run("check", path, "--deep", "--json").out)["not_checked"]
+    assert said[0] == "content of compressed clusters: compression type 7 (header byte 104) is unknown"

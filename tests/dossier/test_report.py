@@ -12,6 +12,7 @@ from qcow2inspect.build.recipe import Data, Recipe, build
 from qcow2inspect.build.writer import Layout
 from qcow2inspect.dossier import compile_dossier
 from qcow2inspect.dossier.clusters import UNREADABLE, cluster_map
+from qcow2inspect.dossier.proof import BEHIND
 from qcow2inspect.dossier.report import bare_report, compile_report, examine_chain
 from qcow2inspect.dossier.section import Report, Table
 from qcow2inspect.dossier.values import Nothing, Size, Time, words
@@ -20,7 +21,8 @@ from qcow2inspect.format.header import CryptMethod
 from qcow2inspect.format.mapping import ClusterType
 from qcow2inspect.image.chain import chain_of, open_chain
 from qcow2inspect.image.gate import Follow, OpenGate
-from qcow2inspect.rules import examine_header
+from qcow2inspect.reports import formats, render
+from qcow2inspect.rules import all_rules, examine_header
 from qcow2inspect.units import HostOffset
 from tests.image.v1_images import V1Recipe
 from tests.images import image_of, luks_area, noise
@@ -137,21 +139,21 @@ def test_evidence_is_shown_as_it_lies() -> None:
 
 
 def test_key_material_is_never_shown() -> None:
-    area = luks_area(slots={0: {"iterations": 5}})
-    start = 8 * 512
-    area = area[:start] + noise(1, 64 * 4000) + area[start + 64 * 4000 :]
-    recipe = Recipe(
-        Layout(size=1 << 20, cluster_bits=12, crypt_method=CryptMethod.LUKS, luks_header=area), {0: Data(b"a")}
-    )
-    report = report_of(recipe)
-    luks = image_of(recipe).luks
-    assert luks is not None
-    material = range(luks.at + start, luks.at + start + 64 * 4000)
-    for proofs in report.proofs.values():
-        for proof in proofs:
-            for index in range(proof.excerpt.size if proof.excerpt else 0):
-                assert proof.excerpt is not None
-                assert proof.excerpt.start + index not in material or proof.excerpt.at(index) is None
+    start, size = (8 + 504) * 512, 64 * 4000
+    material = noise(1, size)
+    area = luks_area()
+    area = area[:start] + material + area[start + size :]
+    layout = Layout(size=1 << 20, cluster_bits=12, crypt_method=CryptMethod.LUKS, luks_header=area)
+    report = report_of(Recipe(layout, {0: Data(b"a")}), wishes=Wishes(time=1.0))
+    number = [finding.code for finding in report.findings].index("QCOW-CRY-SLOT-RESIDUE")
+    (proof,) = report.proofs[number]
+    assert proof.hidden
+    assert proof.excerpt is not None
+    low, high = proof.excerpt.marked
+    assert {proof.excerpt.at(index) for index in range(low, high)} == {None}
+    for name in formats():
+        text = render(report, name).decode().replace(" ", "")
+        assert material[:4].hex() not in text, name
     assert field(report, "encryption", "key") is Nothing.ABSENT
     assert [row[1] for row in table(report, "encryption", "slots").rows] == ["enabled", *["disabled"] * 7]
     assert not any("salt" in str(cell) for item in report.sections for cell in item.fields)
@@ -173,6 +175,8 @@ def test_a_chain_is_reported_with_its_end(tmp_path: Path) -> None:
     assert len(table(opened, "chain", "layers").rows) == 2
     assert str(field(closed, "summary", "backing_file")).endswith("not opened")
     assert str(field(opened, "summary", "backing_file")).endswith("opened read-only")
+    outcomes = [{row[0]: row[1] for row in table(report, "checks", "rules").rows} for report in (closed, opened)]
+    assert [outcome["QCOW-BACK-SIZE"] for outcome in outcomes] == ["not checked", "nothing found"]
     assert "what lies behind the last layer of the chain" in [
         row[0] for row in table(closed, "completeness", "not_checked").rows
     ]
@@ -222,3 +226,7 @@ def test_the_time_of_a_report_can_be_set(monkeypatch: pytest.MonkeyPatch) -> Non
     assert report_time() == 1_700_000_000
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "soon")
     assert report_time() > 1_700_000_000
+
+
+def test_rules_that_look_behind_an_image_exist() -> None:
+    assert {rule.code for rule in all_rules()} >= BEHIND

@@ -23,6 +23,7 @@ from qcow2inspect.source.memory import MemorySource
 from qcow2inspect.survey.survey import take_survey
 from tests.rules import recipes
 from tests.rules.chains import CHAINS
+from tests.rules.deep import DEEP
 
 RULES = {rule.code: rule for rule in all_rules()}
 
@@ -32,7 +33,8 @@ def findings(data: bytes) -> list[Finding]:
 
 
 def test_every_rule_has_an_image_that_triggers_it() -> None:
-    assert set(recipes.BAD) | set(CHAINS) == set(RULES)
+    assert set(recipes.BAD) | set(CHAINS) | set(DEEP) == set(RULES)
+    assert set(DEEP) == {code for code, rule in RULES.items() if rule.needs_deep}
     assert len(RULES) > 110
 
 

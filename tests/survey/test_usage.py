@@ -8,9 +8,11 @@ import pytest
 
 from qcow2inspect.build.recipe import Compressed, Data, Recipe, Snapshot, build
 from qcow2inspect.build.writer import Layout
+from qcow2inspect.dossier.gist import compile_dossier
 from qcow2inspect.image.image import Image
 from qcow2inspect.rules import examine
 from qcow2inspect.source.memory import MemorySource
+from qcow2inspect.survey import refcounts
 from qcow2inspect.survey.claims import Owner
 from qcow2inspect.survey.faults import Fault
 from qcow2inspect.survey.survey import Survey, take_survey
@@ -102,3 +104,16 @@ def test_unaligned_tables_are_not_followed_without_end() -> None:
     survey = survey_of(bytes(data))
     assert survey.odd_count
     assert not survey.skipped
+
+
+def test_refcount_blocks_that_are_led_to_too_often_are_said_to_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = Recipe(Layout(size=1 << 20, cluster_bits=12), {0: Data(b"x")})
+    data = bytearray(build(recipe))
+    at = int(Image(MemorySource(bytes(data))).refcount_table.at)
+    data[at : at + 4096] = data[at : at + 8] * 512
+    assert survey_of(bytes(data)).skipped == []
+    monkeypatch.setattr(refcounts, "_REPEATED", 3)
+    survey = survey_of(bytes(data))
+    (said,) = survey.skipped
+    assert said.startswith("508 entries of the refcount table")  # 3 of 511: all clusters in use are one stretch
+    assert said in compile_dossier(survey.image, survey, []).not_checked
