@@ -30,6 +30,7 @@ __all__ = [
     "NeedsKey",
     "NotQcow2",
     "Qcow2InspectError",
+    "ShortStream",
     "Unsupported",
 ]
 

@@ -35,7 +35,7 @@ NOT_CHECKED = (
     "backing file and external data file",
     "which clusters of the host file are holes",
 )
-"""What no rule looks at; every report says so."""
+"""What is not looked at unless somebody asks for it, or not at all; every report says so."""
 
 
 @dataclass(frozen=True, slots=True)

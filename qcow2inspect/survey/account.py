@@ -278,6 +278,7 @@ class Account:
         else:
             yield Odd.L2_EOF, normal & ((offset & low) == 0) & (offset >= self._image.end)
             yield Odd.CMP_EOF, compressed & (offset - offset % 512 >= self._image.end)
+        yield Odd.CMP_HIGHBITS, compressed & (offset >> 56 != 0)
         yield Odd.CMP_COPIED, compressed & (raw >> np.uint64(63) != 0)
         if batch.bitmap is not None:
             yield from self._odd_subclusters(batch, batch.bitmap)

@@ -62,6 +62,8 @@ class Odd(IntFlag):
     """Bit 0 of an extended L2 entry is set."""
     ALLOC_NOHOST = 1 << 21
     """A bitmap with allocated subclusters in an entry without a host cluster."""
+    CMP_HIGHBITS = 1 << 22
+    """A compressed run starts beyond the 56 bits that any other offset has."""
 
 
 @dataclass(frozen=True, slots=True)
