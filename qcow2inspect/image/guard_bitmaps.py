@@ -136,7 +136,7 @@ def _content(image: Image, bitmaps: list[Bitmap]) -> Iterator[Obstacle]:
         if size <= budget:
             budget -= size
             yield from _table(image, index, bitmap)
-        if size > needed > 0:
+        if size > needed:
             what = f"bitmap “{brief(name)}” has {size:,} bitmap table entries; the disk needs {needed:,}"
             yield _obstacle("QCOW-BMP-ENTRY-BAD", size, what, f"bitmap[{index}].bitmap_table_size")
 

@@ -411,3 +411,12 @@ def test_a_compression_bit_is_blamed_on_a_field_that_exists(length: int) -> None
     obstacle = found["QCOW-HDR-COMPBIT"]
     expected = ("compression_type", 0) if length == 112 else ("incompatible_features", 8)
     assert (obstacle.field, obstacle.value) == expected
+
+
+def test_bitmaps_of_a_disk_without_bytes() -> None:
+    """QEMU: Could not read bitmap 'one' from image: Invalid argument."""
+    recipe = Recipe(V3, bitmaps=BITMAPS, damage={"hdr.size": 0})
+    assert {obstacle.path for obstacle in image_of(recipe).obstacles} == {
+        "bitmap[0].bitmap_table_size",
+        "bitmap[1].bitmap_table_size",
+    }
