@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from qcow2inspect.dossier.section import Field, Section, Table
 from qcow2inspect.dossier.values import Name, Nothing, Size, Time
 from qcow2inspect.errors import CannotRead, Qcow2InspectError
-from qcow2inspect.format.geometry import SECTOR
+from qcow2inspect.format.geometry import MAX_BACKING_NAME, SECTOR
 from qcow2inspect.format.luks import SlotState
 from qcow2inspect.image.facts import encryption_words
 from qcow2inspect.image.image import Image
@@ -115,8 +115,8 @@ def snapshot_section(image: AnyImage, command: str) -> Section:
 def _snapshot(snapshot: Snapshot) -> tuple[Value, ...]:
     entry = snapshot.entry
     return (
-        Name(printable(snapshot.id)),
-        Name(printable(snapshot.name)),
+        Name(_shortened(snapshot.id)),
+        Name(_shortened(snapshot.name)),
         Time(entry.date_sec * 10**9 + entry.date_nsec),
         Size(snapshot.disk_size) if snapshot.disk_size is not None else Nothing.ABSENT,
         Size(snapshot.vm_state_size),
@@ -150,7 +150,7 @@ def _bitmap(bitmap: Bitmap) -> tuple[Value, ...]:
     entry = bitmap.entry
     bits = entry.granularity_bits
     return (
-        Name(printable(bitmap.name)),
+        Name(_shortened(bitmap.name)),
         Size(1 << bits) if bits < 64 else f"impossible: 2^{bits}",
         bool(entry.flags.in_use),
         bool(entry.flags.auto),
@@ -213,3 +213,9 @@ def _luks(luks: LuksHeader) -> tuple[tuple[Field, ...], tuple[Table, ...]]:
 
 def _text(data: bytes) -> str:
     return printable(data.rstrip(b"\0"))
+
+
+def _shortened(name: bytes) -> str:
+    """A name as far as QEMU would store one; the table has room for 65,535 bytes in each of 65,536 names."""
+    cut = f"... ({len(name):,} bytes)" if len(name) > MAX_BACKING_NAME else ""
+    return printable(name[:MAX_BACKING_NAME]) + cut

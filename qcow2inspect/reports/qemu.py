@@ -53,7 +53,7 @@ def info_document(image: AnyImage) -> dict[str, Any]:
     if isinstance(image, Image):
         document["format-specific"] = {"type": "qcow2", "data": _specific(image)}
         document["dirty-flag"] = image.header.incompatible_features.dirty
-        if image.header.nb_snapshots:
+        if image.header.nb_snapshots and not image.has_data_file:  # QEMU has no snapshots beside a data file
             document["snapshots"] = [_snapshot(snapshot) for snapshot in image.snapshots]
     if header.crypt_method is not CryptMethod.NONE:
         document["encrypted"] = True

@@ -7,6 +7,7 @@ import os
 import random
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -244,6 +245,25 @@ def test_info_of_odd_names_everywhere(tmp_path: Path) -> None:
 
 
 # -- chains -------------------------------------------------------------------------------------------------------
+
+
+FILED = Recipe(Layout(1 << 20, data_file=b"data.raw"), {0: Data(b"a")})
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        replace(FILED, damage={"hdr.incompatible_features.data_file": 0}),
+        replace(FILED, snapshots=(Snapshot(b"one"),)),
+        Recipe(Layout(1 << 20, backing_name=b"base", backing_format=b"\0aw")),
+    ],
+    ids=["data file without its bit", "data file and snapshots", "empty backing format"],
+)
+def test_info_of_images_that_contradict_themselves(recipe: Recipe, tmp_path: Path) -> None:
+    path = tmp_path / "odd.qcow2"
+    path.write_bytes(build(recipe))
+    (tmp_path / "data.raw").write_bytes(bytes(1 << 20))
+    same_info(path)
 
 
 def _holes(chance: random.Random, path: Path) -> None:
