@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from qcow2inspect.dossier.section import ClusterMap, Field, Section, Table
 from qcow2inspect.dossier.values import Nothing, Size
-from qcow2inspect.format.mapping import ClusterType, classify_column
+from qcow2inspect.format.mapping import ClusterType, L1Entry, classify_column
 from qcow2inspect.image.image import Image
 from qcow2inspect.units import HostOffset
 
@@ -19,13 +19,16 @@ if TYPE_CHECKING:
     from qcow2inspect.dossier.gist import Dossier
     from qcow2inspect.image.chain import AnyImage
 
-__all__ = ["CELLS", "UNREADABLE", "allocation_section", "cluster_map", "map_section"]
+__all__ = ["CELLS", "NOT_READ", "UNREADABLE", "allocation_section", "cluster_map", "map_section"]
 
 CELLS = 1024
 """Cells of the figure at most."""
 
 UNREADABLE = "missing or unreadable"
 """What the figure calls clusters whose L2 table or host cluster is not where the entry says."""
+
+NOT_READ = "not checked"
+"""What the figure calls clusters of L2 tables that it did not read: there is a limit, so that it never takes long."""
 
 _ORDER = (
     ClusterType.INVALID,
@@ -35,7 +38,7 @@ _ORDER = (
     ClusterType.ZERO_PLAIN,
     ClusterType.UNALLOCATED,
 )
-_KINDS = (UNREADABLE, *(kind.word for kind in _ORDER))
+_KINDS = (UNREADABLE, NOT_READ, *(kind.word for kind in _ORDER))
 _NUMBERS = (
     "L1 entries in use",
     "L2 tables",
@@ -110,7 +113,20 @@ def _count(image: Image, clusters: int, per_cell: int) -> npt.NDArray[np.int64]:
         cell = (first + np.arange(len(part))) // per_cell
         np.add.at(counts, (cell, part), 1)
         np.add.at(counts[:, -1], cell, -1)
+    entries = image.geometry.l2_entries
+    for first in (_used_tables(image)[_MOST_TABLES:] * entries).tolist():
+        for number in range(first // per_cell, min(first + entries - 1, clusters - 1) // per_cell + 1):
+            counts[number, 1] += counts[number, -1]
+            counts[number, -1] = 0
     return counts
+
+
+def _used_tables(image: Image) -> npt.NDArray[np.intp]:
+    """Indices of the L1 entries of the active state that have an offset."""
+    import numpy as np
+
+    stored = max(0, min(len(image.l1), (image.end - image.l1.at) // 8, image.geometry.l1_entries(image.header.size)))
+    return np.flatnonzero(image.l1.column(0, stored) & np.uint64(L1Entry.l2_table_offset.mask))
 
 
 def _tables(image: Image) -> Iterator[tuple[int, npt.NDArray[np.intp]]]:
@@ -118,13 +134,11 @@ def _tables(image: Image) -> Iterator[tuple[int, npt.NDArray[np.intp]]]:
     import numpy as np
 
     geometry, end = image.geometry, int(image.end)
-    stored = max(0, min(len(image.l1), (end - image.l1.at) // 8, geometry.l1_entries(image.header.size)))
-    offsets = image.l1.column(0, stored) & np.uint64(0x00FF_FFFF_FFFF_FE00)
     place = np.full(len(ClusterType), 0, dtype=np.intp)
-    for number, kind in enumerate(_ORDER, 1):
+    for number, kind in enumerate(_ORDER, len(_KINDS) - len(_ORDER)):
         place[kind] = number
-    for index in np.flatnonzero(offsets)[:_MOST_TABLES].tolist():
-        at = int(offsets[index])
+    for index in _used_tables(image)[:_MOST_TABLES].tolist():
+        at = int(image.l1[index].l2_table_offset)
         if at % geometry.cluster_size or at >= end:
             yield index * geometry.l2_entries, np.zeros(geometry.l2_entries, dtype=np.intp)
             continue

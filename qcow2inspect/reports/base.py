@@ -18,6 +18,7 @@ _CELLS = 64
 
 MAP_SIGNS = {
     "missing or unreadable": "!",
+    "not checked": "~",
     "invalid": "?",
     "compressed": "c",
     "normal": "#",

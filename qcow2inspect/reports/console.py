@@ -24,7 +24,7 @@ __all__ = ["FORMAT", "render_console"]
 _SEVERITY = {"fatal": "bold white on red", "error": "bold red", "warning": "yellow", "note": "cyan", "info": "dim"}
 _VERDICT = {"NO DAMAGE SEEN": "bold green", "DAMAGED": "bold red", "CANNOT BE READ": "bold red"}
 _NOTHING = ("absent", "zero", "unreadable", "not checked")
-_MAP = {"!": "red", "?": "red", "c": "magenta", "#": "green", "Z": "blue", "z": "cyan", ".": "dim"}
+_MAP = {"!": "red", "~": "yellow", "?": "red", "c": "magenta", "#": "green", "Z": "blue", "z": "cyan", ".": "dim"}
 
 
 def render_console(report: Report, width: int | None = None, *, colour: bool | None = None) -> str:

@@ -20,6 +20,7 @@ _MARGIN = 96
 
 COLOURS = {
     "missing or unreadable": "#b3261e",
+    "not checked": "#9aa3ad",
     "invalid": "#e8590c",
     "compressed": "#8456b8",
     "normal": "#2b6cb0",

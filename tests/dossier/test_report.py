@@ -10,7 +10,7 @@ import pytest
 from qcow2inspect.build.demo import damaged_recipe, demo_recipe, encrypted_recipe
 from qcow2inspect.build.recipe import Data, Recipe, build
 from qcow2inspect.build.writer import Layout
-from qcow2inspect.dossier import compile_dossier
+from qcow2inspect.dossier import clusters, compile_dossier
 from qcow2inspect.dossier.clusters import UNREADABLE, cluster_map
 from qcow2inspect.dossier.proof import BEHIND
 from qcow2inspect.dossier.report import bare_report, compile_report, examine_chain
@@ -122,6 +122,16 @@ def test_the_map_of_a_large_disk_has_few_cells() -> None:
     assert figure is not None
     assert len(figure.cells) == 1024
     assert (figure.kind(0), figure.kind(1), figure.kind(1023)) == ("normal", "unallocated", "normal")
+    assert sum(map(sum, figure.cells)) == 1 << 24
+
+
+def test_the_map_names_what_it_did_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No L2 table after the limit is read, and none of them is shown as unallocated."""
+    monkeypatch.setattr(clusters, "_MOST_TABLES", 1)
+    recipe = Recipe(Layout(size=1 << 40), {0: Data(b"a"), (1 << 24) - 1: Data(b"b")})
+    figure = cluster_map(image_of(recipe))
+    assert figure is not None
+    assert (figure.kind(0), figure.kind(1), figure.kind(1023)) == ("normal", "unallocated", clusters.NOT_READ)
     assert sum(map(sum, figure.cells)) == 1 << 24
 
 
