@@ -140,6 +140,9 @@ def run(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, Cancelled):
         _complain("interrupted; nothing unfinished is left behind")
         return _INTERRUPTED
+    except MemoryError:
+        _complain("there is not enough memory for what the tables of this image claim; what was asked is not done")
+        return 65
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

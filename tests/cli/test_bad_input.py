@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from qcow2inspect.build.recipe import build
+from qcow2inspect.cli import main, verb_info
 from tests.cli.conftest import ROOT, Run
 from tests.rules import recipes
 
@@ -196,3 +197,12 @@ def test_wrong_command_lines(words: list[str], run: Run) -> None:
     ran = run(*words)
     assert ran.code == 64
     assert "Traceback" not in ran.err
+
+
+def test_too_little_memory_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def greedy(_options: object) -> int:
+        raise MemoryError
+
+    monkeypatch.setattr(verb_info, "run", greedy)
+    assert main.run(["info", "any.qcow2"]) == 65
+    assert_one_clear_line(capsys.readouterr().err)
