@@ -55,6 +55,8 @@ exit codes:
 """Every exit code, for people."""
 
 USAGE = 64
+_DAMAGED = 65
+_IO = 74
 _INTERRUPTED = 130
 
 
@@ -131,28 +133,33 @@ def run(arguments: Sequence[str]) -> int:
     try:
         code: int = options.run(options)
         sys.stdout.flush()
-    except Qcow2InspectError as error:
-        _complain(str(error))
-        return error.exit_code
-    except BadAddress as error:
-        _complain(str(error))
-        return USAGE
-    except (KeyboardInterrupt, Cancelled):
-        _complain("interrupted; nothing unfinished is left behind")
-        return _INTERRUPTED
-    except MemoryError:
-        _complain("there is not enough memory for what the tables of this image claim; what was asked is not done")
-        return 65
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except OSError as error:
-        _complain(f"{error.strerror or error}: {error.filename or 'the system'}")
-        return 74
+    except (Qcow2InspectError, BadAddress, MemoryError, OSError, KeyboardInterrupt, Cancelled) as error:
+        return _failed(error)
     else:
         return code
     finally:
         signal.signal(signal.SIGTERM, previous)
+
+
+def _failed(error: BaseException) -> int:
+    """Say in one line what went wrong; the exit code for it."""
+    from qcow2inspect.errors import Qcow2InspectError
+
+    if isinstance(error, BrokenPipeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    if isinstance(error, Qcow2InspectError):
+        words, code = str(error), error.exit_code
+    elif isinstance(error, ValueError):
+        words, code = str(error), USAGE
+    elif isinstance(error, MemoryError):
+        words, code = "there is not enough memory for what the tables of this image claim", _DAMAGED
+    elif isinstance(error, OSError):
+        words, code = f"{error.strerror or error}: {error.filename or 'the system'}", _IO
+    else:
+        words, code = "interrupted; nothing unfinished is left behind", _INTERRUPTED
+    _complain(words)
+    return code
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:
