@@ -153,7 +153,8 @@ def _failed(error: BaseException) -> int:
     elif isinstance(error, ValueError):
         words, code = str(error), USAGE
     elif isinstance(error, MemoryError):
-        words, code = "there is not enough memory for what the tables of this image claim", _DAMAGED
+        words = "there is not enough memory for what the tables of this image claim; ask for less of it, or for a range"
+        code = _DAMAGED
     elif isinstance(error, OSError):
         words, code = f"{error.strerror or error}: {error.filename or 'the system'}", _IO
     else:
