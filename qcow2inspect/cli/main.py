@@ -50,7 +50,7 @@ exit codes:
   66   an input file is missing: the image, its backing file or its data file
   74   reading or writing failed
   77   refused: no permission, a key is needed, or the target must not be written
-  130  interrupted; nothing unfinished is left behind
+  130  interrupted; nothing unfinished is left behind, unless “export --keep” asked for it
 """
 """Every exit code, for people."""
 
