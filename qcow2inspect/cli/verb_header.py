@@ -54,7 +54,7 @@ def _nodes(source: Source) -> Sequence[Node]:
     except Qcow2InspectError as error:
         warn(error.what)
         return Header.read(_whole(source, HeaderV2.SIZE)).stored_nodes()
-    return (*tree.header.children(), *tree.extensions.children(), *tree.backing)
+    return (*tree.front.header.children(), *tree.front.extensions.children(), *tree.front.backing)
 
 
 def _whole(source: Source, size: int) -> bytes:

@@ -28,5 +28,6 @@ def run(options: argparse.Namespace) -> int:
     with Image.open(options.image) as image:
         tree = Tree(image)
         mapping = choose_mapping(tree, options.snapshot)
-        show_entries(options, image, tree.l1(mapping), len(mapping.l1), lambda index: tree.l1_entry(mapping, index))
+        nodes = tree.mapped(mapping)
+        show_entries(options, image, nodes.l1, len(mapping.l1), nodes.l1_entry)
     return 0

@@ -33,5 +33,5 @@ def run(options: argparse.Namespace) -> int:
         index = parse_range(options.l1_index, len(mapping.l1)).start
         table = resolve(tree, f"{mapping.prefix}L1[{index}].L2").node
         entries = image.geometry.l2_entries
-        show_entries(options, image, table, entries, lambda number: tree.l2_entry(mapping, index, number))
+        show_entries(options, image, table, entries, lambda number: tree.mapped(mapping).l2_entry(index, number))
     return 0

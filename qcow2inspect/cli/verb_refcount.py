@@ -28,14 +28,14 @@ def run(options: argparse.Namespace) -> int:
     with Image.open(options.image) as image:
         tree = Tree(image)
         clusters = max(1, image.geometry.host_clusters(image.source.size))
-        show_entries(options, image, tree.refcount_table, clusters, lambda cluster: _count(tree, cluster))
+        show_entries(options, image, tree.refcounts.table, clusters, lambda cluster: _count(tree, cluster))
     return 0
 
 
 def _count(tree: Tree, cluster: int) -> Node:
     """The refcount of a cluster; 0 in words where no block covers it."""
     try:
-        return tree.refcount(cluster)
+        return tree.refcounts.count(cluster)
     except IndexError:
         doc = "No refcount block covers this cluster"
         return Node(f"[{cluster}]", f"ref[{cluster}]", HostRange.at(0, 0), "0 (no block)", doc, kind="refcount")

@@ -50,7 +50,7 @@ def header_section(image: AnyImage, command: str) -> Section:
 
 def _header_nodes(image: AnyImage) -> Sequence[Node]:
     if isinstance(image, Image):
-        return Tree(image).header.children()
+        return Tree(image).front.header.children()
     return image.header.nodes(0, "hdr", "header", "Header, version 1")
 
 

@@ -115,10 +115,10 @@ def _guest(tree: Tree, offset: int) -> Place:
     guest = GuestOffset(offset)
     if geometry.l1_index(guest) >= len(mapping.l1):
         raise BadAddress(f"guest offset {offset:#x} has no L1 entry: the table has {len(mapping.l1):,}")
-    entry = tree.l1_entry(mapping, geometry.l1_index(guest))
+    entry = tree.mapped(mapping).l1_entry(geometry.l1_index(guest))
     if not entry.target_path:
         return _whole(entry)
-    node = tree.l2_entry(mapping, geometry.l1_index(guest), geometry.l2_index(guest))
+    node = tree.mapped(mapping).l2_entry(geometry.l1_index(guest), geometry.l2_index(guest))
     if node.target is None or node.guest is None:
         return _whole(node)
     data = node.children()[-1]
@@ -165,14 +165,14 @@ def _snapshot(tree: Tree, steps: list[Step]) -> tuple[Node, list[Step]]:
 
 
 def _refcount_entry(tree: Tree, steps: list[Step]) -> tuple[Node, list[Step]]:
-    return tree.rt_entry(_index(steps, len(tree.image.refcount_table), "refcount table entries")), steps[1:]
+    return tree.refcounts.entry(_index(steps, len(tree.image.refcount_table), "refcount table entries")), steps[1:]
 
 
 def _refcount_block(tree: Tree, steps: list[Step]) -> tuple[Node, list[Step]]:
     index = _index(steps, len(tree.image.refcount_table), "refcount table entries")
-    if not tree.rt_entry(index).target_path:
+    if not tree.refcounts.entry(index).target_path:
         raise BadAddress(f"rt[{index}] has no refcount block")
-    return tree.refcount_block(index), steps[1:]
+    return tree.refcounts.block(index), steps[1:]
 
 
 def _refcount_of(tree: Tree, steps: list[Step]) -> tuple[Node, list[Step]]:
@@ -182,8 +182,8 @@ def _refcount_of(tree: Tree, steps: list[Step]) -> tuple[Node, list[Step]]:
 def _bitmap(tree: Tree, steps: list[Step]) -> tuple[Node, list[Step]]:
     index = _index(steps, len(tree.image.bitmaps), "bitmaps")
     if len(steps) == 1 or steps[1][0] != "table":
-        return tree.bitmap(index), steps[1:]
-    table, entry = tree.bitmap_table(index), steps[1][1]
+        return tree.bitmaps.bitmap(index), steps[1:]
+    table, entry = tree.bitmaps.table(index), steps[1][1]
     if entry is None:
         return table, steps[2:]
     _within(entry, len(table.children()), table.path, "bitmap table entries")
@@ -194,18 +194,18 @@ def _mapping(tree: Tree, steps: list[Step], mapping: Mapping | None = None) -> t
     mapping = mapping or tree.active
     name, index = f"{mapping.prefix}L1", steps[0][1]
     if index is None:
-        return tree.l1(mapping), steps[1:]
+        return tree.mapped(mapping).l1, steps[1:]
     _within(index, len(mapping.l1), name, "L1 entries")
-    entry = tree.l1_entry(mapping, index)
+    entry = tree.mapped(mapping).l1_entry(index)
     if len(steps) == 1 or steps[1][0] != "L2":
         return entry, steps[1:]
     if not entry.target_path:
         raise BadAddress(f"{name}[{index}] has no L2 table that can be read: it holds {mapping.l1[index].raw:#x}")
     l2_index = steps[1][1]
     if l2_index is None:
-        return tree.l2(mapping, index), steps[2:]
+        return tree.mapped(mapping).l2(index), steps[2:]
     _within(l2_index, tree.image.geometry.l2_entries, f"{name}[{index}].L2", "L2 entries")
-    return _l2_part(tree, tree.l2_entry(mapping, index, l2_index), steps[2:])
+    return _l2_part(tree, tree.mapped(mapping).l2_entry(index, l2_index), steps[2:])
 
 
 def _l2_part(tree: Tree, node: Node, steps: list[Step]) -> tuple[Node, list[Step]]:
@@ -231,7 +231,7 @@ _STARTS = {
 
 def _refcount(tree: Tree, cluster: int) -> Node:
     try:
-        return tree.refcount(cluster)
+        return tree.refcounts.count(cluster)
     except IndexError:
         raise BadAddress(f"no refcount block covers host cluster {cluster:,}; its refcount is 0") from None
 

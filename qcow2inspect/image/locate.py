@@ -52,7 +52,7 @@ class Locator:
         if offset >= HostOffset(self._geometry.cluster_size):
             return None
         tree = self._tree
-        for node in (tree.header, tree.extensions, *tree.backing):
+        for node in (tree.front.header, tree.front.extensions, *tree.front.backing):
             if offset in node.where:
                 return _innermost(node, offset)
         return Node(
@@ -68,11 +68,14 @@ class Locator:
     def _in_tables(self, offset: HostOffset) -> Node | None:
         for mapping in self._located:
             if offset in mapping.l1.range:
-                return self._tree.l1_entry(mapping, (offset - mapping.l1.at) // 8)
+                return self._tree.mapped(mapping).l1_entry((offset - mapping.l1.at) // 8)
         table = self._image.refcount_table
         if offset in table.range:
-            return self._tree.rt_entry((offset - table.at) // 8)
-        for places, make in ((self._image.snapshots, self._tree.snapshot), (self._image.bitmaps, self._tree.bitmap)):
+            return self._tree.refcounts.entry((offset - table.at) // 8)
+        for places, make in (
+            (self._image.snapshots, self._tree.snapshot),
+            (self._image.bitmaps, self._tree.bitmaps.bitmap),
+        ):
             index = bisect.bisect_right(places, offset, key=_place) - 1
             if index >= 0 and offset in (node := make(index)).where:
                 return _innermost(node, offset)
@@ -83,9 +86,9 @@ class Locator:
 
     def _in_bitmap_tables(self, offset: HostOffset) -> Node | None:
         for index, bitmap in enumerate(self._image.bitmaps):
-            table = self._tree.bitmap_entries(bitmap)
+            table = self._tree.bitmaps.entries(bitmap)
             if offset in table.range:
-                return self._tree.bitmap_entry(table, f"bitmap[{index}].table", (offset - table.at) // 8)
+                return self._tree.bitmaps.entry(table, f"bitmap[{index}].table", (offset - table.at) // 8)
         return None
 
     def _in_l2(self, offset: HostOffset) -> Node | None:
@@ -93,7 +96,7 @@ class Locator:
         for mapping, offsets in zip(self._located, self._l2_offsets, strict=True):
             index = _find(offsets, at)
             if index is not None:
-                return self._tree.l2_entry(mapping, index, (offset - at) // self._geometry.l2_entry_size)
+                return self._tree.mapped(mapping).l2_entry(index, (offset - at) // self._geometry.l2_entry_size)
         return None
 
     @cached_property
@@ -118,7 +121,7 @@ class Locator:
         if index is None:
             return None
         slot = (offset - at) * 8 // self._geometry.refcount_bits
-        return self._tree.refcount(index * self._geometry.refcount_block_entries + slot)
+        return self._tree.refcounts.count(index * self._geometry.refcount_block_entries + slot)
 
     @cached_property
     def _block_offsets(self) -> _Index:

@@ -144,7 +144,7 @@ def guest_steps(session: Session, node: Node, offset: HostOffset) -> list[Step]:
             return [*steps, Step("L2 table", f"{entry.raw:#018x}", f"at {entry.l2_table_offset}")]
         size = human_size(geometry.cluster_size)
         steps.append(Step("L2 index", f"offset ÷ {size} mod {geometry.l2_entries:,}", f"{l2:,}  at {where}"))
-        found = session.tree.l2_entry(mapping, l1, l2)
+        found = session.tree.mapped(mapping).l2_entry(l1, l2)
         raw = int.from_bytes(image.read(where, 8), "big")
     except (Qcow2InspectError, IndexError):
         return steps

@@ -20,9 +20,9 @@ RECIPE = Recipe(
     (Snapshot(b"s", {0: Data(b"n")}),),
 )
 TREE = tree_of(RECIPE)
-DATA = int(TREE.l2_entry(TREE.active, 0, 0).target or 0)
-PACKED = int(TREE.l2_entry(TREE.active, 0, 1).target or 0)
-L2 = TREE.l2(TREE.active, 0).where.start
+DATA = int(TREE.mapped(TREE.active).l2_entry(0, 0).target or 0)
+PACKED = int(TREE.mapped(TREE.active).l2_entry(0, 1).target or 0)
+L2 = TREE.mapped(TREE.active).l2(0).where.start
 L1 = TREE.image.header.l1_table_offset
 
 # address, host offset, path of the node

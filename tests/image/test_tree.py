@@ -156,12 +156,13 @@ def test_the_top_of_the_tree() -> None:
 
 
 def test_runs_of_unused_entries_are_one_node() -> None:
-    children = tree_of(RECIPES["512-byte clusters"]).l1(tree_of(RECIPES["512-byte clusters"]).active).children()
+    tree = tree_of(RECIPES["512-byte clusters"])
+    children = tree.mapped(tree.active).l1.children()
     assert [node.name for node in children] == ["[0]", "[1‥45]", "[46]", "[47‥63]"]
 
 
 def test_the_header_says_what_its_pointers_mean() -> None:
-    fields = {node.name: node.target_path for node in tree_of(RECIPES["snapshots"]).header.children()}
+    fields = {node.name: node.target_path for node in tree_of(RECIPES["snapshots"]).front.header.children()}
     assert fields["l1_table_offset"] == "L1"
     assert fields["refcount_table_offset"] == "rt"
     assert fields["snapshots_offset"] == "snap[0]"
@@ -170,7 +171,7 @@ def test_the_header_says_what_its_pointers_mean() -> None:
 
 def test_a_broken_extension_is_shown() -> None:
     tree = tree_of(RECIPES["broken extension"])
-    node = tree.extensions.children()[-1]
+    node = tree.front.extensions.children()[-1]
     assert (node.name, node.state) == ("broken record", "invalid")
     assert tree.locate(node.where.start).path == "ext.broken"
 

@@ -91,7 +91,7 @@ def slow_map(tree: Tree) -> list[Owner]:
                 continue
             claim(Owner.L2, at, size)
             for slot in range(image.geometry.l2_entries):
-                node = tree.l2_entry(mapping, index, slot)
+                node = tree.mapped(mapping).l2_entry(index, slot)
                 if node.target is not None:
                     claim(Owner.COMPRESSED if node.state == "compressed" else owner, node.target, 1)
     for index in range(len(image.refcount_table)):
