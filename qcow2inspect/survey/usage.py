@@ -101,6 +101,10 @@ class Usage:
         metadata, *others = self._tallies[:-1]
         return sum((tally.at(clusters) for tally in others), metadata.at(clusters))
 
+    def at(self, clusters: Ints) -> Stretches:
+        """Single clusters: one row for each, in their order."""
+        return Stretches(clusters, clusters + 1, *(tally.at(clusters) for tally in self._tallies))
+
     def stretches(self) -> Iterator[Stretches]:
         """All clusters of the file, some rows at a time, in order."""
         return self.stretches_of(0, self.limit)
