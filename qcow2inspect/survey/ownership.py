@@ -227,7 +227,7 @@ class Ownership:
         for entry in entries.get(cluster, ()):
             if entry.mapping is None or entry.l2_index is None:
                 continue
-            node = self._survey.tree.l2_entry(entry.mapping, entry.l1_index, entry.l2_index)
+            node = self._survey.tree.mapped(entry.mapping).l2_entry(entry.l1_index, entry.l2_index)
             data = node.children()[-1]
             if node.guest is not None and node.target is not None and offset in data.where:
                 at = int(entry.mapping.l1[entry.l1_index].l2_table_offset)
@@ -356,5 +356,5 @@ def _listed(names: list[str]) -> str:
 
 def _holding(ranges: list[HostRange], offset: HostOffset) -> HostRange | None:
     """The one of some ascending ranges that holds ``offset``."""
-    place = bisect_right(ranges, offset, key=_start) - 1
+    place = bisect_right(ranges, int(offset), key=_start) - 1
     return ranges[place] if place >= 0 and offset in ranges[place] else None

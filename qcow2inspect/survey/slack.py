@@ -66,8 +66,8 @@ def find_slack(survey: Survey) -> Slack:
 
 def _structures(survey: Survey) -> Iterator[tuple[int, int]]:
     """Start and end of everything that need not fill its clusters, and that the survey counts as claimed."""
-    image, tree = survey.image, survey.tree
-    for node in (tree.header, *tree.extensions.children(), *tree.backing):
+    image, front = survey.image, survey.tree.front
+    for node in (front.header, *front.extensions.children(), *front.backing):
         yield int(node.where.start), int(node.where.end)
     for column in survey.l1_columns:
         yield column.mapping.l1.at, column.mapping.l1.at + 8 * len(column.mapping.l1)

@@ -12,6 +12,7 @@ from qcow2inspect.build.demo import demo_recipe
 from qcow2inspect.build.recipe import Compressed, Data, DirtyBitmap, Recipe, Snapshot, build, patch
 from qcow2inspect.build.writer import Layout
 from qcow2inspect.format.header import CryptMethod
+from qcow2inspect.image.address import resolve
 from qcow2inspect.image.chain import chain_of
 from qcow2inspect.image.image import Image
 from qcow2inspect.survey.ownership import Ownership, Purpose
@@ -114,19 +115,9 @@ def test_every_structure_is_named_with_the_states_that_use_it() -> None:
     )
     owners = ownership_of(recipe)
     tree = owners._survey.tree
-    words = {
-        path: owners.at(node.where.start, node).words
-        for path, node in (
-            ("L1[0]", tree.l1_entry(tree.active, 0)),
-            ("snap[0].L1[0]", tree.l1_entry(tree.mappings[1], 0)),
-            ("L1[0].L2[0]", tree.l2_entry(tree.active, 0, 0)),
-            ("ref[0]", tree.refcount(0)),
-            ("rt[0]", tree.rt_entry(0)),
-            ("snap[0]", tree.snapshot(0)),
-            ("bitmap[0]", tree.bitmap(0)),
-            ("bitmap[0].table", tree.bitmap_table(0)),
-        )
-    }
+    paths = ("L1[0]", "snap[0].L1[0]", "L1[0].L2[0]", "ref[0]", "rt[0]", "snap[0]", "bitmap[0]", "bitmap[0].table")
+    places = {path: resolve(tree, path) for path in paths}
+    words = {path: owners.at(place.offset, place.node).words for path, place in places.items()}
     assert words == {
         "L1[0]": "active L1 table",
         "snap[0].L1[0]": "L1 table of snapshot 1 “s”",
@@ -142,10 +133,8 @@ def test_every_structure_is_named_with_the_states_that_use_it() -> None:
 def test_a_table_that_two_states_share_names_both() -> None:
     owners = ownership_of(Recipe(_SMALL, {0: Data(b"a")}, (Snapshot(b"s"),)))
     tree = owners._survey.tree
-    table = tree.l2(tree.active, 0)
-    assert owners.at(table.where.start).words == "L2 table of L1[0], snap[0].L1[0]"
-    data = tree.l2_entry(tree.active, 0, 0).target
-    assert data is not None
+    assert owners.at(resolve(tree, "L1[0].L2").offset).words == "L2 table of L1[0], snap[0].L1[0]"
+    data = resolve(tree, "L1[0].L2[0].data").offset
     assert [mapped.states for mapped in owners.mapped(data)] == [("L1[0]", "snap[0].L1[0]")]
 
 
