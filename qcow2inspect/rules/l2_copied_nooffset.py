@@ -1,7 +1,7 @@
 """An L2 entry has the COPIED flag but no offset.
 
 The flag says that the host cluster is used once, but there is no host cluster. Readers take the guest cluster as
-unallocated; if the offset was lost, so is the data.
+unallocated, or as zeros if the zero flag is set too; if the offset was lost, so is the data.
 
 What else could explain it: an image that had an external data file, where offset 0 is valid.
 

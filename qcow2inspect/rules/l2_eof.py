@@ -1,6 +1,7 @@
 """An L2 entry points past the end of the file.
 
-The data of the guest cluster is not in the file. It reads as zeros: guest data disappears without an error.
+The host cluster of the guest cluster is not in the file. It reads as zeros: guest data disappears without an error.
+The entry may also have the zero flag; then nothing is lost but what the cluster held before.
 
 What else could explain it: the image file was cut off, for example by an unfinished copy or a full disk.
 

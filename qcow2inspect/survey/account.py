@@ -240,7 +240,8 @@ class Account:
             qemu.corruptions["COPIED flag of an L2 entry"] += int((wrong * weight[index]).sum())
             runs = index[(wrong > 0) & ~self._phantom[batch.table[index]]]
             count = int(wrong[~self._phantom[batch.table[index]]].sum())
-            self._note_entries(Odd.L2_COPIED, self._wrongly_copied(batch, runs), count)
+            kind = Odd.DF_COPIED if self._image.has_data_file else Odd.L2_COPIED
+            self._note_entries(kind, self._wrongly_copied(batch, runs), count)
 
     def _wrongly_copied(self, batch: Batch, runs: Ints) -> Iterator[OddEntry]:
         """The entries of some runs whose COPIED flag says something else than the refcount."""
@@ -270,18 +271,32 @@ class Account:
         yield Odd.L2_RESERVED, ~compressed & ((raw & np.uint64(declared.RESERVED & ~1)) != 0)
         yield Odd.L2_UNALIGNED, normal & ((offset & low) != 0)
         yield Odd.L2_PREALLOC_UNALIGNED, zero_alloc & ((offset & low) != 0)
-        yield Odd.L2_COPIED_ONLY, (kind == ClusterType.UNALLOCATED) & (raw >> np.uint64(63) != 0)
+        yield Odd.L2_COPIED_ONLY, self._copied_only(batch)
         if self._image.header.version < 3:
             yield Odd.L2_ZERO_V2, zero_alloc | (kind == ClusterType.ZERO_PLAIN)
         if self._image.has_data_file:
             yield Odd.DATA_FILE, compressed
+            yield Odd.DF_OFFSET, batch.stored & ((offset & low) == 0) & (offset != self._guest(batch))
         else:
-            yield Odd.L2_EOF, normal & ((offset & low) == 0) & (offset >= self._image.end)
+            yield Odd.L2_EOF, batch.stored & ((offset & low) == 0) & (offset >= self._image.end)
             yield Odd.CMP_EOF, compressed & (offset - offset % 512 >= self._image.end)
         yield Odd.CMP_HIGHBITS, compressed & (offset >> 56 != 0)
         yield Odd.CMP_COPIED, compressed & (raw >> np.uint64(63) != 0)
         if batch.bitmap is not None:
             yield from self._odd_subclusters(batch, batch.bitmap)
+
+    def _copied_only(self, batch: Batch) -> Mask:
+        """COPIED without a host cluster; at the start of a data file the host offset of a zero cluster is 0."""
+        import numpy as np
+
+        unused = (batch.kind == ClusterType.UNALLOCATED) | (batch.kind == ClusterType.ZERO_PLAIN)
+        found: Mask = unused & (batch.raw >> np.uint64(63) != 0)
+        return found & (self._guest(batch) != 0) if self._image.has_data_file else found
+
+    def _guest(self, batch: Batch) -> Ints:
+        """The guest offset of each run, under the first L1 entry that leads to its table."""
+        cluster = self._tables.l1_index[batch.table] * self._geometry.l2_entries + batch.index
+        return cluster << self._geometry.cluster_bits
 
     def _odd_subclusters(self, batch: Batch, bitmap: npt.NDArray[np.uint64]) -> Iterator[tuple[Odd, Mask]]:
         import numpy as np

@@ -35,7 +35,7 @@ class Odd(IntFlag):
     L2_ZERO_V2 = 1 << 7
     """The zero flag is set in a version 2 image."""
     L2_EOF = 1 << 8
-    """A normal L2 entry points past the end of the file."""
+    """A normal or zero-alloc L2 entry points past the end of the file."""
     L2_COPIED_ONLY = 1 << 9
     """An L2 entry has the COPIED flag but no offset."""
     CMP_EOF = 1 << 10
@@ -45,7 +45,7 @@ class Odd(IntFlag):
     SUBCLUSTERS = 1 << 12
     """The subcluster allocation bitmap contradicts itself or the entry."""
     DATA_FILE = 1 << 13
-    """An entry that an image with an external data file must not have."""
+    """A compressed cluster in an image with an external data file, which must not have any."""
     RT_RESERVED = 1 << 14
     """A reserved bit of a refcount table entry is set."""
     RT_UNALIGNED = 1 << 15
@@ -53,7 +53,7 @@ class Odd(IntFlag):
     RT_EOF = 1 << 16
     """A refcount table entry points past the end of the file."""
     L2_COPIED = 1 << 17
-    """The COPIED flag of an active L2 entry says something else than the refcount of its cluster."""
+    """The COPIED flag of an active L2 entry says something else than the refcount of its cluster (in this file)."""
     L1_COPIED = 1 << 18
     """The COPIED flag of an active L1 entry says something else than the refcount of its L2 table."""
     CMP_BITMAP = 1 << 19
@@ -64,6 +64,10 @@ class Odd(IntFlag):
     """A bitmap with allocated subclusters in an entry without a host cluster."""
     CMP_HIGHBITS = 1 << 22
     """A compressed run starts beyond the 56 bits that any other offset has."""
+    DF_OFFSET = 1 << 23
+    """An entry leads to another place of the external data file than that of its guest cluster."""
+    DF_COPIED = 1 << 24
+    """An entry that leads into the external data file has no COPIED flag."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -219,7 +219,7 @@ class _Surveyor:
             return
         for kind in (Odd.L1_COPIED, Odd.L2_COPIED):
             kept = survey.odd.get(kind, [])
-            if not kept or (kind is Odd.L2_COPIED and self._image.has_data_file):
+            if not kept:
                 continue
             offset = int(L1Entry.l2_table_offset.mask)
             clusters = np.array([(entry.raw & offset) >> bits for entry in kept], dtype=np.int64)

@@ -24,6 +24,7 @@ V2 = Recipe(Layout(size=MIB, cluster_bits=12, version=2), {0: Data(b"a"), 1: Dat
 SNAPSHOTS = replace(SOUND, snapshots=(Snapshot(b"one", {0: Data(b"new")}),))
 OVERLAY = replace(SOUND, layout=replace(SOUND.layout, backing_name=b"base.raw", backing_format=b"raw"))
 DATA_FILE = Recipe(Layout(size=MIB, data_file=b"data.raw"), {0: Data(b"a")})
+TWO_IN_DATA_FILE = replace(DATA_FILE, clusters={0: Data(b"a"), 1: Data(b"b")})
 BITMAPS = replace(SOUND, bitmaps=(DirtyBitmap(b"one", (0, 3, 15)), DirtyBitmap(b"two", (1,), granularity_bits=12)))
 LUKS = Recipe(
     Layout(size=MIB, cluster_bits=12, crypt_method=CryptMethod.LUKS, luks_header=luks_area()), {0: Data(b"a")}
@@ -196,6 +197,8 @@ BAD: dict[str, Callable[[], bytes]] = {
     "QCOW-CRY-PLAINTEXT": lambda: build(replace(SOUND, layout=encrypted(CryptMethod.AES).layout)),
     "QCOW-CRY-SLOT-RESIDUE": with_residue,
     "QCOW-DF-COMPRESSED": lambda: damaged("L1[0].L2[3]", 1 << 62 | 0x50000, DATA_FILE),
+    "QCOW-DF-COPIED": lambda: damaged("L1[0].L2[1].copied", 0, TWO_IN_DATA_FILE),
+    "QCOW-DF-OFFSET": lambda: damaged("L1[0].L2[1].host_cluster_offset", 0x30000, TWO_IN_DATA_FILE),
     "QCOW-DF-NONAME": lambda: damaged("ext[0].magic", 0x1234_5678, DATA_FILE),
     "QCOW-DF-PATH": lambda: build(replace(DATA_FILE, layout=replace(DATA_FILE.layout, data_file=b"/srv/../data"))),
     "QCOW-DF-PRESENT": lambda: build(DATA_FILE),
