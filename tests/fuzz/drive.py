@@ -39,6 +39,8 @@ from tests.fuzz.seeds import PASSPHRASE
 
 EXTENTS = 4000
 NODES = 250
+"""Nodes of the tree that a whole walk visits."""
+FEW_NODES = 50
 READ = 1 << 18
 _LONGEST_MESSAGE = 10_000
 _ITERATIONS = 10_000
@@ -77,8 +79,8 @@ def require(condition: object, what: str) -> None:
         raise Broken(what)
 
 
-def drive(data: bytes) -> Seen:
-    """Do everything with the image in ``data``."""
+def drive(data: bytes, nodes: int = NODES) -> Seen:
+    """Do everything with the image in ``data``; visit so many nodes of its tree."""
     source = MemorySource(data, "fuzzed.qcow2")
     try:
         image: AnyImage = V1Image(source) if require_magic(source) == 1 else Image(source)
@@ -88,7 +90,7 @@ def drive(data: bytes) -> Seen:
     seen = Seen()
     json.dumps(info_document(image))
     if isinstance(image, Image):
-        _look_into(image, seen)
+        _look_into(image, seen, nodes)
     else:
         v1_facts(image)
         seen.findings = {(obstacle.code, "error"): 1 for obstacle in image.obstacles}
@@ -96,12 +98,12 @@ def drive(data: bytes) -> Seen:
     return seen
 
 
-def _look_into(image: Image, seen: Seen) -> None:
+def _look_into(image: Image, seen: Seen, nodes: int) -> None:
     for label, value in header_facts(image):
         require(value.isprintable(), f"fact {label} is not fit to print: {value!r}")
     for snapshot in image.snapshots[:3]:
         snapshot_facts(image, snapshot)
-    _walk(image)
+    _walk(image, nodes)
     survey = take_survey(image)
     findings = examine(survey)
     for finding in findings:
@@ -132,14 +134,14 @@ def _check_finding(finding: Finding) -> None:
 # -- structure ------------------------------------------------------------------------------------------------------
 
 
-def _walk(image: Image) -> None:
+def _walk(image: Image, nodes: int) -> None:
     """A bounded walk through the tree; every node must be found again by its address."""
     tree = Tree(image)
     queue: list[Node] = [tree.root]
-    for count in range(NODES):
+    for count in range(nodes):
         if not queue:
             break
-        node = queue.pop(0 if count % 3 else -1)
+        node = queue.pop((0, len(queue) // 2, -1)[count % 3])
         require(node.shown.isprintable() and node.name.isprintable(), f"{node.path}: not fit to print: {node.shown!r}")
         require(0 <= node.where.start <= node.where.end, f"{node.path}: lies at {node.where}")
         children = node.children()

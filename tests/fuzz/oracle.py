@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -58,14 +58,16 @@ class Difference:
     """A question to which the two sides give different answers.
 
     Attributes:
-        question: ``info``, ``check``, ``bytes`` or ``map``.
+        question: ``info``, ``check``, ``bytes`` or ``map`` for qemu-img; ``open``, ``read`` and the like for qemu-io.
         ours: what the package says.
-        theirs: what qemu-img says.
+        theirs: what QEMU says.
+        at: the guest offset in question, if it is about one.
     """
 
     question: str
     ours: Answer
     theirs: Answer
+    at: int | None = None
 
     def __str__(self) -> str:
         def side(answer: Answer) -> str:
@@ -73,7 +75,8 @@ class Difference:
                 return f"refuses: {answer.error:.300}"
             return f"{len(answer.value)} bytes" if isinstance(answer.value, bytes) else f"{answer.value!s:.600}"
 
-        return f"{self.question}: we: {side(self.ours)} | QEMU: {side(self.theirs)}"
+        where = "" if self.at is None else f" at {self.at:#x}"
+        return f"{self.question}{where}: we: {side(self.ours)} | QEMU: {side(self.theirs)}"
 
 
 class Oracle:
@@ -84,19 +87,18 @@ class Oracle:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self._path = folder / IMAGE
         (folder / "base.raw").write_bytes(noise(11, BASE_SIZE))
         (folder / "data.raw").write_bytes(noise(12, 60 << 10))
 
     def compare(self, data: bytes) -> list[Difference]:
         """Where the two sides differ about an image."""
-        self._path.write_bytes(data)
-        kind = "qcow" if data[4:8] == bytes([0, 0, 0, 1]) else "qcow2"
-        with _Ours(self._path) as ours:
+        kind = kind_of(data)
+        with self.ours(data) as ours:
             if ours.takes_too_long:
                 return []
-            theirs = _Theirs(self._folder, kind, encrypted=ours.is_encrypted)
+            theirs = Theirs(self.folder, kind, encrypted=ours.is_encrypted)
             pairs = [("info", ours.info(), theirs.info())]
             if kind == "qcow2" and (len(data) < 8 or data[7] in (2, 3)):
                 pairs += [("check", ours.check(), theirs.check())]
@@ -105,6 +107,16 @@ class Oracle:
             else:
                 pairs += [("bytes", ours.first(), theirs.first())]
         return [Difference(name, one, other) for name, one, other in pairs if not _same(one, other)]
+
+    def ours(self, data: bytes) -> Ours:
+        """Our side about an image, which now is the one in the folder."""
+        self._path.write_bytes(data)
+        return Ours(self._path)
+
+
+def kind_of(data: bytes) -> str:
+    """The name of the format for QEMU."""
+    return "qcow" if data[4:8] == bytes([0, 0, 0, 1]) else "qcow2"
 
 
 def _compared(document: dict[str, Any]) -> dict[str, Any]:
@@ -115,7 +127,7 @@ def _same(ours: Answer, theirs: Answer) -> bool:
     return ours.given == theirs.given and ours.value == theirs.value
 
 
-class _Ours:
+class Ours:
     """The package's answers about the image at a path."""
 
     def __init__(self, path: Path) -> None:
@@ -170,6 +182,20 @@ class _Ours:
         document = check_document("", check)
         return Answer(error=check.failed) if check.failed else Answer(_compared(document))
 
+    def disk(self) -> Answer:
+        """The guest disk, to be read from, if all files are there that QEMU opens before it reads a byte."""
+        for missing in self._missing():
+            return Answer(error=str(missing))
+        return self._ask(lambda chain: chain.disk())
+
+    def _missing(self) -> Iterator[Qcow2InspectError]:
+        layers = self._chain.layers if self._chain else []
+        for layer in layers:
+            if layer.end is not None:
+                yield layer.end
+            if isinstance(layer.data_file, Qcow2InspectError):
+                yield layer.data_file
+
     def whole(self) -> Answer:
         return self._ask(lambda chain: chain.disk().read_at(0, WHOLE))
 
@@ -179,7 +205,7 @@ class _Ours:
     def map(self) -> Answer:
         return self._ask(lambda chain: list(map_entries(chain.disk(), [layer.image for layer in chain.layers])))
 
-    def __enter__(self) -> _Ours:
+    def __enter__(self) -> Ours:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -195,7 +221,7 @@ def program() -> str:
     return found
 
 
-class _Theirs:
+class Theirs:
     """QEMU's answers about the image in a folder."""
 
     def __init__(self, folder: Path, kind: str, *, encrypted: bool) -> None:

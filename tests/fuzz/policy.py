@@ -14,6 +14,7 @@ from qcow2inspect.image.chain import AnyImage, chain_of
 from qcow2inspect.image.image import Image
 from qcow2inspect.image.v1 import V1Image
 from qcow2inspect.source.memory import MemorySource
+from qcow2inspect.units import GuestOffset
 from tests.fuzz.oracle import Difference
 
 
@@ -87,12 +88,16 @@ def _map_of_unreadable(data: bytes, difference: Difference) -> bool:
 def _noise_past_end(data: bytes, difference: Difference) -> bool:
     ours, theirs = difference.ours.value, difference.theirs.value
     image = _image(data)
-    if difference.question != "bytes" or not ours or not theirs or image is None or len(ours) != len(theirs):
+    if difference.question not in ("bytes", "read") or not ours or not theirs or image is None:
         return False
     if not image.header.crypt_method:
         return False
     chain = chain_of(image) if isinstance(image, Image) else None
     disk = chain.disk(lenient=True) if chain else image.active_disk()
+    if difference.at is not None:
+        return disk.lookup(GuestOffset(difference.at)).past_end
+    if len(ours) != len(theirs):
+        return False
     patched = bytearray(theirs)
     for extent in disk.extents():
         if extent.past_end:
@@ -110,7 +115,11 @@ def _needs_files(data: bytes, difference: Difference) -> bool:
 
 
 def _crashed(data: bytes, difference: Difference) -> bool:
-    return difference.theirs.crashed and not difference.theirs.given
+    return difference.theirs.crashed and not difference.theirs.given and "hangs" not in difference.theirs.error
+
+
+def _hung(data: bytes, difference: Difference) -> bool:
+    return difference.theirs.crashed and not difference.theirs.given and "hangs" in difference.theirs.error
 
 
 POLICIES = (
@@ -153,5 +162,10 @@ POLICIES = (
         "QEMU crashes",
         "qemu-img ends by a signal or at its memory limit. We read the image or say what is wrong with it.",
         _crashed,
+    ),
+    Policy(
+        "QEMU hangs",
+        "qemu-io has to be ended because it does not answer. We read the image or say what is wrong with it.",
+        _hung,
     ),
 )

@@ -1,7 +1,9 @@
-"""The fuzzer: ``python tests/fuzz/run.py --minutes 5`` or ``--images 20000``; prints counts, keeps what fails.
+"""The fuzzer: ``tests/fuzz/run --minutes 5`` or ``--images 20000``; prints counts, keeps what fails.
 
-Every image is made from a seed and a number and is the same everywhere. What crashes, hangs, grows too large or
-differs from QEMU without a reason that :mod:`tests.fuzz.policy` gives is kept, with the line that shows it again.
+Every image is made from a seed of chance and a number and is the same everywhere; the seed is another one in every
+run, unless it is given, and is printed. Each image is read by a qemu-io that lasts, a share of them goes through
+qemu-img as well. What crashes, hangs, grows too large or differs from QEMU without a reason that
+:mod:`tests.fuzz.policy` gives is kept, with the line that shows it again.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import secrets
 import selectors
 import subprocess
 import sys
@@ -19,15 +22,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-if str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))
+from tests.fuzz.mutate import Case, make, planned
+from tests.fuzz.seeds import NAMES, seed
 
-from tests.fuzz.mutate import Case, make, planned  # noqa: E402  # the path comes first
-from tests.fuzz.seeds import seed  # noqa: E402
+ROOT = Path(__file__).resolve().parents[2]
 
 PATIENCE = 150.0
 """Seconds after which a worker that says nothing is ended."""
+TELL = 60.0
+"""Seconds between two lines on how far it is."""
 
 
 @dataclass
@@ -37,7 +40,8 @@ class Totals:
     Attributes:
         kinds: number of images by what became of them.
         policies: number of differences by the policy that explains them.
-        compared: images that were compared with QEMU.
+        read: images that qemu-io read, extent by extent.
+        compared: images of which qemu-img's info, check, convert and map were compared, too.
         unexplained: images with a difference that nothing explains.
         slowest: longest processor time of one image, in seconds.
         largest: most bytes by which one image made a worker grow.
@@ -46,6 +50,7 @@ class Totals:
 
     kinds: Counter[str] = field(default_factory=Counter)
     policies: Counter[str] = field(default_factory=Counter)
+    read: int = 0
     compared: int = 0
     unexplained: int = 0
     slowest: float = 0.0
@@ -62,6 +67,7 @@ class Totals:
 
     def add(self, result: dict[str, Any]) -> None:
         self.kinds[result["kind"]] += 1
+        self.read += bool(result.get("read"))
         self.compared += bool(result.get("compared"))
         self.policies.update(result.get("policies", ()))
         self.unexplained += bool(result.get("unexplained"))
@@ -73,13 +79,16 @@ class Totals:
     def lines(self, seconds: float) -> list[str]:
         """The counts, as they are printed at the end."""
         lines = [f"  {kind:<10}{count:>9,}" for kind, count in self.kinds.most_common()]
-        lines += [f"  compared with QEMU {self.compared:,}; differences by policy:"]
+        lines += [f"  compared with QEMU: by qemu-io {self.read:,}, by qemu-img as well {self.compared:,}; by policy:"]
         lines += [f"    {count:>7,} {name}" for name, count in self.policies.most_common()]
         lines += [f"  slowest image {self.slowest:.1f} s, largest growth {self.largest >> 20} MiB"]
-        lines += [f"  {self.images / seconds:.1f} images per second"]
+        return [*lines, f"  {self.images / seconds:.1f} images per second", self.line()]
+
+    def line(self) -> str:
+        """The counts that matter most."""
         kinds = self.kinds
         failed = f"crashes {kinds['crash']}, hangs {kinds['hang']}, cap violations {kinds['memory']}"
-        return [*lines, f"images {self.images}, {failed}, unexplained {self.unexplained}"]
+        return f"images {self.images}, compared {self.read}, {failed}, unexplained {self.unexplained}"
 
 
 class _Worker:
@@ -125,7 +134,7 @@ class _Worker:
 
 def fuzz(options: argparse.Namespace) -> Totals:
     """Run the workers until there are enough images or the time is over."""
-    totals, end = Totals(), time.monotonic() + options.minutes * 60
+    totals, end, told = Totals(), time.monotonic() + options.minutes * 60, time.monotonic()
     with selectors.DefaultSelector() as waiting:
 
         def start(first: int) -> None:
@@ -149,6 +158,9 @@ def fuzz(options: argparse.Namespace) -> Totals:
                     totals.add({"number": worker.current, "kind": "hang", "trace": "the worker said nothing"})
                     stop(worker)
                     start(worker.current + options.jobs)
+            if time.monotonic() - told > TELL:
+                told = time.monotonic()
+                print(f"{time.strftime('%H:%M:%S')} {totals.line()}", flush=True)
         for worker in [key.data for key in waiting.get_map().values()]:
             stop(worker)
     return totals
@@ -168,43 +180,37 @@ def _keep(options: argparse.Namespace, totals: Totals) -> None:
         options.folder.mkdir(parents=True, exist_ok=True)
         path.write_bytes(case.data)
         print(f"\n{failure['kind']}: {case.seed.name}: {case.what}\n{trace}")
-        print(f"again: python tests/fuzz/run.py --file {path}")
-        print(f"   or: python tests/fuzz/run.py --seed {options.seed} --only {case.number}")
+        print(f"again: tests/fuzz/run --file {path}")
+        print(f"   or: tests/fuzz/run --seed {options.seed} --only {case.number}")
 
 
 def _again(options: argparse.Namespace) -> int:
     """Judge one image, with all that is known about it."""
     from tests.fuzz.drive import drive
-    from tests.fuzz.judge import judge
+    from tests.fuzz.judge import Judge
 
     if options.file:
-        name = next(part for part in sorted(_names(), key=len, reverse=True) if options.file.name.startswith(part))
+        name = next(part for part in sorted(NAMES, key=len, reverse=True) if options.file.name.startswith(part))
         case = Case(0, seed(name), options.file.read_bytes(), str(options.file))
     else:
         case = make(options.seed, options.only)
     print(f"{case.seed.name}: {case.what}")
     seen = drive(case.data)
     print(seen)
-    with tempfile.TemporaryDirectory() as folder:
-        verdict = judge(case, seen, Path(folder), always=True)
+    with tempfile.TemporaryDirectory() as folder, Judge(Path(folder)) as judge:
+        verdict = judge.judge(case, seen, always=True)
     print(verdict)
     return int(bool(verdict.unexplained))
 
 
-def _names() -> tuple[str, ...]:
-    from tests.fuzz.seeds import NAMES
-
-    return NAMES
-
-
 def options_of(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(prog="tests/fuzz/run", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--minutes", type=float, default=60 * 24.0, help="stop after so many minutes")
     parser.add_argument("--images", type=int, default=1 << 60, help="stop after so many images")
-    parser.add_argument("--seed", type=int, default=1, help="seed of chance")
+    parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000), help="seed of chance")
     parser.add_argument("--start", type=int, default=0, help="number of the first image")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="worker processes")
-    parser.add_argument("--no-qemu", action="store_true", help="do not compare with qemu-img")
+    parser.add_argument("--no-qemu", action="store_true", help="do not compare with QEMU")
     parser.add_argument("--keep", type=int, default=2, help="how many failures of a kind to keep")
     parser.add_argument("--folder", type=Path, default=Path("fuzz-failures"), help="where to keep them")
     parser.add_argument("--only", type=int, help="judge the image with this number and say everything about it")
@@ -221,6 +227,7 @@ def main() -> int:
         return _again(options)
     started = time.monotonic()
     print(f"images 0 to {planned() - 1:,} change every header field of every seed; later ones are drawn by chance")
+    print(f"the same again: tests/fuzz/run --seed {options.seed} --start {options.start} --images N", flush=True)
     totals = fuzz(options)
     _keep(options, totals)
     print("\n".join(totals.lines(time.monotonic() - started)))

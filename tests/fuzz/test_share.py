@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 
 from qcow2inspect.format.header import Header
-from tests.fuzz import oracle, worker
+from tests.fuzz import oracle, qemu_io, worker
 from tests.fuzz.drive import drive
-from tests.fuzz.judge import judge
+from tests.fuzz.judge import Judge
 from tests.fuzz.mutate import Case, make, planned
-from tests.fuzz.oracle import Answer, Difference, Oracle
+from tests.fuzz.oracle import IMAGE, Answer, Difference, Oracle, Ours
 from tests.fuzz.policy import POLICIES, explain
+from tests.fuzz.qemu_io import QemuIo
+from tests.fuzz.reads import Reads, Run
 from tests.fuzz.run import Totals, fuzz, options_of
 from tests.fuzz.seeds import NAMES, seed
 
@@ -24,7 +26,9 @@ SHARE = 400
 
 
 def share(start: int, folder: Path) -> Totals:
-    options = options_of(["--images", str(SHARE), "--start", str(start), "--jobs", "1", "--minutes", "4"])
+    options = options_of(
+        ["--images", str(SHARE), "--start", str(start), "--jobs", "1", "--minutes", "4", "--seed", "1"]
+    )
     options.folder = folder
     return fuzz(options)
 
@@ -33,7 +37,8 @@ def share(start: int, folder: Path) -> Totals:
 def test_a_share_of_the_run(start: int, tmp_path: Path) -> None:
     totals = share(start, tmp_path)
     assert totals.images >= SHARE
-    assert totals.compared > SHARE // 50
+    assert totals.read > SHARE // 2
+    assert totals.compared
     assert totals.is_clean, "\n".join(str(failure) for failure in totals.failures)
 
 
@@ -68,17 +73,17 @@ def test_a_crash_a_hang_and_a_hoard_are_seen(tmp_path: Path, monkeypatch: pytest
     import signal
 
     def outcome() -> str:
-        kind: str = worker.attempt(make(1, planned()), tmp_path, qemu=False)["kind"]
+        kind: str = worker.attempt(make(1, planned()), None)["kind"]
         return kind
 
-    def crash(data: bytes) -> None:
+    def crash(data: bytes, nodes: int) -> None:
         raise ZeroDivisionError
 
-    def hang(data: bytes) -> None:
+    def hang(data: bytes, nodes: int) -> None:
         while True:
             random.random()
 
-    def hoard(data: bytes) -> None:
+    def hoard(data: bytes, nodes: int) -> None:
         assert len(random.randbytes(40 << 20))
 
     previous = signal.signal(signal.SIGPROF, worker._stop)
@@ -96,17 +101,61 @@ def test_a_crash_a_hang_and_a_hoard_are_seen(tmp_path: Path, monkeypatch: pytest
 
 def test_a_silent_difference_from_qemu_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sound = seed("4k").data
-    verdict = judge(case(sound), drive(sound), tmp_path, always=True)
-    assert (verdict.compared, verdict.unexplained, verdict.policies) == (True, [], [])
-    monkeypatch.setattr(oracle._Ours, "whole", lambda self: Answer(b"other bytes"))
-    wrong = judge(case(sound), drive(sound), tmp_path, always=True)
+    with Judge(tmp_path) as judge:
+        verdict = judge.judge(case(sound), drive(sound), always=True)
+        assert (verdict.read, verdict.compared, verdict.unexplained, verdict.policies) == (True, True, [], [])
+        monkeypatch.setattr(oracle.Ours, "whole", lambda self: Answer(b"other bytes"))
+        wrong = judge.judge(case(sound), drive(sound), always=True)
     assert [text.partition(":")[0] for text in wrong.unexplained] == ["bytes"]
+
+
+@pytest.mark.parametrize(("at", "size"), [(0, 512), (0, 13), (4096 * 4, 1), (8192, 4096), (5 * 4096, 300)])
+def test_qemu_io_sees_a_byte_that_is_another(at: int, size: int, tmp_path: Path) -> None:
+    sound = seed("4k").data
+    reads = Reads(Oracle(tmp_path))
+    assert reads.compare(sound) == []
+    with Ours(tmp_path / IMAGE) as ours:
+        data = ours.whole().value[at : at + size]
+    wrong = bytes([*data[:-1], data[-1] ^ 1])
+    opening = f"open -r -o driver=qcow2 {IMAGE}"
+    runs = [Run(at, size, answer) for answer in (Answer(data), Answer(wrong), Answer(error="unreadable"))]
+    _, *answers, _ = reads.qemu.ask([opening, *(run.command for run in runs), "close"])
+    assert [run.agrees(text) for run, text in zip(runs, answers, strict=True)] == [True, False, False]
+    reads.qemu.close()
+
+
+def test_other_allocation_and_other_refusal_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sound = seed("4k").data
+    reads = Reads(Oracle(tmp_path))
+    with monkeypatch.context() as other:
+        other.setattr(oracle.Ours, "map", lambda self: Answer([]))
+        assert [difference.question for difference in reads.compare(sound) or ()] == ["allocation"]
+        other.setattr(oracle.Ours, "map", lambda self: Answer(error="no map"))
+        assert [difference.question for difference in reads.compare(sound) or ()] == ["map"]
+        other.setattr(oracle.Ours, "disk", lambda self: Answer(error="refused"))
+        assert [difference.question for difference in reads.compare(sound) or ()] == ["open"]
+    refused = sound[:4] + b"\0\0\0\x09" + sound[8:]
+    assert reads.compare(refused) == []
+    reads.qemu.close()
+
+
+def test_qemu_io_is_started_again_when_it_ends_or_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    qemu = QemuIo(tmp_path)
+    for command, patience, hung in (("quit", 15.0, False), ("sleep 5000", 0.1, True)):
+        monkeypatch.setattr(qemu_io, "PATIENCE", patience)
+        with pytest.raises(qemu_io.Died) as died:
+            qemu.ask([command, "length", "close"])
+        assert died.value.hung is hung
+    monkeypatch.setattr(qemu_io, "PATIENCE", 15.0)
+    assert "no file open" in qemu.ask(["length"])[0]
+    assert qemu.starts == 3
+    qemu.close()
 
 
 def test_no_policy_explains_other_bytes() -> None:
     data = seed("4k").data
-    for question in ("info", "check", "bytes", "map"):
-        difference = Difference(question, Answer(b"ours"), Answer(b"else"))
+    for question in ("info", "check", "bytes", "map", "open", "read", "allocation"):
+        difference = Difference(question, Answer(b"ours"), Answer(b"else"), at=0)
         assert question == "info" or explain(data, difference) is None
     refused = Difference("bytes", Answer(b"ours"), Answer(error="could not"))
     assert explain(data, refused) is None
