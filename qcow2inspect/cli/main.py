@@ -34,6 +34,7 @@ VERBS = {
     "report": "write the report",
     "hash": "hashes of the image file and of what the guest sees",
     "verify": "compare an image with hashes that were written down",
+    "compare": "what differs between two images, or two states of one",
     "explain": "what a finding, a field or a flag means",
     "create": "make an image from a raw disk",
     "demo": "make example images and run the main job on one",
@@ -44,7 +45,8 @@ VERBS = {
 EXIT_CODES = """\
 exit codes:
   0    done
-  1    verify: something differs; check has the codes of qemu-img check
+  1    verify, compare: something differs; check has the codes of qemu-img check
+  2    compare: nothing is known to differ, but a part could not be compared
   64   the command line is wrong
   65   the file is no qcow2 image, or its damage makes what was asked impossible
   66   an input file is missing: the image, its backing file or its data file

@@ -1,23 +1,18 @@
-"""The extents of a view in steps: pieces of work of a few milliseconds each, in the order of the guest.
-
-Damage stays where it is: a table that cannot be read makes the bytes it maps unreadable and no others.
-"""
+"""The extents of a view in steps: pieces of work of a few milliseconds each, in the order of the guest."""
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from qcow2inspect.errors import Qcow2InspectError
 from qcow2inspect.format.mapping import ClusterType
+from qcow2inspect.image.windows import extents_of
 from qcow2inspect.units import GuestOffset, GuestRange
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from qcow2inspect.image.view import Extent, View
-    from qcow2inspect.progress import Progress
+    from qcow2inspect.image.view import Extent
 
 __all__ = ["COPY", "LOAD", "Step", "extents_of", "steps"]
 
@@ -27,9 +22,6 @@ COPY = 8 << 20
 """Bytes that one step has the kernel copy."""
 _ZEROS = 64 << 20
 _MOST_EXTENTS = 256
-_FIRST_WINDOW = 1 << 30
-_LARGEST_GRAIN = 1 << 26
-_PATIENCE = 0.03
 
 
 @dataclass(slots=True)
@@ -47,60 +39,6 @@ class Step:
     end: int
     extents: list[Extent]
     work: int
-
-
-def extents_of(view: View, within: GuestRange, progress: Progress) -> Iterator[Extent]:
-    """The extents of a part of a view; what cannot even be looked up is an extent that says why.
-
-    The view is asked for windows that take some milliseconds each, so that a person who stops does not wait.
-
-    Raises:
-        Cancelled: the user asked to stop.
-    """
-    grain = _grain(view)
-    at, size = int(within.start), max(_FIRST_WINDOW, grain)
-    while at < within.end:
-        progress.advance(0)
-        end = min((at + size) // grain * grain, int(within.end))
-        began = time.monotonic()
-        yield from _window(view, GuestRange(GuestOffset(at), GuestOffset(end)), grain)
-        at = end
-        size = size * 2 if time.monotonic() - began < _PATIENCE else max(grain, size // 2)
-
-
-def _grain(view: View) -> int:
-    """Guest bytes of the L2 table that maps the fewest, of all layers."""
-    from qcow2inspect.image.disk import Disk
-
-    spans, below = [_LARGEST_GRAIN], view
-    while isinstance(below, Disk):
-        spans.append(below.image.geometry.l2_span)
-        behind = below.support.backing
-        if behind is None or isinstance(behind, Qcow2InspectError):
-            break
-        below = behind
-    return min(spans)
-
-
-def _window(view: View, window: GuestRange, grain: int) -> Iterator[Extent]:
-    """The extents of a window; in halves if a table in it cannot be read."""
-    from qcow2inspect.image.view import Extent
-
-    waiting = [window]
-    while waiting:
-        part = waiting.pop()
-        done = part.start
-        try:
-            for extent in view.extents(part):
-                done = extent.guest.end
-                yield extent
-        except Qcow2InspectError as error:
-            first, last = done // grain, -(-part.end // grain)
-            if last - first == 1:
-                yield Extent(GuestRange(done, part.end), ClusterType.INVALID, error=error)
-                continue
-            middle = GuestOffset((first + last) // 2 * grain)
-            waiting += [GuestRange(middle, part.end), GuestRange(done, middle)]
 
 
 def steps(extents: Iterable[Extent], *, in_kernel: bool, cut_zeros: bool) -> Iterator[Step]:

@@ -299,15 +299,20 @@ def find_snapshot(image: Image, snapshot: str | int) -> Mapping:
     raise BadAddress(f"there is no snapshot “{snapshot}”; the image has: {titles}")
 
 
-def open_chain(path: str | os.PathLike[str], gate: OpenGate | None = None) -> Chain:
+def open_chain(path: str | os.PathLike[str], gate: OpenGate | None = None, *, maybe_raw: bool = False) -> Chain:
     """Open the image at ``path`` and, as far as the gate allows, the files it names.
+
+    Args:
+        path: the image.
+        gate: what may be opened; nothing by default.
+        maybe_raw: take a file that is no image of any known format as a raw disk, as QEMU does.
 
     Raises:
         CannotRead, NotQcow2, Unsupported, Damaged: the image itself cannot be opened; what it names never raises.
     """
     source = FileSource(path)
     try:
-        chain = Chain([Layer(source, *_open_image(source))])
+        chain = Chain([_layer_of(source, "") if maybe_raw else Layer(source, *_open_image(source))])
     except BaseException:
         source.close()
         raise

@@ -55,6 +55,7 @@ class V1Disk:
                 hint="“qcow2inspect header IMAGE” shows the fields",
             )
         self.image = image
+        self.support = support
         self.name = f"{image.name} (active disk)"
         self.size = image.header.size // SECTOR * SECTOR
         self._cluster = image.cluster_size

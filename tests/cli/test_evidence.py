@@ -30,6 +30,7 @@ COMMANDS = {
     "report": ["report", "IMAGE", "-o", "OUT", "--format", "html", "--hash", "sha256", "--follow", "any"],
     "hash": ["hash", "IMAGE", "--both", "--follow", "any"],
     "verify": ["verify", "IMAGE", "--against", "SUMS"],
+    "compare": ["compare", "IMAGE", "BASE", "--follow", "any"],
     "open": ["IMAGE"],
     "create": ["create", "BASE", "OUT"],
 }

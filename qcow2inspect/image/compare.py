@@ -1,0 +1,436 @@
+"""Where two views differ: two images, two states of one disk, an image and the raw file made of it.
+
+::
+
+    extents of A --+
+                   +--> pairs --> settled by the tables alone, or read, inflated, decrypted and compared in threads
+    extents of B --+                                                   |
+                                                     parts, in order <-+
+
+The tables come first: bytes that are stored once for both sides (equal entries of one file, as snapshots have them)
+and zeros that both tables tell of are never read. What cannot be read, and what reads as zeros only because a file
+is missing or too short, is never called the same.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import closing
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from qcow2inspect.errors import CannotRead, Damaged, Qcow2InspectError
+from qcow2inspect.format.mapping import ClusterType
+from qcow2inspect.image.view import Window
+from qcow2inspect.image.windows import extents_of
+from qcow2inspect.progress import Silent
+from qcow2inspect.units import GuestOffset, GuestRange
+from qcow2inspect.workers import in_order
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable, Iterator
+
+    from qcow2inspect.image.support import Support
+    from qcow2inspect.image.view import Extent, View
+    from qcow2inspect.progress import Progress
+    from qcow2inspect.source.protocol import Source
+
+__all__ = ["NEAR", "Part", "Relation", "Sums", "compare", "next_difference", "pairs"]
+
+NEAR = 512
+"""Differences with fewer equal bytes between them are one."""
+
+_LOAD = 1 << 20
+_MOST_PAIRS = 256
+_STORED = (ClusterType.NORMAL, ClusterType.COMPRESSED)
+_LARGEST_STEP = 1 << 30
+
+
+class Relation(Enum):
+    """What can be said about the bytes of two views at one place."""
+
+    SAME = "same"
+    """They are equal."""
+    DIFFERENT = "different"
+    """They are not."""
+    MISSING = "missing"
+    """They would be equal, but one side is zeros only because its file is not there or ends too early."""
+    UNREADABLE = "unreadable"
+    """One side cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A range in which one thing can be said about two views.
+
+    Attributes:
+        guest: bytes of both views, half-open; a part that differs begins and ends with a byte that does.
+        relation: what can be said.
+        a: what the first view says where the part begins; None past the end of it.
+        b: what the second view says.
+        was_read: False if the tables alone told.
+        differing: bytes that differ; there may be equal ones between them, see :data:`NEAR`.
+        error: why one side cannot be read.
+    """
+
+    guest: GuestRange
+    relation: Relation
+    a: Extent | None
+    b: Extent | None
+    was_read: bool = False
+    differing: int = 0
+    error: Qcow2InspectError | None = None
+
+    @property
+    def missing(self) -> bool:
+        """True if a side reads as zeros for want of data."""
+        return _is_missing(self.a) or _is_missing(self.b)
+
+
+@dataclass(slots=True)
+class Sums:
+    """How many bytes of each relation there are.
+
+    Attributes:
+        by_tables: the same, as the tables tell without a look at the bytes.
+        by_bytes: the same, as reading them told.
+        different: in ranges that differ.
+        differing: bytes that differ themselves.
+        ranges: ranges that differ.
+        missing: bytes of which a side is zeros for want of data, whether they differ or not.
+        unreadable: bytes of which a side cannot be read.
+        first: where the first difference begins; None if there is none.
+        error: the first reason why something cannot be read.
+    """
+
+    by_tables: int = 0
+    by_bytes: int = 0
+    different: int = 0
+    differing: int = 0
+    ranges: int = 0
+    missing: int = 0
+    unreadable: int = 0
+    first: GuestOffset | None = None
+    error: Qcow2InspectError | None = None
+
+    def add(self, part: Part) -> None:
+        """Count one more part."""
+        size = part.guest.size
+        if part.missing and part.relation is not Relation.UNREADABLE:
+            self.missing += size
+        if part.relation is Relation.DIFFERENT:
+            self.ranges += 1
+            self.different += size
+            self.differing += part.differing
+            self.first = part.guest.start if self.first is None else self.first
+        elif part.relation is Relation.UNREADABLE:
+            self.unreadable += size
+            self.error = self.error or part.error
+        elif part.relation is Relation.SAME and part.was_read:
+            self.by_bytes += size
+        elif part.relation is Relation.SAME:
+            self.by_tables += size
+
+
+def compare(a: View, b: View, progress: Progress | None = None, *, within: GuestRange | None = None) -> Iterator[Part]:
+    """The parts of two views, in order, without gaps; past the end of the smaller one there are zeros, as in QEMU.
+
+    Args:
+        a: one view.
+        b: the other.
+        progress: told about every piece, in guest bytes; may ask to stop.
+        within: which bytes; all of the larger view by default.
+
+    Raises:
+        Cancelled: the user asked to stop.
+    """
+    progress = progress or Silent()
+    part = (within or GuestRange.at(0, max(a.size, b.size))).clip(0, max(a.size, b.size))
+    progress.begin("Comparing", part.size)
+    stop = threading.Event()
+    comparer = _Comparer(a, b, stop)
+    batches = _batches(comparer.settled(pair) for pair in pairs(a, b, part, progress))
+    with closing(in_order(batches, comparer.work, progress, stop)) as results:
+        yield from _joined(_told(results, progress))
+
+
+def next_difference(a: View, b: View, at: int, step: int, progress: Progress | None = None) -> Part | None:
+    """The first difference that begins after ``at`` (``step`` 1), or the last that begins before it (-1).
+
+    Parts that cannot be read count as differences: nobody can say that they are the same.
+
+    Raises:
+        Cancelled: the user asked to stop.
+    """
+    size = max(a.size, b.size)
+    if step > 0:
+        ahead = _noted(a, b, GuestRange(GuestOffset(min(at, size)), GuestOffset(size)), progress)
+        return next((part for part in ahead if part.guest.start > at), None)
+    end, span = min(at, size), _LOAD
+    while end > 0:
+        start = max(0, end - span)
+        found = _last(_noted(a, b, GuestRange(GuestOffset(start), GuestOffset(end)), progress))
+        if found is not None and (found.guest.start > start or not start or span >= _LARGEST_STEP):
+            return found
+        end, span = end if found else start, min(span * 2, _LARGEST_STEP)
+    return None
+
+
+def _last(parts: Iterable[Part]) -> Part | None:
+    found = None
+    for part in parts:
+        found = part
+    return found
+
+
+def _noted(a: View, b: View, within: GuestRange, progress: Progress | None) -> Iterator[Part]:
+    noted = (Relation.DIFFERENT, Relation.UNREADABLE)
+    return (part for part in compare(a, b, progress, within=within) if part.relation in noted)
+
+
+# -- pairs ------------------------------------------------------------------------------------------------------
+
+
+def pairs(a: View, b: View, within: GuestRange, progress: Progress) -> Iterator[Part]:
+    """What both tables say, cut where either changes its mind; nothing is compared yet.
+
+    Raises:
+        Cancelled: the user asked to stop.
+    """
+    left, right = _Side(a, within, progress), _Side(b, within, progress)
+    at = within.start
+    while at < within.end:
+        part = GuestRange(at, min(left.end_at(at), right.end_at(at)))
+        yield Part(part, Relation.SAME, left.cut(part), right.cut(part))
+        at = part.end
+
+
+class _Side:
+    """The extents of one view; None where it has ended."""
+
+    def __init__(self, view: View, within: GuestRange, progress: Progress) -> None:
+        self._end = within.end
+        self._extents = extents_of(view, within.clip(0, view.size), progress)
+        self._extent = next(self._extents, None)
+
+    def end_at(self, at: GuestOffset) -> GuestOffset:
+        """Where what is at ``at`` ends."""
+        while self._extent is not None and self._extent.guest.end <= at:
+            self._extent = next(self._extents, None)
+        return min(self._extent.guest.end, self._end) if self._extent else self._end
+
+    def cut(self, part: GuestRange) -> Extent | None:
+        """What is in ``part``, which ends where the extent does or before."""
+        return self._extent.cut(part) if self._extent else None
+
+
+def _is_missing(extent: Extent | None) -> bool:
+    return extent is not None and extent.error is None and (extent.past_end or extent.absent)
+
+
+def _is_zero(extent: Extent | None) -> bool:
+    return extent is None or extent.reads_as_zero
+
+
+# -- comparing --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """A pair, and whether its bytes must be read."""
+
+    part: Part
+    must_read: bool
+
+
+class _Comparer:
+    """Says what can be said about pairs."""
+
+    def __init__(self, a: View, b: View, stop: threading.Event) -> None:
+        self._a, self._b = a, b
+        self._stop = stop
+
+    def settled(self, part: Part) -> _Task:
+        """What the tables alone say about a pair."""
+        if self._one_place(part):
+            return _Task(replace(part, relation=_same(part)), must_read=False)
+        error = next((side.error for side in (part.a, part.b) if side is not None and side.error), None)
+        if error is not None:
+            return _Task(replace(part, relation=Relation.UNREADABLE, error=error), must_read=False)
+        if _is_zero(part.a) and _is_zero(part.b):
+            return _Task(replace(part, relation=_same(part)), must_read=False)
+        return _Task(part, must_read=True)
+
+    def _one_place(self, part: Part) -> bool:
+        """True if the bytes of both sides are stored once; that needs no key."""
+        if part.a is None or part.b is None:
+            return False
+        place = _place(self._a, part.a)
+        return place is not None and place == _place(self._b, part.b)
+
+    def work(self, tasks: list[_Task]) -> list[Part]:
+        """The parts of a batch; called in threads."""
+        found: list[Part] = []
+        for task in tasks:
+            if self._stop.is_set():
+                break
+            found.extend(self._read(task.part) if task.must_read else [task.part])
+        return found
+
+    def _read(self, part: Part) -> Iterator[Part]:
+        try:
+            bytes_a, bytes_b = _bytes(self._a, part.a, part.guest), _bytes(self._b, part.b, part.guest)
+        except Qcow2InspectError as error:
+            yield from self._narrowed(part, error)
+            return
+        part = replace(part, was_read=True)
+        if bytes_a == bytes_b:
+            yield replace(part, relation=_same(part))
+        else:
+            yield from _differences(part, bytes_a, bytes_b)
+
+    def _narrowed(self, part: Part, error: Qcow2InspectError) -> Iterator[Part]:
+        """A part of which something cannot be read: in halves, as far as sectors, where the medium is to blame."""
+        half = part.guest.size // 2 // NEAR * NEAR
+        compressed = any(side is not None and side.kind is ClusterType.COMPRESSED for side in (part.a, part.b))
+        if not half or compressed or not isinstance(error, CannotRead):
+            yield replace(part, relation=Relation.UNREADABLE, error=error)
+            return
+        middle = GuestOffset(part.guest.start + half)
+        for piece in (GuestRange(part.guest.start, middle), GuestRange(middle, part.guest.end)):
+            yield from self._read(_cut(part, piece))
+
+
+def _same(part: Part) -> Relation:
+    return Relation.MISSING if part.missing else Relation.SAME
+
+
+def _place(view: View, extent: Extent) -> Hashable:
+    """What two extents have in common if their stored bytes are the same; None for one without stored bytes."""
+    if extent.host is None or extent.kind not in _STORED or isinstance(extent.error, Damaged):
+        return None
+    home: View | None = view
+    for _ in range(extent.layer):
+        home = getattr(getattr(home, "support", None), "backing", None)
+    if home is None or isinstance(home, Window):
+        return None
+    support: Support | None = getattr(home, "support", None)
+    file: Source = home.sources[0]
+    if extent.kind is ClusterType.NORMAL and support is not None and support.data_file is not None:
+        file = file if isinstance(support.data_file, Qcow2InspectError) else support.data_file
+    key = None if support is None or support.cipher is None else id(support.cipher)
+    return (file.identity or id(file), extent.kind, extent.host.start, extent.host.end, key)
+
+
+def _bytes(view: View, extent: Extent | None, part: GuestRange) -> bytes:
+    if extent is None or extent.reads_as_zero:
+        return bytes(part.size)
+    data = view.read_extent(extent)
+    if len(data) != part.size:
+        raise CannotRead(f"guest {part}: the file became shorter while it was read")
+    return data
+
+
+def _differences(part: Part, bytes_a: bytes, bytes_b: bytes) -> Iterator[Part]:
+    """The ranges of a part that differ, and those between."""
+    import numpy as np
+
+    unequal = np.frombuffer(bytes_a, np.uint8) != np.frombuffer(bytes_b, np.uint8)
+    where = np.flatnonzero(unequal)
+    gaps = np.flatnonzero(where[1:] - where[:-1] > NEAR)
+    firsts, lasts = where[np.r_[0, gaps + 1]].tolist(), where[np.r_[gaps, len(where) - 1]].tolist()
+    done = 0
+    for first, last in zip(firsts, lasts, strict=True):
+        if first > done:
+            yield _inside(part, done, first, _same(part))
+        count = int(np.count_nonzero(unequal[first : last + 1]))
+        yield _inside(part, first, last + 1, Relation.DIFFERENT, count)
+        done = last + 1
+    if done < part.guest.size:
+        yield _inside(part, done, part.guest.size, _same(part))
+
+
+def _inside(part: Part, start: int, end: int, relation: Relation, differing: int = 0) -> Part:
+    cut = _cut(part, GuestRange.at(part.guest.start + start, end - start))
+    return replace(cut, relation=relation, differing=differing)
+
+
+def _cut(part: Part, guest: GuestRange) -> Part:
+    a, b = (side.cut(guest) if side is not None else None for side in (part.a, part.b))
+    return replace(part, guest=guest, a=a, b=b)
+
+
+# -- batches ----------------------------------------------------------------------------------------------------
+
+
+def _batches(tasks: Iterable[_Task]) -> Iterator[list[_Task]]:
+    """Tasks in groups that take some milliseconds each."""
+    batch: list[_Task] = []
+    load = 0
+    for task in _pieces(tasks):
+        batch.append(task)
+        load += task.part.guest.size if task.must_read else 0
+        if load >= _LOAD or len(batch) >= _MOST_PAIRS:
+            yield batch
+            batch, load = [], 0
+    if batch:
+        yield batch
+
+
+def _pieces(tasks: Iterable[_Task]) -> Iterator[_Task]:
+    for task in tasks:
+        guest = task.part.guest
+        if not task.must_read or guest.size <= _LOAD:
+            yield task
+            continue
+        for start in range(guest.start, guest.end, _LOAD):
+            piece = GuestRange(GuestOffset(start), GuestOffset(min(start + _LOAD, guest.end)))
+            yield _Task(_cut(task.part, piece), must_read=True)
+
+
+def _told(results: Iterable[list[Part]], progress: Progress) -> Iterator[Part]:
+    for parts in results:
+        yield from parts
+        progress.advance(sum(part.guest.size for part in parts))
+
+
+def _joined(parts: Iterable[Part]) -> Iterator[Part]:
+    """Parts that say the same as one; differences with little between them too."""
+    held: Part | None = None  # what may still grow
+    gap: Part | None = None  # the equal bytes after a difference, while they are few
+    for part in parts:
+        if held is None:
+            held = part
+        elif gap is not None and part.relation is Relation.DIFFERENT:
+            held, gap = _extended(held, part), None
+        elif gap is not None and part.relation is gap.relation and gap.guest.size + part.guest.size < NEAR:
+            gap = _extended(gap, part)
+        elif gap is None and _is_one(held, part):
+            held = _extended(held, part)
+        elif gap is None and held.relation is Relation.DIFFERENT and _is_gap(part):
+            gap = part
+        else:
+            yield held
+            if gap is not None and _is_one(gap, part):
+                held, gap = _extended(gap, part), None
+                continue
+            if gap is not None:
+                yield gap
+            held, gap = part, None
+    yield from (part for part in (held, gap) if part is not None)
+
+
+def _is_gap(part: Part) -> bool:
+    return part.relation is Relation.SAME and part.guest.size < NEAR
+
+
+def _is_one(held: Part, part: Part) -> bool:
+    return (held.relation, held.was_read, held.missing) == (part.relation, part.was_read, part.missing) and (
+        held.error is part.error
+    )
+
+
+def _extended(held: Part, part: Part) -> Part:
+    guest = GuestRange(held.guest.start, part.guest.end)
+    return replace(held, guest=guest, differing=held.differing + part.differing)
