@@ -7,7 +7,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from qcow2inspect.survey.claims import Owner
-from qcow2inspect.survey.columns import Tally
+from qcow2inspect.survey.columns import Tally, distinct
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -159,4 +159,4 @@ def clusters_of(spans: list[Span], most: int) -> Ints:
         clusters.extend(range(span.start, min(span.end, span.start + most - len(clusters))))
         if len(clusters) >= most:
             break
-    return np.unique(np.array(clusters, dtype=np.int64))
+    return distinct(np.array(clusters, dtype=np.int64))

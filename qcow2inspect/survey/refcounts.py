@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from qcow2inspect.format.refcount import RefcountTableEntry
 from qcow2inspect.layout import packed
 from qcow2inspect.survey.columns import Tally
+from qcow2inspect.survey.walk import read_clusters
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,11 +103,11 @@ def read_refcounts(image: Image, limit: int) -> StoredRefcounts:
     counts = Tally(limit + 1)
     usable = (offsets > 0) & ((offsets & (geometry.cluster_size - 1)) == 0) & (offsets < image.end)
     index = np.flatnonzero(usable)
-    first = index[np.sort(np.unique(offsets[index], return_index=True)[1])]
-    for batch in _batches(first, geometry.cluster_size):
-        data = b"".join([image.read(at, geometry.cluster_size) for at in offsets[batch].tolist()])
-        _add(counts, _Stretches.of(batch, data, geometry))
-    left_out = _add_repeated(image, counts, offsets, np.setdiff1d(index, first))
+    is_first = np.zeros(len(index), dtype=bool)
+    is_first[np.unique(offsets[index], return_index=True)[1]] = True
+    for batch in _batches(index[is_first], geometry.cluster_size):
+        _add(counts, _Stretches.of(batch, read_clusters(image, offsets[batch], geometry.cluster_size), geometry))
+    left_out = _add_repeated(image, counts, offsets, index[~is_first])
     return StoredRefcounts(counts, column, offsets, geometry.refcount_block_entries, geometry.cluster_size, left_out)
 
 

@@ -34,10 +34,11 @@ def find_referrers(
     import numpy as np
 
     found: dict[int, list[OddEntry]] = {}
-    usable = np.flatnonzero(~tables.is_phantom & (tables.offsets < image.end))
-    usable = np.setdiff1d(usable, skipped)
     if not len(clusters):
         return found
+    sound = ~tables.is_phantom & (tables.offsets < image.end)
+    sound[skipped] = False
+    usable = np.flatnonzero(sound)
     for _, batch in read_batches(image, tables.offsets, usable):
         for row, cluster in _hits(batch, clusters, image.geometry.cluster_bits):
             entries = found.setdefault(cluster, [])

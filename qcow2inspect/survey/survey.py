@@ -303,7 +303,7 @@ class _Surveyor:
         index = np.arange(len(tables))
         crooked = np.flatnonzero(tables.is_phantom)
         if len(crooked) > MAX_CROOKED_TABLES:
-            index = np.setdiff1d(index, crooked[MAX_CROOKED_TABLES:])
+            index = np.delete(index, crooked[MAX_CROOKED_TABLES:])
             self._survey.skipped.append(f"{len(tables) - len(index):,} L2 tables at places where no table can be")
         self._progress.begin("Reading tables", len(index) * size)
         for done, batch in read_batches(self._image, tables.offsets, index):

@@ -24,9 +24,13 @@ if TYPE_CHECKING:
     from qcow2inspect.layout.word import Column
     from qcow2inspect.survey.columns import Ints
 
-__all__ = ["Batch", "read_batches", "stream_places"]
+__all__ = ["Batch", "read_batches", "read_clusters", "stream_places"]
 
-_BATCH = 1 << 20
+_READ = 1 << 20
+_PIECES = 16
+_ROWS = 1 << 15
+_LOOKED_AT = 1 << 16
+_COLUMNS = {"table": "int64", "index": "int64", "length": "int64", "raw": "uint64", "bitmap": "uint64"}
 _OFFSET = L2Entry.host_cluster_offset.mask
 _COPIED = L2Entry.copied.mask
 
@@ -82,21 +86,31 @@ def read_batches(image: Image, offsets: Ints, tables: Ints) -> Iterator[tuple[in
         tables: which of them to read, in ascending order; those in holes of the file are passed over.
 
     Yields:
-        Bytes that were read, and the runs in them.
+        Bytes that were read or passed over, and the runs in them; no more than a few 10,000 runs at a time where
+        tables are in order, never more than the entries of :data:`_READ` bytes besides.
     """
-    import numpy as np
+    finder, size = _Runs(image), image.geometry.cluster_size
+    pieces: list[_Piece] = []
+    done = 0
+    for start in range(0, len(tables), _LOOKED_AT):
+        looked_at = tables[start : start + _LOOKED_AT]
+        present = looked_at[_in_data(image, offsets[looked_at], size)]
+        done += (len(looked_at) - len(present)) * size
+        for part in _parts(present, size):
+            pieces.append(finder.find(read_clusters(image, offsets[part], size), part))
+            done += len(part) * size
+            if len(pieces) == _PIECES or sum(len(piece.raw) for piece in pieces) >= _ROWS:
+                yield done, finder.batch(pieces)
+                pieces, done = [], 0
+    if done:
+        yield done, finder.batch(pieces)
 
-    size = image.geometry.cluster_size
-    step = max(1, _BATCH // size)
+
+def _parts(tables: Ints, size: int) -> Iterator[Ints]:
+    """Tables that are read together."""
+    step = max(1, _READ // size)
     for start in range(0, len(tables), step):
-        part = tables[start : start + step]
-        present = _in_data(image, offsets[part], size)
-        part = part[present]
-        if len(part):
-            data = _read(image, offsets[part], size)
-            yield len(present) * size, _Runs(image, np.frombuffer(data, dtype=">u8"), part).batch()
-        else:
-            yield len(present) * size, _Runs(image, np.zeros(0, dtype=">u8"), part).batch()
+        yield tables[start : start + step]
 
 
 def _in_data(image: Image, offsets: Ints, size: int) -> npt.NDArray[np.bool_]:
@@ -104,7 +118,7 @@ def _in_data(image: Image, offsets: Ints, size: int) -> npt.NDArray[np.bool_]:
     import numpy as np
 
     inside = offsets < image.end
-    if not inside.any() or len(offsets) * size < _BATCH or image.source.allocated >= image.source.size // 2:
+    if not inside.any() or len(offsets) * size < _READ or image.source.allocated >= image.source.size // 2:
         return inside
     ends = np.zeros(0, dtype=np.int64)
     ranges = []
@@ -121,8 +135,12 @@ def _in_data(image: Image, offsets: Ints, size: int) -> npt.NDArray[np.bool_]:
     return found
 
 
-def _read(image: Image, offsets: Ints, size: int) -> bytes:
-    """The bytes of several tables, neighbours read together."""
+def read_clusters(image: Image, offsets: Ints, size: int) -> bytes:
+    """The bytes of several tables of ``size`` bytes each; neighbours are read together.
+
+    Raises:
+        CannotRead: the image file cannot be read.
+    """
     import numpy as np
 
     borders = np.flatnonzero(np.diff(offsets) != size) + 1
@@ -132,39 +150,55 @@ def _read(image: Image, offsets: Ints, size: int) -> bytes:
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
+@dataclass(frozen=True)
+class _Piece:
+    """The runs of tables that were read together: table, first index, entries, first entry, its bitmap."""
+
+    table: Ints
+    index: Ints
+    length: Ints
+    raw: Column
+    bitmap: Column
+
+
 class _Runs:
-    """Finds the runs of the entries of some tables."""
+    """Finds the runs of the entries of tables."""
 
-    def __init__(self, image: Image, words: npt.NDArray[np.uint64], tables: Ints) -> None:
-        import numpy as np
-
+    def __init__(self, image: Image) -> None:
         self._image = image
         self._geometry = image.geometry
-        self._tables = tables
-        native = words.astype(np.uint64)
-        self._raw, self._bitmap = native, None
-        if self._geometry.extended_l2:
-            self._raw, self._bitmap = native[0::2].copy(), native[1::2].copy()
 
-    def batch(self) -> Batch:
+    def find(self, data: bytes, tables: Ints) -> _Piece:
+        """The runs in the bytes of some tables."""
         import numpy as np
 
-        heads, lengths = self._heads()
-        heads, lengths = self._split(heads, lengths)
-        raw = self._raw[heads]
-        bitmap = None if self._bitmap is None else self._bitmap[heads]
+        words = np.frombuffer(data, dtype=">u8").astype(np.uint64)
+        raw = bitmap = words
+        if self._geometry.extended_l2:
+            raw, bitmap = words[0::2], words[1::2]
+        heads, lengths = self._split(raw, *self._heads(raw, bitmap))
+        entries = self._geometry.l2_entries
+        return _Piece(tables[heads // entries], heads % entries, lengths, raw[heads], bitmap[heads])
+
+    def batch(self, pieces: list[_Piece]) -> Batch:
+        """The runs of some pieces, with what they say."""
+        import numpy as np
+
+        table, index, length, raw, words = (
+            np.concatenate([getattr(piece, name) for piece in pieces] or [np.zeros(0, dtype=kind)])
+            for name, kind in _COLUMNS.items()
+        )
+        bitmap = words if self._geometry.extended_l2 else None
         offset = (raw & np.uint64(_OFFSET)).astype(np.int64)
         stream = np.zeros(len(raw), dtype=np.int64)
-        entries = self._geometry.l2_entries
-        table, index = self._tables[heads // entries], heads % entries
         if self._is_plain(raw, bitmap):
             kind = np.full(len(raw), ClusterType.NORMAL, dtype=np.uint8)
-            return Batch(table, index, lengths, raw, bitmap, kind, offset, stream, is_plain=True)
+            return Batch(table, index, length, raw, bitmap, kind, offset, stream, is_plain=True)
         kind = classify_column(raw, extended_l2=self._geometry.extended_l2, data_file=self._image.has_data_file)
         compressed = kind == ClusterType.COMPRESSED
         if compressed.any():
             offset[compressed], stream[compressed] = stream_places(raw[compressed], self._geometry.cluster_bits)
-        return Batch(table, index, lengths, raw, bitmap, kind, offset, stream)
+        return Batch(table, index, length, raw, bitmap, kind, offset, stream)
 
     def _is_plain(self, raw: Column, bitmap: Column | None) -> bool:
         """True if the entries are nothing but aligned offsets inside the file and COPIED flags."""
@@ -180,41 +214,36 @@ class _Runs:
         offset = raw & np.uint64(_OFFSET)
         return int(offset.min()) > 0 and int(offset.max()) < self._image.end
 
-    def _heads(self) -> tuple[Ints, Ints]:
+    def _heads(self, raw: Column, bitmap: Column) -> tuple[Ints, Ints]:
         """Where runs start and how long they are; runs of zero entries are left out."""
         import numpy as np
 
-        raw = self._raw
-        if not len(raw):
-            return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
-        plain = raw <= 1
         breaks = np.ones(len(raw), dtype=bool)
-        step = raw[1:] - raw[:-1]
         inner = breaks[1:]
+        step = raw[1:] - raw[:-1]
         np.not_equal(step, np.uint64(self._geometry.cluster_size), out=inner)
-        inner |= plain[:-1]
-        if plain.any():
+        if raw.min() <= 1:
+            plain = raw <= 1
+            inner |= plain[:-1]
             inner &= ~(plain[1:] & (step == 0))
-        if self._bitmap is not None:
-            inner |= self._bitmap[1:] != self._bitmap[:-1]
+        if self._geometry.extended_l2 and bitmap.min() != bitmap.max():
+            inner |= bitmap[1:] != bitmap[:-1]
         breaks[:: self._geometry.l2_entries] = True
         heads = np.flatnonzero(breaks)
-        lengths = np.diff(np.append(heads, len(raw)))
+        lengths = np.diff(heads, append=len(raw))
         used = raw[heads] != 0
-        if self._bitmap is not None:
-            used |= self._bitmap[heads] != 0
-        return heads[used], lengths[used]
+        if self._geometry.extended_l2:
+            used |= bitmap[heads] != 0
+        return (heads, lengths) if used.all() else (heads[used], lengths[used])
 
-    def _split(self, heads: Ints, lengths: Ints) -> tuple[Ints, Ints]:
+    def _split(self, raw: Column, heads: Ints, lengths: Ints) -> tuple[Ints, Ints]:
         """Cut runs into single entries where adding a cluster changes more than the offset, or passes the end."""
         import numpy as np
 
         if not (lengths > 1).any():
             return heads, lengths
-        first = self._raw[heads]
-        last = self._raw[heads + lengths - 1]
-        offset = np.uint64(_OFFSET)
-        end = np.uint64(self._image.end)
+        first, last = raw[heads], raw[heads + lengths - 1]
+        offset, end = np.uint64(_OFFSET), np.uint64(self._image.end)
         odd = (first >> np.uint64(56) != last >> np.uint64(56)) | ((first & np.uint64(L2Entry.compressed.mask)) != 0)
         odd |= ((first & offset) == 0) & (first > 1)
         odd |= ((first & offset) < end) & ((last & offset) + np.uint64(self._geometry.cluster_size) > end)
