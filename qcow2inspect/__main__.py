@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
@@ -10,6 +11,7 @@ __all__ = ["main"]
 
 def main() -> int:
     """Run the command line; the return value is the exit code."""
+    gc.set_threshold(20_000)  # loading modules makes many objects and no garbage
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy starts a thread for each core, to multiply matrices
     from qcow2inspect.cli.main import run
 

@@ -134,10 +134,12 @@ def _metadata_twice(usage: Usage, faults: Faults) -> None:
 
     metadata = usage.metadata
     group = np.where(metadata.owner == Owner.L2_SNAPSHOT, Owner.L2, metadata.owner)
-    key = np.stack([group, metadata.start, metadata.length])
-    _, first = np.unique(key, axis=1, return_index=True)
+    order = np.lexsort((group, metadata.length, metadata.start))
+    key = (metadata.start[order], metadata.length[order], group[order])
+    is_first = np.ones(len(order), dtype=bool)
+    is_first[1:] = np.logical_or.reduce([column[1:] != column[:-1] for column in key])
     tally = Tally(usage.limit + 1)
-    tally.add(metadata.start[first], metadata.length[first], np.ones(len(first), dtype=np.int64))
+    tally.add(key[0][is_first], key[1][is_first], np.ones(int(is_first.sum()), dtype=np.int64))
     runs = tally.runs(0, usage.limit)
     ends = np.append(runs.starts[1:], usage.limit)
     rows = np.flatnonzero(runs.values > 1)
