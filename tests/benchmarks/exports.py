@@ -5,35 +5,13 @@ Both sides write to a folder in memory, if there is one: what is measured is the
 
 from __future__ import annotations
 
-import os
 import random
 import subprocess
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 KEY = "swordfish"
 SECRET = ["--object", f"secret,id=key,data={KEY}"]
-
-
-@dataclass
-class Ran:
-    """What a command took."""
-
-    seconds: float
-    cpu: float
-    rss: int
-
-
-def timed(command: list[str], env: dict[str, str] | None = None) -> Ran:
-    """Run a command; wall and CPU seconds, and the most memory that it had."""
-    start = time.perf_counter()
-    process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0, command
-    return Ran(time.perf_counter() - start, usage.ru_utime + usage.ru_stime, usage.ru_maxrss << 10)
 
 
 def programs(path: Path, mebibytes: int) -> Path:

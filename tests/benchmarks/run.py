@@ -17,33 +17,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-from tests.benchmarks import exports, terminal  # noqa: E402 - a script finds its package only now
-from tests.benchmarks.metadata import Mapped  # noqa: E402 - the same
-
-OURS = [sys.executable, "-m", "qcow2inspect"]
-ENV = {
-    **{name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
-    "PYTHONPATH": str(ROOT),
-    "PYTHONPYCACHEPREFIX": str(Path(tempfile.gettempdir()) / "qcow2inspect-bytecode"),
-}
-"""An installed program has its byte code; a source tree must not be littered with it."""
-
-
-@dataclass
-class Row:
-    """One line of the table."""
-
-    what: str
-    ours: str
-    peer: str
-    ratio: str
-    goal: str
+from tests.benchmarks import checks, exports, terminal  # noqa: E402 - a script finds its package only now
+from tests.benchmarks.measure import ENV, OURS, Row, compile_sources, in_memory, timed  # noqa: E402 - the same
 
 
 def wall(command: list[str]) -> float:
@@ -108,9 +88,7 @@ def bench_header(folder: Path, runs: int) -> Iterator[Row]:
 
 def bench_export(folder: Path, runs: int) -> Iterator[Row]:
     """Export of every kind of image against the faster setting of qemu-img convert: default, or -W -m 16."""
-    shared = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=shared if shared.is_dir() else folder) as name:
-        place = Path(name)
+    with in_memory(folder) as place:
         (place / "key").write_text(exports.KEY)
         for kind, image, goal in exports.images(place, 256 if runs < 5 else 1024):
             yield from _export_rows(kind, image, goal, runs)
@@ -138,8 +116,8 @@ def _export_rows(kind: str, image: Path, goal: float, runs: int) -> Iterator[Row
     for extra in [[], ["--hash=sha256"], ["--hash=md5,sha1,sha256"]] if kind == "zlib" else [[]]:
         took = [
             (
-                exports.timed([*export, *extra], ENV),
-                {n: exports.timed([*way, str(peer_out)]) for n, way in ways.items()},
+                timed([*export, *extra], ENV),
+                {n: timed([*way, str(peer_out)]) for n, way in ways.items()},
             )
             for _ in range(runs + 1)
         ][1:]
@@ -245,51 +223,11 @@ def text_disk(folder: Path, mebibytes: int) -> Path:
     return raw
 
 
-def peak_memory(command: list[str]) -> int:
-    """Bytes that a command holds at most; its exit code does not matter."""
-    code = "import resource, subprocess, sys; subprocess.run(sys.argv[1:], capture_output=True); "
-    code += "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
-    done = subprocess.run([sys.executable, "-c", code, *command], env=ENV, check=True, capture_output=True, text=True)
-    return int(done.stdout) * 1024
-
-
-def judged(command: list[str]) -> float:
-    """Seconds of a check; clean and corrupt images are both fine."""
-    start = time.perf_counter()
-    done = subprocess.run(command, env=ENV, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    seconds = time.perf_counter() - start
-    assert done.returncode in (0, 2, 3), command
-    return seconds
-
-
-CHECKED = {
-    "1 TiB mapped, 64 KiB clusters": (Mapped(1 << 40), "<= 0.5"),
-    "64 GiB mapped, 4 KiB clusters": (Mapped(1 << 36, 12), "<= 0.5"),
-    "256 GiB mapped, 4 KiB clusters": (Mapped(1 << 38, 12), "<= 0.25"),
-    "2 GiB mapped at random, 4 KiB clusters": (Mapped(1 << 31, 12, shuffled=True), "<= 0.5"),
-    "1 TiB with ten snapshots": (Mapped(1 << 40, snapshots=10), "<= 0.5"),
-    "1 TiB, extended L2 entries": (Mapped(1 << 40, extended=True), "<= 0.5"),
-    "40,000 L1 entries on one L2 table": (Mapped(1 << 29, aliases=40_000), "< 0.5 s"),
-}
-
-
 def bench_check(folder: Path, runs: int) -> Iterator[Row]:
-    """The consistency check against qemu-img check: whole processes, wall time and memory."""
-    for what, (image, goal) in CHECKED.items():
-        path = image.write(folder / "check.qcow2")
-        yield _check(what, path, goal, runs)
-        path.unlink()
-    empty = folder / "empty.qcow2"
-    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-o", "cluster_size=2M", empty, "64T"], check=True)
-    yield _check("64 TiB sparse", empty, "< 0.5 s", runs)
-
-
-def _check(what: str, path: Path, goal: str, runs: int) -> Row:
-    command, peer = [*OURS, "check", str(path)], ["qemu-img", "check", str(path)]
-    seconds, others = in_turn(lambda: judged(command), lambda: judged(peer), runs)
-    memory = f"{peak_memory(command) >> 20} / {peak_memory(peer) >> 20} MiB"
-    ratio = f"{seconds / others:.2f} ({memory})"
-    return Row(f"check, {what}", f"{seconds:.2f} s", f"qemu-img check {others:.2f} s", ratio, goal)
+    """The consistency check against qemu-img check: whole processes, wall and CPU seconds and memory of both."""
+    small, empty = sparse_image(folder / "small.qcow2", "1M"), sparse_image(folder / "empty.qcow2", "64T")
+    with in_memory(folder) as place:
+        yield from checks.rows(place, empty, small, runs)
 
 
 def table(rows: list[Row]) -> str:
@@ -305,6 +243,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", choices=[*benches, []], help="which; all by default")
     parser.add_argument("--quick", action="store_true", help="fewer runs on smaller images")
     options = parser.parse_args()
+    compile_sources()
     rows: list[Row] = []
     for name in options.names or benches:
         folder = Path(tempfile.mkdtemp(prefix="bench-", dir=os.environ.get("BENCH_DIR")))
@@ -312,6 +251,8 @@ def main() -> None:
             rows += benches[name](folder, 3 if options.quick else 7)
         finally:
             shutil.rmtree(folder)
+    busy = f"{os.getloadavg()[0]:.1f} processes at work on {os.cpu_count()} processors"
+    print(f"Whole processes, with compiled byte code as an installed program has it; {busy}.\n")
     print(table(rows))
 
 
