@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Iterator, Sequence
 
+    from qcow2inspect.image.assumed import Assumptions
     from qcow2inspect.progress import Progress
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "add_json",
     "add_lenient",
     "add_rows",
+    "assumed_of",
     "dump_json",
     "parse_range",
     "print_rows",
@@ -33,8 +35,32 @@ _ROWS = 1000
 
 
 def add_image(parser: argparse.ArgumentParser) -> None:
-    """The image; it is only ever read."""
+    """The image, which is only ever read, and ``--assume``."""
     parser.add_argument("image", metavar="IMAGE", help="the image; it is only ever read")
+    text = "read the image as if this header field, or entry of a table, held VALUE: cluster_bits=16, L1[0]=0x40000; "
+    text += "may be repeated; every assumption is named, nothing is written"
+    parser.add_argument("--assume", metavar="NAME=VALUE", action="append", default=[], help=text)
+
+
+def assumed_of(options: argparse.Namespace) -> Assumptions:
+    """What the options of :func:`add_image` assume of the image; each assumption is named on stderr.
+
+    Raises:
+        BadAddress: an assumption names nothing in this image, or is not written as it must be.
+        CannotRead: the image cannot be read.
+    """
+    from qcow2inspect.image.assumed import NOTHING_ASSUMED
+
+    if not options.assume:
+        return NOTHING_ASSUMED
+    from qcow2inspect.image.assume import read_assumptions
+    from qcow2inspect.source.file import FileSource
+
+    with FileSource(options.image) as source:
+        found = read_assumptions(source, options.assume)
+    for one in found.all:
+        warn(f"ASSUMED {one}")
+    return found
 
 
 def add_json(parser: argparse.ArgumentParser, *, compat: bool = False) -> None:

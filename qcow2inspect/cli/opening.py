@@ -7,7 +7,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from qcow2inspect.cli.common import progress_bar, warn
+from qcow2inspect.cli.common import assumed_of, progress_bar, warn
 from qcow2inspect.errors import BadAddress, CannotRead, NeedsKey, Qcow2InspectError
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ __all__ = [
     "given_passphrase",
     "guest_disk",
     "opened",
+    "reads_on",
     "unlock",
 ]
 
@@ -75,7 +76,7 @@ def opened(options: argparse.Namespace) -> Iterator[Chain]:
     """The image of the options with the files it names, as far as the options allow it."""
     from qcow2inspect.image.chain import open_chain
 
-    with open_chain(options.image, gate_of(options)) as chain:
+    with open_chain(options.image, gate_of(options), assumed_of(options)) as chain:
         names = {name for layer in chain.layers for file in layer.named for name in (file.text, file.stored)}
         for text in options.backing:
             if not _splits(text).keys() & names:
@@ -115,12 +116,12 @@ def guest_disk(options: argparse.Namespace, chain: Chain, *, key: bool = True) -
     """
     _prepare(options, chain, key=key)
     snapshot = getattr(options, "snapshot", None)
-    return chain.disk(snapshot, lenient=options.lenient, absent_as_zero=options.missing == "zero")
+    return chain.disk(snapshot, lenient=reads_on(options), absent_as_zero=options.missing == "zero")
 
 
 def _prepare(options: argparse.Namespace, chain: Chain, *, key: bool) -> None:
     """What every view needs first: a word about what ``--lenient`` passes over, and the key."""
-    for layer in chain.layers if options.lenient else ():
+    for layer in chain.layers if reads_on(options) else ():
         for obstacle in getattr(layer.image, "obstacles", ()):
             warn(f"{layer.name}: {obstacle.place}: {obstacle.what}; QEMU refuses the image")
     if key:
@@ -145,14 +146,19 @@ def chosen_view(options: argparse.Namespace, chain: Chain, *, key: bool = True) 
         if options.snapshot is None or options.layer is not None:
             raise BadAddress("--vm-state needs --snapshot, which says whose, and no --layer")
         _prepare(options, chain, key=key)
-        return chain.vm_state(options.snapshot, lenient=options.lenient)
+        return chain.vm_state(options.snapshot, lenient=reads_on(options))
     if options.snapshot is not None:
         raise BadAddress("give either --layer or --snapshot")
     if not 0 <= options.layer < len(chain.layers):
         end = f"; the chain ends there: {chain.end.what}" if chain.end else ""
         raise BadAddress(f"there is no layer {options.layer}, the last is {len(chain.layers) - 1}{end}")
     _prepare(options, chain, key=key)
-    return chain.layer_disk(options.layer, lenient=options.lenient)
+    return chain.layer_disk(options.layer, lenient=reads_on(options))
+
+
+def reads_on(options: argparse.Namespace) -> bool:
+    """True if what QEMU refuses an image for shall not stop us as long as guest data does not depend on it."""
+    return options.lenient or bool(options.assume) or getattr(options, "on_error", "") == "best"
 
 
 def first_layer(options: argparse.Namespace) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Any
 
-from qcow2inspect.cli.common import add_image, add_json, dump_json, print_rows, progress_bar, say, warn
+from qcow2inspect.cli.common import add_image, add_json, assumed_of, dump_json, print_rows, progress_bar, say, warn
 from qcow2inspect.format.extensions.bitmaps import Bitmaps
 from qcow2inspect.image.dirty import DirtyBitmap
 from qcow2inspect.image.image import Image
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print the bitmaps."""
     limit = options.limit if options.limit > 0 else None
-    with Image.open(options.image) as image:
+    with Image.open(options.image, assumed_of(options)) as image:
         bitmaps = [DirtyBitmap(image, entry) for entry in image.bitmaps]
         _warn_of_missing(image)
         if options.json:

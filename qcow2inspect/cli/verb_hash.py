@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qcow2inspect.cli.common import add_image, dump_json, progress_bar, say
-from qcow2inspect.cli.opening import add_data, opened, unlock
+from qcow2inspect.cli.opening import add_data, opened, reads_on, unlock
 from qcow2inspect.errors import BadAddress
 from qcow2inspect.layout.structure import visible
 from qcow2inspect.units import exact_size, parse_size
@@ -142,7 +142,7 @@ def content_views(
 
     for state in states:
         what = ACTIVE if state is None else f"snapshot {visible(state)}"
-        view = chain.disk(state, lenient=options.lenient, absent_as_zero=options.missing == "zero")
+        view = chain.disk(state, lenient=reads_on(options), absent_as_zero=options.missing == "zero")
         yield Subject(CONTENT, what), view
 
 

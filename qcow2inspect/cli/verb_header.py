@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qcow2inspect.cli.common import add_image, add_json, dump_json, print_rows, warn
+from qcow2inspect.cli.common import add_image, add_json, assumed_of, dump_json, print_rows, warn
 from qcow2inspect.errors import NotQcow2, Qcow2InspectError
 from qcow2inspect.format.header import Header, HeaderV2
 from qcow2inspect.format.v1 import HeaderV1
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Sequence
 
+    from qcow2inspect.image.assumed import Assumptions
     from qcow2inspect.layout.node import Node
     from qcow2inspect.source.protocol import Source
 
@@ -33,8 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the header."""
+    assumed = assumed_of(options)
     with FileSource(options.image) as source:
-        nodes = list(_leaves(_nodes(source)))
+        nodes = list(_leaves(_nodes(source, assumed)))
         if options.json:
             dump_json([_document(node, source) for node in nodes])
         else:
@@ -43,17 +45,18 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _nodes(source: Source) -> Sequence[Node]:
-    version = require_magic(source)
+def _nodes(source: Source, assumed: Assumptions) -> Sequence[Node]:
+    version = require_magic(source, assumed)
     if version == 1:
-        return HeaderV1.parse(_whole(source, HeaderV1.SIZE)).nodes(0, "hdr", "header", "Header, version 1")
+        data = assumed.over(0, _whole(source, HeaderV1.SIZE))
+        return HeaderV1.parse(data).nodes(0, "hdr", "header", "Header, version 1")
     try:
-        tree = Tree(Image(source))
+        tree = Tree(Image(source, assumed))
     except NotQcow2:
         raise
     except Qcow2InspectError as error:
         warn(error.what)
-        return Header.read(_whole(source, HeaderV2.SIZE)).stored_nodes()
+        return Header.read(assumed.over(0, _whole(source, HeaderV2.SIZE))).stored_nodes()
     return (*tree.front.header.children(), *tree.front.extensions.children(), *tree.front.backing)
 
 

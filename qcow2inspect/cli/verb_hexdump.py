@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from qcow2inspect.cli.common import add_image, add_json, dump_json, say
+from qcow2inspect.cli.common import add_image, add_json, assumed_of, dump_json, say
 from qcow2inspect.cli.opening import add_data, add_states, chosen_view, first_layer, opened
 from qcow2inspect.errors import BadAddress, Qcow2InspectError
 from qcow2inspect.image.address import resolve
@@ -126,7 +126,7 @@ def _guest_document(piece: _GuestPiece) -> dict[str, object]:
 
 
 def _run_host(options: argparse.Namespace) -> int:
-    with Image.open(options.image) as image:
+    with Image.open(options.image, assumed_of(options)) as image:
         tree = Tree(image)
         place = resolve(tree, options.address)
         size = _length(options.length, place.node.where.end - place.offset)

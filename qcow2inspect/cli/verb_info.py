@@ -8,10 +8,11 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from qcow2inspect.cli.common import add_image, add_json, dump_json, progress_bar, say
+from qcow2inspect.cli.common import add_image, add_json, assumed_of, dump_json, progress_bar, say
 from qcow2inspect.cli.opening import add_following, add_snapshot
 from qcow2inspect.errors import BadAddress, Damaged
 from qcow2inspect.format.luks import SlotState
+from qcow2inspect.image.assumed import NOTHING_ASSUMED
 from qcow2inspect.image.facts import header_facts
 from qcow2inspect.image.image import Image, require_magic
 from qcow2inspect.image.support import place_of
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from qcow2inspect.dossier import Dossier
     from qcow2inspect.findings import Finding
+    from qcow2inspect.image.assumed import Assumptions
 
 __all__ = ["add_arguments", "print_info", "run", "take_dossier"]
 
@@ -47,14 +49,15 @@ def run(options: argparse.Namespace) -> int:
         from qcow2inspect.image.chain import open_chain
         from qcow2inspect.reports.qemu import info_document
 
-        with open_chain(options.image) as chain:
+        with open_chain(options.image, assumed=assumed_of(options)) as chain:
             dump_json(info_document(chain.top))
         return 0
     if options.snapshot is not None:
         return _print_snapshot(options)
     if options.follow != "none" or options.backing:
         _print_chain(options)
-    return _print_json(options.image) if options.json else print_info(options.image)
+    assumed = assumed_of(options)
+    return _print_json(options.image, assumed) if options.json else print_info(options.image, assumed)
 
 
 def _print_snapshot(options: argparse.Namespace) -> int:
@@ -96,11 +99,11 @@ def _print_chain(options: argparse.Namespace) -> None:
             print(line, file=sys.stderr if options.json else sys.stdout)
 
 
-def _print_v1(path: str, *, as_json: bool) -> int:
+def _print_v1(path: str, assumed: Assumptions, *, as_json: bool) -> int:
     from qcow2inspect.image.facts import v1_facts
     from qcow2inspect.image.v1 import V1Image
 
-    with V1Image.open(path) as image:
+    with V1Image.open(path, assumed) as image:
         facts = v1_facts(image)
         if as_json:
             fields = {row.name: _plain(getattr(image.header, row.name)) for row in image.header.ROWS}
@@ -115,16 +118,16 @@ def _print_v1(path: str, *, as_json: bool) -> int:
     return 0
 
 
-def _is_v1(path: str) -> bool:
+def _is_v1(path: str, assumed: Assumptions) -> bool:
     with FileSource(path) as source:
-        return require_magic(source) == 1
+        return require_magic(source, assumed) == 1
 
 
-def print_info(path: str) -> int:
+def print_info(path: str, assumed: Assumptions = NOTHING_ASSUMED) -> int:
     """Print facts, flags and findings of the image at ``path`` for people."""
-    if _is_v1(path):
-        return _print_v1(path, as_json=False)
-    with Image.open(path) as image:
+    if _is_v1(path, assumed):
+        return _print_v1(path, assumed, as_json=False)
+    with Image.open(path, assumed) as image:
         say(f"{'image':<{_LABEL}}{visible(image.name)}")
         facts = header_facts(image)
         for label, value in facts:
@@ -182,10 +185,10 @@ def _require_sound(image: Image) -> None:
         )
 
 
-def _print_json(path: str) -> int:
-    if _is_v1(path):
-        return _print_v1(path, as_json=True)
-    with Image.open(path) as image:
+def _print_json(path: str, assumed: Assumptions) -> int:
+    if _is_v1(path, assumed):
+        return _print_v1(path, assumed, as_json=True)
+    with Image.open(path, assumed) as image:
         dossier = take_dossier(image)
         fields = {row.name: _plain(getattr(image.header, row.name)) for row in image.header.stored_rows()}
         dump_json(

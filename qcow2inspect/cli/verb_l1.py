@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qcow2inspect.cli.common import add_image, add_rows
+from qcow2inspect.cli.common import add_image, add_rows, assumed_of
 from qcow2inspect.cli.mapping import add_snapshot, choose_mapping
 from qcow2inspect.cli.rows import show_entries
 from qcow2inspect.image.image import Image
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the entries."""
-    with Image.open(options.image) as image:
+    with Image.open(options.image, assumed_of(options)) as image:
         tree = Tree(image)
         mapping = choose_mapping(tree, options.snapshot)
         nodes = tree.mapped(mapping)

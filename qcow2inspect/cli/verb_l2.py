@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qcow2inspect.cli.common import add_image, add_rows, parse_range
+from qcow2inspect.cli.common import add_image, add_rows, assumed_of, parse_range
 from qcow2inspect.cli.mapping import add_snapshot, choose_mapping
 from qcow2inspect.cli.rows import show_entries
 from qcow2inspect.image.address import resolve
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the entries."""
-    with Image.open(options.image) as image:
+    with Image.open(options.image, assumed_of(options)) as image:
         tree = Tree(image)
         mapping = choose_mapping(tree, options.snapshot)
         index = parse_range(options.l1_index, len(mapping.l1)).start

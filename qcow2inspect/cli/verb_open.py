@@ -8,13 +8,15 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from qcow2inspect.cli.common import add_image
+from qcow2inspect.cli.common import add_image, assumed_of
 from qcow2inspect.cli.opening import add_following, add_key, gate_of, given_passphrase
+from qcow2inspect.image.assumed import NOTHING_ASSUMED
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
+    from qcow2inspect.image.assumed import Assumptions
     from qcow2inspect.image.gate import OpenGate
 
 __all__ = ["add_arguments", "is_terminal", "run", "show"]
@@ -32,21 +34,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Open the interface."""
-    gate, passphrase = gate_of(options), given_passphrase(options)
+    gate, passphrase, assumed = gate_of(options), given_passphrase(options), assumed_of(options)
     if not is_terminal():
         from qcow2inspect.cli.verb_info import print_info
 
-        return print_info(options.image)
-    return show(options.image, gate, passphrase)
+        return print_info(options.image, assumed)
+    return show(options.image, gate, passphrase, assumed)
 
 
-def show(path: str, gate: OpenGate | None = None, passphrase: bytes | None = None) -> int:
+def show(
+    path: str,
+    gate: OpenGate | None = None,
+    passphrase: bytes | None = None,
+    assumed: Assumptions = NOTHING_ASSUMED,
+) -> int:
     """Open the interface on the image at ``path``.
 
     Args:
         path: the image.
         gate: which of the files that it names may be opened; none if None.
         passphrase: what unlocks it, as read from a file.
+        assumed: what is taken to stand in its metadata.
     """
     # Start-up makes many objects and no garbage: collecting would cost a tenth of the time to the first screen.
     # The interface turns the collector on again when it has painted.
@@ -55,7 +63,7 @@ def show(path: str, gate: OpenGate | None = None, passphrase: bytes | None = Non
     with _without("ssl"):
         from qcow2inspect.tui.app import run as run_app
 
-    return run_app(path, gate, passphrase)
+    return run_app(path, gate, passphrase, assumed)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qcow2inspect.cli.common import add_image, add_rows
+from qcow2inspect.cli.common import add_image, add_rows, assumed_of
 from qcow2inspect.cli.rows import show_entries
 from qcow2inspect.image.image import Image
 from qcow2inspect.image.tree import Tree
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the counts."""
-    with Image.open(options.image) as image:
+    with Image.open(options.image, assumed_of(options)) as image:
         tree = Tree(image)
         clusters = max(1, image.geometry.host_clusters(image.source.size))
         show_entries(options, image, tree.refcounts.table, clusters, lambda cluster: _count(tree, cluster))

@@ -49,6 +49,7 @@ def binding(view: View, choices: Choices, first_encrypted: Extent | None) -> dic
         "sparse": choices.sparse.value,
         "on_error": choices.on_error.value,
         "split": choices.split,
+        "assumed": [one.option for one in view.assumed.all],
         "sources": [_identity(source) for source in view.sources],
     }
     if first_encrypted is not None:  # nothing else would tell that another key was given

@@ -70,6 +70,7 @@ def make_manifest(view: View, choices: Choices, facts: dict[str, Any], progress:
         "view": view.name,
         "range": [int(within.start), int(within.end)] if within else None,
         "sources": sources,
+        "assumed": [str(one) for one in view.assumed.all],
         "choices": {
             "sparse": choices.sparse.value,
             "on_error": choices.on_error.value,
@@ -123,6 +124,7 @@ def _as_text(manifest: dict[str, Any]) -> str:
             lines.append(f"          sha256 {source['sha256']}")
         if source["changed_meanwhile"]:
             lines.append("          CHANGED while it was read")
+    lines += [f"ASSUMED   {words}" for words in manifest["assumed"]]
     lines.append(f"output    {', '.join(manifest['files'])}, {exact_size(manifest['size'])}")
     lines += [f"          {name} {value}" for name, value in manifest["hashes"].items()]
     if manifest["verified"]:

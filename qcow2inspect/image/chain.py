@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from qcow2inspect.errors import BadAddress, CannotRead, Damaged, NeedsFile, NeedsKey, Qcow2InspectError, Unsupported
 from qcow2inspect.format.header import CryptMethod
+from qcow2inspect.image.assumed import NOTHING_ASSUMED, Assumptions
 from qcow2inspect.image.gate import MissingFile, NamedFile, OpenGate, identities, read_name
 from qcow2inspect.image.image import Image, require_magic
 from qcow2inspect.image.mapping import Mapping, active_mapping, snapshot_mappings
@@ -299,12 +300,19 @@ def find_snapshot(image: Image, snapshot: str | int) -> Mapping:
     raise BadAddress(f"there is no snapshot “{snapshot}”; the image has: {titles}")
 
 
-def open_chain(path: str | os.PathLike[str], gate: OpenGate | None = None, *, maybe_raw: bool = False) -> Chain:
+def open_chain(
+    path: str | os.PathLike[str],
+    gate: OpenGate | None = None,
+    assumed: Assumptions = NOTHING_ASSUMED,
+    *,
+    maybe_raw: bool = False,
+) -> Chain:
     """Open the image at ``path`` and, as far as the gate allows, the files it names.
 
     Args:
         path: the image.
         gate: what may be opened; nothing by default.
+        assumed: what is taken to stand in the metadata of the image itself.
         maybe_raw: take a file that is no image of any known format as a raw disk, as QEMU does.
 
     Raises:
@@ -312,7 +320,7 @@ def open_chain(path: str | os.PathLike[str], gate: OpenGate | None = None, *, ma
     """
     source = FileSource(path)
     try:
-        chain = Chain([_layer_of(source, "") if maybe_raw else Layer(source, *_open_image(source))])
+        chain = Chain([_layer_of(source, "") if maybe_raw else Layer(source, *_open_image(source, assumed))])
     except BaseException:
         source.close()
         raise
@@ -342,12 +350,12 @@ def _rooted(gate: OpenGate, source: Source) -> OpenGate:
     return replace(gate, root=gate.root or os.path.dirname(source.name))
 
 
-def _open_image(source: Source) -> tuple[str, AnyImage]:
-    if require_magic(source) == 1:
+def _open_image(source: Source, assumed: Assumptions = NOTHING_ASSUMED) -> tuple[str, AnyImage]:
+    if require_magic(source, assumed) == 1:
         from qcow2inspect.image.v1 import V1Image
 
-        return "qcow", V1Image(source)
-    return "qcow2", Image(source)
+        return "qcow", V1Image(source, assumed)
+    return "qcow2", Image(source, assumed)
 
 
 def _follow(chain: Chain, gate: OpenGate) -> None:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from qcow2inspect.image.assumed import Assumptions
     from qcow2inspect.image.image import Image
     from qcow2inspect.image.mapping import Mapping
     from qcow2inspect.image.table import L2Table
@@ -104,6 +105,11 @@ class Disk:
         """The image file, its data file, and what lies behind."""
         own = (self.image.source,) if self._file is self.image.source else (self.image.source, self._file)
         return own + (self._backing.sources if self._backing is not None else ())
+
+    @property
+    def assumed(self) -> Assumptions:
+        """What is taken to stand in the metadata of the image."""
+        return self.image.assumed
 
     # -- one place --------------------------------------------------------------------------------------------
 

@@ -28,8 +28,10 @@ __all__ = [
 def header_facts(image: Image) -> list[tuple[str, str]]:
     """Label and value of what the header alone says."""
     header, geometry = image.header, image.geometry
+    assumed = [("ASSUMED", image.assumed.shown)] if image.assumed else []
     compat = "compat 0.10" if header.version == 2 else "compat 1.1"
     return [
+        *assumed,
         ("format", f"qcow2 version {header.version} ({compat})"),
         ("virtual size", exact_size(header.size // SECTOR * SECTOR)),
         ("file size", f"{exact_size(image.source.size)}, {human_size(image.source.allocated)} stored"),

@@ -25,6 +25,7 @@ from qcow2inspect.format.geometry import (
 from qcow2inspect.format.header import MAGIC, Header, HeaderV2, HeaderV3
 from qcow2inspect.format.mapping import L1Entry
 from qcow2inspect.format.refcount import RefcountTableEntry
+from qcow2inspect.image.assumed import NOTHING_ASSUMED, Assumptions
 from qcow2inspect.image.cache import Cache
 from qcow2inspect.image.guard import Obstacle, obstacles
 from qcow2inspect.image.table import L2Table, Table
@@ -54,19 +55,20 @@ _WINDOW = 4 * _LARGEST_ENTRY
 _MAX_BITMAP_DIRECTORY = 64 << 20
 
 
-def require_magic(source: Source) -> int:
-    """The version of a qcow image.
+def require_magic(source: Source, assumed: Assumptions = NOTHING_ASSUMED) -> int:
+    """The version of a qcow image, as far as nothing else is assumed.
 
     Raises:
         NotQcow2: the source is empty, too short, or starts with other bytes.
     """
-    start = source.read_at(0, 8)
+    start = assumed.over(0, source.read_at(0, 8))
     if not start:
         raise NotQcow2(f"{source.name} is empty", hint="check that the file was copied whole")
     if start[:4] != MAGIC.to_bytes(4, "big")[: len(start)]:
         raise NotQcow2(
             f"{source.name} is not a qcow2 image: at offset 0 stands {start[:4].hex(' ')}, not 51 46 49 fb (QFI\\xfb)",
-            hint="a raw disk needs no conversion; if a qcow2 image is expected, its header was overwritten",
+            hint="a raw disk needs no conversion; if a qcow2 image is expected, its header was overwritten: "
+            "“--assume auto” looks for what is left of it",
         )
     if len(start) < 8:
         raise NotQcow2(
@@ -83,9 +85,11 @@ class Image:
         source: where its bytes come from.
         header: the header; fields that the version does not have hold the implied values.
         geometry: sizes that follow from the header.
+        assumed: what is taken to stand in the header and the tables instead of what does.
 
     Args:
         source: the bytes of the image.
+        assumed: see above.
 
     Raises:
         CannotRead: the first cluster cannot be read.
@@ -94,11 +98,12 @@ class Image:
         Damaged: the cluster size is impossible, so that no table can be found.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, assumed: Assumptions = NOTHING_ASSUMED) -> None:
         self.source = source
-        version = require_magic(source)
+        self.assumed = assumed
+        version = require_magic(source, assumed)
         _require_version(source, version)
-        self.header = Header.read(source.read_at(0, Header.SIZE))
+        self.header = Header.read(assumed.over(0, source.read_at(0, Header.SIZE)))
         needed = max(HeaderV2.SIZE if version == 2 else HeaderV3.SIZE, self.header.stored_size)
         if source.size < needed:
             raise NotQcow2(
@@ -110,7 +115,8 @@ class Image:
                 f"{source.name}: header field cluster_bits (offset 0x14) is {self.header.cluster_bits:,}, "
                 f"possible are {CLUSTER_BITS[0]} to {CLUSTER_BITS[-1]}",
                 why="without the cluster size no table can be found",
-                hint="“qcow2inspect header IMAGE” shows the fields; QEMU writes 16 unless told otherwise",
+                hint="“qcow2inspect header IMAGE” shows the fields; QEMU writes 16 unless told otherwise: "
+                "“--assume cluster_bits=16” reads on, “--assume auto” looks for the right one",
             )
         self.geometry = Geometry(
             self.header.cluster_bits,
@@ -120,11 +126,11 @@ class Image:
         self._tables: Cache[L2Table] = Cache(_TABLE_MEMORY // self.geometry.cluster_size, self._read_l2_table)
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str]) -> Self:
+    def open(cls, path: str | os.PathLike[str], assumed: Assumptions = NOTHING_ASSUMED) -> Self:
         """Open the image file at ``path`` read-only; see :class:`Image` for what it raises."""
         source = FileSource(path)
         try:
-            return cls(source)
+            return cls(source, assumed)
         except BaseException:
             source.close()
             raise
@@ -153,8 +159,12 @@ class Image:
         return HostOffset(self.source.size)
 
     def read(self, offset: int, size: int) -> bytes:
-        """``size`` host bytes from ``offset`` on; bytes past the end of the file are zero."""
-        return read_padded(self.source, offset, size)
+        """``size`` host bytes of metadata from ``offset`` on; bytes past the end of the file are zero."""
+        return self.assumed.over(offset, read_padded(self.source, offset, size))
+
+    def _read_stored(self, offset: int, size: int) -> bytes:
+        """Like :meth:`read`, but short at the end of the file."""
+        return self.assumed.over(offset, self.source.read_at(offset, size))
 
     # -- header -----------------------------------------------------------------------------------------------
 
@@ -188,7 +198,7 @@ class Image:
         if not header.backing_file_offset or header.backing_file_offset >= self.geometry.cluster_size:
             return b""
         room = self.geometry.cluster_size - header.backing_file_offset
-        return self.source.read_at(header.backing_file_offset, min(header.backing_file_size, room, MAX_BACKING_NAME))
+        return self._read_stored(header.backing_file_offset, min(header.backing_file_size, room, MAX_BACKING_NAME))
 
     @property
     def backing_format(self) -> bytes:
@@ -281,16 +291,16 @@ class Image:
     def _snapshot_bytes(self, at: int) -> bytes:
         """What stands from ``at`` on: many entries at once, or one alone where the medium fails further on."""
         try:
-            return self.source.read_at(at, _WINDOW)
+            return self._read_stored(at, _WINDOW)
         except CannotRead:
             from qcow2inspect.format.snapshot import SnapshotEntry
 
-            fixed = self.source.read_at(at, SnapshotEntry.SIZE)
+            fixed = self._read_stored(at, SnapshotEntry.SIZE)
             if len(fixed) < SnapshotEntry.SIZE:
                 return fixed
             entry = SnapshotEntry.parse(fixed)
             size = SnapshotEntry.SIZE + entry.extra_data_size + entry.id_size + entry.name_size
-            return self.source.read_at(at, min(size, _LARGEST_ENTRY))
+            return self._read_stored(at, min(size, _LARGEST_ENTRY))
 
     @cached_property
     def bitmaps(self) -> tuple[Bitmap, ...]:
@@ -302,7 +312,7 @@ class Image:
         from qcow2inspect.format.bitmap import BitmapDirectoryEntry, read_bitmap
 
         size = min(pointer.bitmap_directory_size, _MAX_BITMAP_DIRECTORY)
-        data = self.source.read_at(pointer.bitmap_directory_offset, size)
+        data = self._read_stored(pointer.bitmap_directory_offset, size)
         found: list[Bitmap] = []
         at = 0
         while len(found) < min(pointer.nb_bitmaps, MAX_BITMAPS) and at + BitmapDirectoryEntry.SIZE <= len(data):
@@ -343,5 +353,5 @@ def _require_version(source: Source, version: int) -> None:
     if version not in (2, 3):
         raise Unsupported(
             f"{source.name}: header field version (offset 0x4) is {version:,}; the specification has 1, 2 and 3",
-            hint="the header is damaged, or the image was written by a newer program",
+            hint="the header is damaged, or the image was written by a newer program; “--assume version=3” reads on",
         )

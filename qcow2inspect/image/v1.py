@@ -16,6 +16,7 @@ from qcow2inspect.errors import Damaged, NotQcow2, Unsupported
 from qcow2inspect.format.geometry import MAX_BACKING_NAME
 from qcow2inspect.format.header import CryptMethod
 from qcow2inspect.format.v1 import HeaderV1, L1EntryV1, L2EntryV1
+from qcow2inspect.image.assumed import NOTHING_ASSUMED, Assumptions
 from qcow2inspect.image.cache import Cache
 from qcow2inspect.image.guard import Obstacle
 from qcow2inspect.image.image import require_magic
@@ -51,11 +52,13 @@ class V1Image:
 
     Attributes:
         source: where its bytes come from.
+        assumed: what is taken to stand in the header and the tables instead of what does.
         header: the header.
         obstacles: what QEMU would refuse the image for, in QEMU's order; empty for a sound header.
 
     Args:
         source: the bytes of the image.
+        assumed: see above.
 
     Raises:
         CannotRead: the header cannot be read.
@@ -64,12 +67,13 @@ class V1Image:
         Damaged: the sizes of clusters or L2 tables are impossible, so that no table can be read.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, assumed: Assumptions = NOTHING_ASSUMED) -> None:
         self.source = source
-        version = require_magic(source)
+        self.assumed = assumed
+        version = require_magic(source, assumed)
         if version != 1:
             raise Unsupported(f"{source.name}: header field version (offset 0x4) is {version:,}, not 1")
-        data = source.read_at(0, HeaderV1.SIZE)
+        data = assumed.over(0, source.read_at(0, HeaderV1.SIZE))
         if len(data) < HeaderV1.SIZE:
             raise NotQcow2(
                 f"{source.name} is cut off inside the header: it has {len(data)} bytes, this header {HeaderV1.SIZE}",
@@ -92,11 +96,11 @@ class V1Image:
             )
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str]) -> Self:
+    def open(cls, path: str | os.PathLike[str], assumed: Assumptions = NOTHING_ASSUMED) -> Self:
         """Open the image file at ``path`` read-only; see :class:`V1Image` for what it raises."""
         source = FileSource(path)
         try:
-            return cls(source)
+            return cls(source, assumed)
         except BaseException:
             source.close()
             raise
@@ -125,8 +129,8 @@ class V1Image:
         return HostOffset(self.source.size)
 
     def read(self, offset: int, size: int) -> bytes:
-        """``size`` host bytes from ``offset`` on; bytes past the end of the file are zero."""
-        return read_padded(self.source, offset, size)
+        """``size`` host bytes of metadata from ``offset`` on; bytes past the end of the file are zero."""
+        return self.assumed.over(offset, read_padded(self.source, offset, size))
 
     # -- what follows from the header -------------------------------------------------------------------------
 
@@ -160,7 +164,8 @@ class V1Image:
         header = self.header
         if not header.backing_file_offset:
             return b""
-        return self.source.read_at(header.backing_file_offset, min(header.backing_file_size, MAX_BACKING_NAME))
+        name = self.source.read_at(header.backing_file_offset, min(header.backing_file_size, MAX_BACKING_NAME))
+        return self.assumed.over(header.backing_file_offset, name)
 
     # What only later versions have, so that whoever follows a chain need not ask for the version.
     backing_format = b""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from qcow2inspect.cipher.protocol import Cipher
+    from qcow2inspect.image.assumed import Assumptions
     from qcow2inspect.image.support import Support
     from qcow2inspect.image.table import Table
     from qcow2inspect.image.v1 import V1Image
@@ -70,6 +71,11 @@ class V1Disk:
     def sources(self) -> tuple[Source, ...]:
         """The image file, then those of the backing file."""
         return (self.image.source, *(self._backing.sources if self._backing else ()))
+
+    @property
+    def assumed(self) -> Assumptions:
+        """What is taken to stand in the metadata of the image."""
+        return self.image.assumed
 
     # -- extents ----------------------------------------------------------------------------------------------
 

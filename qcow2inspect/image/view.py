@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from qcow2inspect.format.geometry import SECTOR
 from qcow2inspect.format.mapping import ClusterType
+from qcow2inspect.image.assumed import NOTHING_ASSUMED, Assumptions
 from qcow2inspect.source.protocol import read_padded
 from qcow2inspect.units import GuestOffset, GuestRange, HostOffset, HostRange
 
@@ -86,6 +87,10 @@ class View(Protocol):
     def sources(self) -> tuple[Source, ...]:
         """Everything the bytes may come from; none of it may ever be written."""
 
+    @property
+    def assumed(self) -> Assumptions:
+        """What is taken to stand in the metadata that leads to the bytes."""
+
     def read_extent(self, extent: Extent) -> bytes:
         """The bytes of an extent that this view gave.
 
@@ -121,6 +126,8 @@ def clipped(within: GuestRange | None, size: int) -> GuestRange:
 
 class HostFile:
     """The image file itself, byte for byte."""
+
+    assumed = NOTHING_ASSUMED
 
     def __init__(self, source: Source) -> None:
         self._source = source
@@ -171,6 +178,8 @@ class RawDisk:
     The size is rounded up to whole sectors, as QEMU does it; holes of the file, and what the last sector lacks,
     are extents of their own that read as zeros.
     """
+
+    assumed = NOTHING_ASSUMED
 
     def __init__(self, source: Source) -> None:
         self._source = source
@@ -236,6 +245,11 @@ class Window:
     def sources(self) -> tuple[Source, ...]:
         """Those of the other view."""
         return self._view.sources
+
+    @property
+    def assumed(self) -> Assumptions:
+        """That of the other view."""
+        return self._view.assumed
 
     def _moved(self, extent: Extent, by: int) -> Extent:
         return replace(extent, guest=GuestRange.at(extent.guest.start + by, extent.guest.size))

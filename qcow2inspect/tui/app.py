@@ -12,6 +12,7 @@ from textual.message import Message
 from textual.signal import Signal
 
 from qcow2inspect.errors import Qcow2InspectError
+from qcow2inspect.image.assumed import NOTHING_ASSUMED
 from qcow2inspect.image.image import Image
 from qcow2inspect.layout.structure import visible
 from qcow2inspect.source.file import FileSource
@@ -28,6 +29,7 @@ from qcow2inspect.units import GuestOffset
 if TYPE_CHECKING:
     from textual.screen import Screen
 
+    from qcow2inspect.image.assumed import Assumptions
     from qcow2inspect.image.gate import OpenGate
     from qcow2inspect.tui.messages import JumpAsked, KnowledgeGrew, PathAsked, Progressed, TaskFailed, Unlocked
     from qcow2inspect.tui.theme import Look
@@ -296,19 +298,25 @@ def summary(session: Session) -> Text:
     return Text("\n".join(map(visible, lines)))
 
 
-def run(path: str, gate: OpenGate | None = None, passphrase: bytes | None = None) -> int:
+def run(
+    path: str,
+    gate: OpenGate | None = None,
+    passphrase: bytes | None = None,
+    assumed: Assumptions = NOTHING_ASSUMED,
+) -> int:
     """Inspect the image at ``path`` on the terminal.
 
     Args:
         path: the image.
         gate: which of the files that it names may be opened, after the first paint; none if None.
         passphrase: what unlocks it.
+        assumed: what is taken to stand in its metadata.
 
     Returns:
         0, or the exit code of the error if the file cannot be inspected.
     """
     try:
-        image = Image.open(path)
+        image = Image.open(path, assumed)
     except Qcow2InspectError as error:
         from qcow2inspect.tui.failure import FailureApp
 

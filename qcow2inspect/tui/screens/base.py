@@ -115,4 +115,7 @@ class BaseScreen(Screen[None]):
             self.status.show_work(f"{self.look.glyphs['yes']} all tables read in {knowledge.seconds:.1f} s", "good")
 
     def _show_changed(self) -> None:
-        self.banner.show(f"{self.look.glyphs['warning']} {_CHANGED}" if self.session.changed else "")
+        assumed = self.session.image.assumed.shown
+        words = [_CHANGED] if self.session.changed else []
+        words += [f"ASSUMED {assumed}: what the file holds there is not what is shown"] if assumed else []
+        self.banner.show(f"{self.look.glyphs['warning']} {'; '.join(words)}" if words else "")
