@@ -8,6 +8,7 @@ metadata that is not zero, tables that hold something else than entries, cluster
 from __future__ import annotations
 
 import heapq
+import threading
 from bisect import bisect_right
 from dataclasses import dataclass
 from enum import Enum
@@ -103,6 +104,8 @@ class Ownership:
         self._usage = usage
         self._image: Image = survey.image
         self._bits = survey.image.geometry.cluster_bits
+        self._found_spans: tuple[Ints, Ints] | None = None
+        self._lock = threading.Lock()
 
     @classmethod
     def of(cls, survey: Survey) -> Ownership | None:
@@ -234,9 +237,15 @@ class Ownership:
                 found.append(Mapped(node.path, tuple(self._leading_to(at)), node.guest, data.where))
         return found
 
-    @cached_property
+    @property
     def _spans(self) -> tuple[Ints, Ints]:
         """The first and the last host cluster that each L2 table leads to; tables without any are left out."""
+        with self._lock:
+            if self._found_spans is None:
+                self._found_spans = self._find_spans()
+            return self._found_spans
+
+    def _find_spans(self) -> tuple[Ints, Ints]:
         import numpy as np
 
         tables, bits = self._survey.tables, self._bits
@@ -321,6 +330,35 @@ class Ownership:
             end, size = start, size * 2
         return None
 
+    def next_border(self, offset: int, step: int) -> int | None:
+        """Where other states begin to use the host clusters: the next place, or the start of this or the one before.
+
+        Compressed clusters share a host cluster; which states they belong to is not told apart.
+        """
+        import numpy as np
+
+        size = self._image.geometry.cluster_size
+        here = (offset if step > 0 else max(0, offset - 1)) >> self._bits
+        if step < 0 and not offset:
+            return None
+        wanted = _users(self._usage.at(np.array([here], dtype=np.int64)))[0]
+        if step > 0:
+            for rows in self._usage.stretches_of(here, self._usage.limit):
+                other = np.flatnonzero(_users(rows) != wanted)
+                if len(other):
+                    return int(rows.start[other[0]]) * size
+            return None
+        stop, window = here, _FIRST_WINDOW
+        while stop > 0:
+            start, last = max(0, stop - window), None
+            for rows in self._usage.stretches_of(start, stop):
+                other = np.flatnonzero(_users(rows) != wanted)
+                last = int(rows.end[other[-1]]) if len(other) else last
+            if last is not None:
+                return last * size
+            stop, window = start, window * 2
+        return 0
+
     def _joined(self, start: int, end: int | None, progress: Progress | None) -> Iterator[HostRange]:
         """Like :meth:`ranges`, with neighbours that touch as one."""
         last: HostRange | None = None
@@ -337,6 +375,14 @@ class Ownership:
 
 def _start(part: HostRange) -> int:
     return part.start
+
+
+def _users(rows: Stretches) -> npt.NDArray[np.int64]:
+    """1 for guest data of the active state, 2 for that of snapshots, 4 for compressed clusters; sums of them."""
+    import numpy as np
+
+    found: npt.NDArray[np.int64] = (rows.active > 0).astype(np.int64) + 2 * (rows.snapshots > 0) + 4 * (rows.packed > 0)
+    return found
 
 
 def _by(active: int, snapshots: int) -> str:

@@ -31,7 +31,15 @@ if TYPE_CHECKING:
 
     from qcow2inspect.image.assumed import Assumptions
     from qcow2inspect.image.gate import OpenGate
-    from qcow2inspect.tui.messages import JumpAsked, KnowledgeGrew, PathAsked, Progressed, TaskFailed, Unlocked
+    from qcow2inspect.tui.messages import (
+        Explained,
+        JumpAsked,
+        KnowledgeGrew,
+        PathAsked,
+        Progressed,
+        TaskFailed,
+        Unlocked,
+    )
     from qcow2inspect.tui.theme import Look
 
 __all__ = ["InspectApp", "run", "summary"]
@@ -67,6 +75,7 @@ class InspectApp(BaseApp):
         self.add_mode("findings", self._findings)
         self.add_mode("guest", self._guest)
         self._survey = tasks.TaskProgress("survey", self.post_message)
+        self._explaining = tasks.TaskProgress("explain", self.post_message)
         self._unlocking = tasks.TaskProgress("unlock", self.post_message)
 
     def on_mount(self) -> None:
@@ -101,6 +110,17 @@ class InspectApp(BaseApp):
         if message.knowledge is not None:
             self.session.knowledge = message.knowledge
         self.session.indexed |= message.knowledge is None
+        if message.knowledge is not None and message.knowledge.surveyed:
+            self._explain()
+        self.news.publish(message)
+
+    @work(thread=True, exclusive=True, group="explain", exit_on_error=False)
+    def _explain(self) -> None:
+        tasks.explain(self.session, self._explaining, self.post_message)
+
+    def on_explained(self, message: Explained) -> None:
+        """Remember it, and tell the screens."""
+        self.session.unexplained = message.unexplained
         self.news.publish(message)
 
     def on_progressed(self, message: Progressed) -> None:
@@ -286,6 +306,7 @@ class InspectApp(BaseApp):
     def action_leave(self) -> None:
         """Leave; a summary stays in the terminal."""
         self._survey.stop()
+        self._explaining.stop()
         self._unlocking.stop()
         self.exit(message=summary(self.session))
 

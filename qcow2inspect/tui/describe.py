@@ -22,6 +22,7 @@ __all__ = [
     "Step",
     "bit_fields",
     "crumbs",
+    "explained_share",
     "facts",
     "guest_steps",
     "host_steps",
@@ -250,6 +251,12 @@ def _structure_crumbs(node: Node, prefix: str) -> list[tuple[str, str]]:
         if field:
             found.append((node.name if field == "data" else field, path))
     return found
+
+
+def explained_share(unexplained: int, end: int) -> str:
+    """How much of a file has a known purpose; 100 % only if all of it has."""
+    share = 100 * (end - unexplained) / max(1, end)
+    return f"explained {min(share, 99.9) if unexplained else share:.1f} %".replace("100.0", "100")
 
 
 def size_shown(node: Node) -> str:

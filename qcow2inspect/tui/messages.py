@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from qcow2inspect.image.address import Place
     from qcow2inspect.image.chain import Chain
     from qcow2inspect.layout.node import Node
+    from qcow2inspect.survey.ownership import Mapped
     from qcow2inspect.survey.survey import Survey
     from qcow2inspect.tui.hostmap import HostMap
     from qcow2inspect.tui.location import Location
@@ -29,6 +30,7 @@ __all__ = [
     "CellChosen",
     "ChainChanged",
     "EdgeReached",
+    "Explained",
     "Exported",
     "FollowAsked",
     "Followed",
@@ -38,6 +40,7 @@ __all__ = [
     "Knowledge",
     "KnowledgeGrew",
     "MapMade",
+    "MappedFound",
     "NodeChosen",
     "PathAsked",
     "Placed",
@@ -84,13 +87,41 @@ class Placed(Message):
 
     Attributes:
         location: where it is; None if there is none.
+        key: its kind, as a key of :data:`~qcow2inspect.tui.nearby.NEARBY`.
         step: 1 for the next, -1 for the previous.
     """
 
-    def __init__(self, location: Location | None, step: int) -> None:
+    def __init__(self, location: Location | None, key: str, step: int) -> None:
         super().__init__()
         self.location = location
+        self.key = key
         self.step = step
+
+
+class Explained(Message):
+    """It is known how much of the file has a known purpose.
+
+    Attributes:
+        unexplained: bytes that have none.
+    """
+
+    def __init__(self, unexplained: int) -> None:
+        super().__init__()
+        self.unexplained = unexplained
+
+
+class MappedFound(Message):
+    """The L2 entries were looked for that lead to a host byte.
+
+    Attributes:
+        offset: the host byte.
+        mapped: the entries, at most four.
+    """
+
+    def __init__(self, offset: HostOffset, mapped: Sequence[Mapped]) -> None:
+        super().__init__()
+        self.offset = offset
+        self.mapped = mapped
 
 
 class Searched(Message):

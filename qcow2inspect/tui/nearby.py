@@ -36,10 +36,13 @@ NEARBY = {
     "f": "finding",
     "e": "entry of another type",
     "t": "change of type",
+    "u": "byte that nothing explains",
+    "s": "border between states",
+    "d": "difference",
     "c": "cluster",
     "m": "mark",
 }
-"""Key after ``]`` or ``[`` -> what it goes to."""
+"""Key after ``]`` or ``[`` -> what it goes to. A screen offers those of them that it knows."""
 
 
 def place_of(finding: Finding, evidence: Evidence) -> Location:

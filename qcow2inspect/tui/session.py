@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from qcow2inspect.image.view import View
     from qcow2inspect.layout.node import Node
     from qcow2inspect.progress import Progress
+    from qcow2inspect.survey.ownership import ByteOwner, Ownership
     from qcow2inspect.tui.hostmap import HostMap
     from qcow2inspect.tui.search import Pattern
     from qcow2inspect.units import HostOffset
@@ -45,6 +46,7 @@ class Session:
         state: which bytes of the guest are looked at.
         marks: places that the user gave a letter.
         pattern: what was searched for last.
+        unexplained: bytes of the file without a known purpose; None until they are counted.
     """
 
     image: Image
@@ -59,6 +61,8 @@ class Session:
     state: GuestState = ACTIVE
     marks: dict[str, Location] = field(default_factory=dict)
     pattern: Pattern | None = None
+    unexplained: int | None = None
+    _owners: Ownership | None = None
     _chain: Chain | None = None
     _before: list[Chain] = field(default_factory=list)
     _host_map: HostMap | None = None
@@ -128,6 +132,28 @@ class Session:
             survey = self.knowledge.survey or take_survey(self.image, progress)
             self._host_map = make_host_map(survey, progress)
         return self._host_map
+
+    @property
+    def owners(self) -> Ownership | None:
+        """Names every byte of the file; None until the tables were read."""
+        survey = self.knowledge.survey
+        if survey is None or survey.usage is None:
+            return None
+        if self._owners is None:
+            from qcow2inspect.survey.ownership import Ownership
+
+            self._owners = Ownership(survey, survey.usage)
+        return self._owners
+
+    def owner(self, offset: HostOffset, node: Node | None) -> ByteOwner | None:
+        """What a host byte is; None until that can be told at once."""
+        owners = self.owners
+        if self.unexplained is None or owners is None or offset >= self.image.end:
+            return None
+        try:
+            return owners.at(offset, node)
+        except Qcow2InspectError:
+            return None
 
     def close(self) -> None:
         """Give all files back."""

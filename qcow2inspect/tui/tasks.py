@@ -11,12 +11,14 @@ from qcow2inspect.errors import Qcow2InspectError
 from qcow2inspect.progress import Cancelled
 from qcow2inspect.tui.location import GuestState, Location
 from qcow2inspect.tui.messages import (
+    Explained,
     Exported,
     Followed,
     GuestFound,
     Knowledge,
     KnowledgeGrew,
     MapMade,
+    MappedFound,
     Placed,
     Preflighted,
     Progressed,
@@ -345,9 +347,23 @@ def host_map(session: Session, progress: TaskProgress, post: Callable[[Message],
     _guarded("map", post, lambda: MapMade(session.host_map(progress)))
 
 
-def place(look: Callable[[], Location | None], step: int, post: Callable[[Message], object]) -> None:
+def place(look: Callable[[], Location | None], key: str, step: int, post: Callable[[Message], object]) -> None:
     """Look for the next or previous place of a kind."""
-    _guarded("find", post, lambda: Placed(look(), step))
+    _guarded("find", post, lambda: Placed(look(), key, step))
+
+
+def explain(session: Session, progress: TaskProgress, post: Callable[[Message], object]) -> None:
+    """Find out how much of the file has a known purpose."""
+    owners = session.owners
+    if owners is not None:
+        _guarded("explain", post, lambda: Explained(owners.unexplained(progress=progress)))
+
+
+def mapped(session: Session, offset: HostOffset, post: Callable[[Message], object]) -> None:
+    """Find the entries that lead to a host byte."""
+    owners = session.owners
+    if owners is not None:
+        _guarded("mapped", post, lambda: MappedFound(offset, owners.mapped(offset)))
 
 
 def search(

@@ -13,6 +13,7 @@ from qcow2inspect.tui.commands import bindings
 from qcow2inspect.tui.location import ACTIVE, GuestState, Location
 from qcow2inspect.tui.messages import (
     ByteChosen,
+    Explained,
     FollowAsked,
     GuestFound,
     JumpAsked,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from qcow2inspect.image.view import View
     from qcow2inspect.layout.node import Node
+    from qcow2inspect.tui.messages import MappedFound
     from qcow2inspect.tui.session import Session
     from qcow2inspect.tui.theme import Look
 
@@ -47,6 +49,8 @@ class ExploreScreen(WalkScreen):
     SCOPE = "explore"
     AUTO_FOCUS = "#hex"
     FOCUS_SCOPES = {"hex": ("hex",), "tree": ("tree",)}
+    NEARBY = "fetuscm"
+    SLOW = "tus"
 
     def __init__(self, session: Session, look: Look) -> None:
         super().__init__(session, look)
@@ -55,6 +59,7 @@ class ExploreScreen(WalkScreen):
         self.hex = HexPane(session.image.host_file(), session.locate, look, id="hex")
         self.inspector = Inspector(session, look, id="inspector")
         self.translation = Translation(session, look, id="translation")
+        self._asked: tuple[int, int] = (0, 0)
         self.node: Node | None = None
         self._anchor: Node | None = None
 
@@ -117,14 +122,38 @@ class ExploreScreen(WalkScreen):
         self.inspector.show(node, offset, with_steps=not self.translation.display)
         if self.translation.display:
             self.translation.show(node, offset)
+        self._ask_who_maps(offset, node)
         self.crumbs.show(describe.crumbs(self.session, node, offset), self.session.knowledge.findings)
         image = self.session.image
         cluster, inside = divmod(offset, image.geometry.cluster_size)
         place = f"{offset}  cluster {cluster:,} + {inside:#x}"
         facts = [place, f"{human_size(image.source.size)} file", f"{human_size(image.header.size)} disk"]
+        if self.session.unexplained is not None:
+            facts.insert(1, describe.explained_share(self.session.unexplained, image.end))
         self.status.show_facts([*facts, f"{human_size(image.geometry.cluster_size)} clusters"])
         if self.hex.trouble:
             self.status.say(self.hex.trouble, "bad")
+
+    def _ask_who_maps(self, offset: HostOffset, node: Node | None) -> None:
+        """Find out which guest clusters have the data under the cursor, unless that was asked already."""
+        owner = self.session.owner(offset, node)
+        if owner is None or owner.purpose.value not in ("data", "compressed") or (node and node.guest):
+            return
+        whole = owner.purpose.value == "data"
+        asked = (int(owner.where.start), int(owner.where.end)) if whole else (int(offset), int(offset) + 1)
+        if asked != self._asked:
+            self._asked = asked
+            self._find_mapped(offset)
+
+    @work(thread=True, exclusive=True, group="mapped", exit_on_error=False)
+    def _find_mapped(self, offset: HostOffset) -> None:
+        tasks.mapped(self.session, offset, self.post_message)
+
+    def on_mapped_found(self, message: MappedFound) -> None:
+        """Say it, if the cursor is still there."""
+        message.stop()
+        self.inspector.mapped = (range(*self._asked), message.mapped)
+        self.inspector.recompose_lines()
 
     # -- what the panes say -----------------------------------------------------------------------------------
 
@@ -152,6 +181,8 @@ class ExploreScreen(WalkScreen):
     def news(self, message: Message) -> None:
         """More is known: names may be new."""
         super().news(message)
+        if isinstance(message, Explained):
+            self._describe(self.hex.host, self.node)
         if isinstance(message, KnowledgeGrew):
             self.hex.reload()
             self._show(self.hex.host, self.session.node_at(self.hex.host, self._anchor))
@@ -230,7 +261,9 @@ class ExploreScreen(WalkScreen):
 
     def counts(self) -> dict[str, str]:
         """Fields can be walked, too."""
-        return {"": "", **super().counts()}
+        unexplained = self.session.unexplained
+        bytes_left = {} if unexplained is None else {"u": human_size(unexplained)}
+        return {"": "", **super().counts(), **bytes_left}
 
     def step_field(self, step: int) -> None:
         """To the next or previous entry or field."""
@@ -249,9 +282,18 @@ class ExploreScreen(WalkScreen):
             return Location(HostOffset(offset)) if offset is not None else None
         return super().find_nearby(key, step)
 
-    def next_type(self, step: int) -> Location | None:
-        """Where the host clusters begin to belong to something else."""
-        offset = self.session.host_map().next_change(self.hex.at, step)
+    def find_slowly(self, key: str, step: int) -> Location | None:
+        """Where the host clusters begin to belong to something else, to nobody, or to other states."""
+        at, owners = self.hex.at, self.session.owners
+        if key == "t":
+            offset = self.session.host_map().next_change(at, step)
+        elif owners is None:
+            return None
+        elif key == "u":
+            part = owners.next_unexplained(at, step)
+            return Location(part.start, "", part.size, owners.at(part.start).words) if part else None
+        else:
+            offset = owners.next_border(at, step)
         return Location(HostOffset(offset)) if offset is not None else None
 
     # -- panes ------------------------------------------------------------------------------------------------

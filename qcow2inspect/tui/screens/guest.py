@@ -205,8 +205,9 @@ class GuestScreen(WalkScreen):
         at, finding = min(ahead, key=lambda pair: pair[0] * step)
         return self.place_at(at, 0, f"{finding.severity} {finding.code}: {finding.message}")
 
-    def next_type(self, step: int) -> Location | None:
+    def find_slowly(self, key: str, step: int) -> Location | None:
         """Where the guest bytes begin to come from elsewhere."""
+        del key
         if self.hex.view is None or not self.hex.view.size:
             return None
         offset = nearby.next_guest_type(self.hex.view, self.hex.guest, step)

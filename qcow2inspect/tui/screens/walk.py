@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual import work
 
@@ -31,6 +31,11 @@ _WAYS = {1: "next", -1: "previous"}
 
 class WalkScreen(BaseScreen):
     """A screen with a cursor on bytes that can be walked from one thing to the next."""
+
+    NEARBY: ClassVar[str] = "fetcm"
+    """Keys of :data:`~qcow2inspect.tui.nearby.NEARBY` that this screen knows."""
+    SLOW: ClassVar[str] = "t"
+    """Those of them whose place is looked for in a thread, by :meth:`find_slowly`."""
 
     _searching: tasks.TaskProgress | None = None
 
@@ -84,14 +89,18 @@ class WalkScreen(BaseScreen):
         counts = self.counts()
         sign = "]" if step > 0 else "["
         choices = {sign: (f"{_WAYS[step]} entry or field", "")} if "" in counts else {}
-        choices |= {key: (f"{_WAYS[step]} {words}", counts.get(key, "")) for key, words in nearby.NEARBY.items()}
+        choices |= {key: (f"{_WAYS[step]} {words}", counts.get(key, "")) for key, words in self._nearby.items()}
         self._wait_for_key(f"{sign} {_WAYS[step]}", choices, lambda key: self._go_nearby(key, step))
+
+    @property
+    def _nearby(self) -> dict[str, str]:
+        return {key: words for key, words in nearby.NEARBY.items() if key in self.NEARBY}
 
     def _go_nearby(self, key: str, step: int) -> None:
         if key in "[]":
             self.step_field(step)
-        elif key == "t":
-            self._find_type(step)
+        elif key in self.SLOW:
+            self._find_in_thread(key, step)
         else:
             self._arrive_nearby(key, step, self.find_nearby(key, step))
 
@@ -105,20 +114,20 @@ class WalkScreen(BaseScreen):
             cast("InspectApp", self.app).jump(there)  # at once: the next key may ask where we are
 
     @work(thread=True, exclusive=True, group="find", exit_on_error=False)
-    def _find_type(self, step: int) -> None:
+    def _find_in_thread(self, key: str, step: int) -> None:
         """Tables may have to be read for it."""
-        tasks.place(lambda: self.next_type(step), step, self.post_message)
+        tasks.place(lambda: self.find_slowly(key, step), key, step, self.post_message)
 
-    def next_type(self, step: int) -> Location | None:
-        """Where the type changes; called in a thread."""
-        del step
+    def find_slowly(self, key: str, step: int) -> Location | None:
+        """Like :meth:`find_nearby`, called in a thread."""
+        del key, step
         return None
 
     def on_placed(self, message: Placed) -> None:
         """Go there."""
         message.stop()
         if self.app.screen is self:
-            self._arrive_nearby("t", message.step, message.location)
+            self._arrive_nearby(message.key, message.step, message.location)
 
     # -- marks ------------------------------------------------------------------------------------------------
 

@@ -9,9 +9,10 @@ from qcow2inspect.tui.widgets.paint import columns, wrapped
 from qcow2inspect.tui.widgets.textpane import TextPane
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from qcow2inspect.layout.node import Node
+    from qcow2inspect.survey.ownership import ByteOwner, Mapped
     from qcow2inspect.tui.session import Session
     from qcow2inspect.tui.theme import Look
     from qcow2inspect.tui.widgets.paint import Line
@@ -28,6 +29,9 @@ _READABLE = 1 << 50
 class Inspector(TextPane):
     """All about the node under the cursor.
 
+    Attributes:
+        mapped: host bytes, and the L2 entries that lead to them.
+
     Args:
         session: the image.
         look: colours and glyphs.
@@ -40,6 +44,7 @@ class Inspector(TextPane):
         self._node: Node | None = None
         self._offset: HostOffset | None = None
         self._with_steps = True
+        self.mapped: tuple[range, Sequence[Mapped]] = (range(0), ())
 
     def show(self, node: Node | None, offset: HostOffset, *, with_steps: bool) -> None:
         """Show a node.
@@ -66,6 +71,7 @@ class Inspector(TextPane):
         for label, value, role in describe.facts(self.session, node):
             sign = self.look.glyphs["no"] if role == "bad" else self.look.glyphs[role].strip()
             yield from self.row(label, value, width, role, sign=sign)
+        yield from self._owner(node, offset, width)
         if node.doc:
             yield from self.row("meaning", node.doc + ".", width, "text")
         yield from self._bits(node, width)
@@ -74,6 +80,16 @@ class Inspector(TextPane):
         yield from self._readings(offset, width)
         if node.spec:
             yield from self.row("see", f"qcow2 specification, “{node.spec}”", width, "dim")
+
+    def _owner(self, node: Node, offset: HostOffset, width: int) -> Iterator[Line]:
+        owner = self.session.owner(offset, node)
+        if owner is not None and not _is_plain(owner):
+            role = "text" if owner.purpose.explained else "warn"
+            yield from self.row("owner", owner.words, width, role)
+        within, found = self.mapped
+        for number, one in enumerate(found if offset in within and node.guest is None else ()):
+            words = f"{one.guest.start}‥{one.guest.end - 1:#x}  by {one.path}"
+            yield from self.row("" if number else "guest", words, width)
 
     def _title(self, node: Node, width: int) -> Line:
         style = self.look.style
@@ -153,6 +169,11 @@ class Inspector(TextPane):
         yield self.rule(f"numbers at {offset}", width)
         for name, value in describe.readings(data):
             yield from self.row(name, value, width)
+
+
+def _is_plain(owner: ByteOwner) -> bool:
+    """True for a structure of one owner: the title says what it is."""
+    return owner.purpose.value == "structure" and "," not in owner.words and " and " not in owner.words
 
 
 def _number(data: bytes) -> str:
