@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Order",
     "TaskProgress",
+    "explain",
     "export",
     "find_guest",
     "follow",
@@ -54,6 +55,7 @@ __all__ = [
     "index",
     "look_at_header",
     "look_up",
+    "mapped",
     "place",
     "preflight",
     "report",
