@@ -37,6 +37,7 @@ VERBS = {
     "compare": "what differs between two images, or two states of one",
     "explain": "what a finding, a field or a flag means",
     "create": "make an image from a raw disk",
+    "completion": "print the completions of a shell",
     "demo": "make example images and run the main job on one",
     "open": "open the terminal interface (the same as a bare IMAGE)",
 }

@@ -92,7 +92,7 @@ def read_manifest(path: str, image: str) -> list[Digest]:
     if not any(digest.subject.scope == CONTAINER for digest in mine) and len(files) == 1:
         mine = found
     if not mine:
-        hint = "“qcow2inspect hash IMAGE” writes manifests; lines of sha256sum are read too"
+        hint = "“qcow2inspect hash --json IMAGE” writes manifests; lines of sha256sum are read too"
         raise CannotRead(f"{path}: nothing in it is a hash of {image}", hint=hint, exit_code=65)
     return mine
 
