@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from qcow2inspect.cli.main import VERBS, build_parser
+from qcow2inspect.cli.main import EXIT_CODES, VERBS, build_parser
 from qcow2inspect.cli.manual import MAN_PAGE, SHELLS, completion, man_page, verb_parsers
 
 ROOT = Path(__file__).parents[2]
@@ -50,7 +50,8 @@ def test_nothing_in_the_page_is_taken_for_a_command() -> None:
 
 def test_exit_codes_are_in_the_page() -> None:
     codes = re.findall(r"^ +(\d+) ", section("EXIT STATUS"), re.MULTILINE)
-    assert codes == ["0", "1", "64", "65", "66", "74", "77", "130"]
+    assert codes == re.findall(r"^ +(\d+) ", EXIT_CODES, re.MULTILINE)
+    assert {"0", "64", "130"} <= set(codes)
 
 
 TRY = """
