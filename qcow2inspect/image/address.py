@@ -2,15 +2,18 @@
 
 ==========================  =====================================================================
 ``0x8a0000`` ``9043968``    host offset; also ``8a0000h``, ``64K``, ``1MiB``
-``c138``                    host cluster
+``c138`` ``s4096`` ``$``    host cluster, host sector, the last byte of the file
 ``G0x40000000`` ``G1GiB``   guest offset: where its bytes lie, or the entry that says there are none
+``Gc5`` ``Gs2097152``       guest cluster, guest sector
 ``hdr.l1_size``             header field; ``ext[0].length``, ``backing``, ``luks.slot[0]``
 ``L1[2]`` ``L1[2].copied``  L1 entry, one of its bit fields
 ``L1[2].L2`` ``L1[2].L2[0]``  L2 table, L2 entry; ``.data`` what it points to
 ``rt[0]`` ``rb[0]``         refcount table entry, refcount block
 ``ref[168]``                refcount of a host cluster; ``L1[2].L2[0].data.ref`` that of a node
 ``snap[0].L1[2]``           the same in a snapshot; ``bitmap[0].table[3]``
-``... + 0x40`` ``- 2``      bytes further or back
+``... + 0x40`` ``- 2c``     further or back; :mod:`~qcow2inspect.image.arithmetic` says what can be written
+``(3 << 16) + 8``           a host offset that is worked out
+``+0x40`` ``-1s`` ``.``     from where one is; ``.`` is there itself
 ==========================  =====================================================================
 """
 
@@ -21,7 +24,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from qcow2inspect.errors import BadAddress
-from qcow2inspect.units import GuestOffset, HostOffset, parse_size
+from qcow2inspect.format.geometry import SECTOR
+from qcow2inspect.image.arithmetic import evaluate, number
+from qcow2inspect.units import GuestOffset, HostOffset
 
 if TYPE_CHECKING:
     from qcow2inspect.image.tree import Mapping, Tree
@@ -33,10 +38,8 @@ Step: TypeAlias = tuple[str | None, int | None]
 """A name and an index of an address, either of which may be missing."""
 
 _LAST = (1 << 64) - 1
-_LONGEST = 64
 _STEP = re.compile(r"\.?([A-Za-z_][A-Za-z_0-9]*)?(?:\[(\w+)\])?")
-_SUM = re.compile(r"^(.*?)((?:\s*[+-]\s*(?:0x[0-9a-fA-F]+|\d+[KMGTkmgt]?(?:i?[Bb])?))*)\s*$", re.DOTALL)
-_TERM = re.compile(r"([+-])\s*(\w+)")
+_BASE = re.compile(r"\s*([^\s+\-*/%<>&|()]+)\s*([+-].*)?", re.DOTALL)
 _EXAMPLES = "try 0x30000, c3, G0x10000, hdr.size, L1[0].L2[5].data, rt[0], ref[4] or snap[0]"
 
 
@@ -53,51 +56,90 @@ class Place:
     node: Node
 
 
-def resolve(tree: Tree, text: str) -> Place:
+def resolve(tree: Tree, text: str, here: HostOffset | None = None) -> Place:
     """Where the address ``text`` leads in an image.
+
+    Args:
+        tree: the structure of the image.
+        text: the address.
+        here: where one is, for addresses that count from there; None if one is nowhere.
 
     Raises:
         BadAddress: the text is no address, or nothing in this image has it; the message says what is possible.
     """
-    found = _SUM.match(text.strip())
-    base, terms = (found[1], found[2]) if found else (text, "")
-    if not base.strip():
+    text = text.strip()
+    if not text:
         raise BadAddress(f"an address is missing: {_EXAMPLES}")
-    place = _base(tree, base.strip())
-    if not terms:
+    if text[0] in "+-." and here is not None:
+        return _host(tree, _checked(here + _value(tree, text.removeprefix(".") or "+0"), text))
+    value = evaluate(text, tree.image.geometry.cluster_size)
+    if value is not None:
+        return _host(tree, _checked(value, text))
+    found = _BASE.fullmatch(text)
+    if found is None:
+        raise BadAddress(f"“{text}” is no address: {_EXAMPLES}")
+    place = _base(tree, found[1])
+    if not found[2]:
         return place
-    offset = place.offset + sum(parse_size(size) * (1 if sign == "+" else -1) for sign, size in _TERM.findall(terms))
+    return _inside(tree, place.node, _checked(place.offset + _value(tree, found[2]), text))
+
+
+def _value(tree: Tree, text: str) -> int:
+    """What a sum amounts to that begins with a sign."""
+    value = evaluate(text, tree.image.geometry.cluster_size)
+    if value is None:
+        raise BadAddress(f"“{text}” is no number of bytes: write + 0x40, - 2c, + 8*3 or + 1s")
+    return value
+
+
+def _checked(offset: int, text: str) -> int:
     if not 0 <= offset <= _LAST:
-        raise BadAddress(f"{text.strip()} is {offset:#x}, which is no offset")
+        raise BadAddress(f"{text} is {offset:#x}, which is no offset")
+    return offset
+
+
+def _inside(tree: Tree, node: Node, offset: int) -> Place:
+    """The byte at ``offset`` as seen from a node: a part of it if it lies there, else what is there.
+
+    A table or a cluster that two states share belongs to the state by whose address it was reached.
+    """
+    table = node.path.rpartition(".")[2]
+    if HostOffset(offset) in node.where:
+        if table in ("L1", "L2"):
+            stride = 8 if table == "L1" else tree.image.geometry.l2_entry_size
+            return Place(
+                HostOffset(offset), _structure(tree, f"{node.path}[{(offset - int(node.where.start)) // stride}]")
+            )
+        is_entry = node.kind in ("l1", "l2", "data", "compressed") and bool(node.guest)
+        if is_entry or node.bits is not None or node.path.endswith(".data"):
+            return Place(HostOffset(offset), node)
     return _host(tree, offset)
 
 
 def _base(tree: Tree, text: str) -> Place:
-    number = _number(text)
-    if number is not None:
-        return _host(tree, number)
-    if text[0] in "cC" and (number := _number(text[1:])) is not None:
-        if number << tree.image.geometry.cluster_bits > _LAST:
-            raise BadAddress(f"host cluster {number:,} is beyond any 64-bit offset")
-        return _whole(tree.cluster(number))
-    if text[0] in "gG" and (number := _number(text[1:])) is not None:
-        return _guest(tree, number)
+    first, rest = text[0], text[1:]
+    cluster = tree.image.geometry.cluster_size
+    if text == "$":
+        return _host(tree, max(0, tree.image.end - 1))
+    if first in "cC" and (count := _number(tree, rest)) is not None:
+        if count * cluster > _LAST:
+            raise BadAddress(f"host cluster {count:,} is beyond any 64-bit offset")
+        return _whole(tree.cluster(count))
+    if first in "sS" and (count := _number(tree, rest)) is not None:
+        return _host(tree, _checked(count * SECTOR, text))
+    if first in "gG" and rest:
+        units = {"c": cluster, "s": SECTOR}.get(rest[0].lower(), 1)
+        count = _number(tree, rest if units == 1 else rest[1:])
+        if count is not None:
+            return _guest(tree, count * units)
     return _whole(_structure(tree, text))
 
 
-def _number(text: str) -> int | None:
-    if len(text) > _LONGEST:
-        return None
-    if re.fullmatch(r"[0-9][0-9a-fA-F]*h", text):
-        number = int(text[:-1], 16)
-    else:
-        try:
-            number = parse_size(text)
-        except ValueError:
-            return None
-    if number > _LAST:
-        raise BadAddress(f"{text} is beyond any 64-bit offset")
-    return number
+def _number(tree: Tree, text: str) -> int | None:
+    found = number(text, tree.image.geometry.cluster_size)
+    if found is not None and found > _LAST:
+        raise BadAddress(f"{text[:80]} is beyond any 64-bit offset")
+    return found
 
 
 def _host(tree: Tree, offset: int) -> Place:
@@ -128,7 +170,7 @@ def _guest(tree: Tree, offset: int) -> Place:
 
 def _structure(tree: Tree, text: str) -> Node:
     """Walk an address of names and indices, step by step, from the top of the tree."""
-    steps = _steps(text)
+    steps = _steps(tree, text)
     name, index = steps[0]
     start = _STARTS.get(name or "")
     if start is not None and (index is not None or name == "L1"):
@@ -139,7 +181,7 @@ def _structure(tree: Tree, text: str) -> Node:
     raise BadAddress(f"“{text}” is no address: {_EXAMPLES}")
 
 
-def _steps(text: str) -> list[Step]:
+def _steps(tree: Tree, text: str) -> list[Step]:
     """``L1[2].copied`` -> ``[("L1", 2), ("copied", None)]``."""
     steps: list[Step] = []
     at = 0
@@ -149,7 +191,7 @@ def _steps(text: str) -> list[Step]:
             raise BadAddress(f"“{text}” is no address: {_EXAMPLES}")
         index = None
         if found[2] is not None:
-            index = _number(found[2])
+            index = _number(tree, found[2])
             if index is None:
                 raise BadAddress(f"“{found[2]}” in “{text}” is no index; write a number, as in L1[2]")
         steps.append((found[1], index))

@@ -255,7 +255,7 @@ class InspectApp(BaseApp):
         """Ask where to go."""
         from qcow2inspect.tui.dialogs.goto import GotoDialog
 
-        dialog = GotoDialog(self.session, self.look, in_guest=self.current_mode == "guest")
+        dialog = GotoDialog(self.session, self.look, self.here)
         self.push_screen(dialog, lambda there: self.jump(there) if there else None)
 
     def action_states(self) -> None:

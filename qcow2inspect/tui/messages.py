@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from qcow2inspect.errors import Qcow2InspectError
     from qcow2inspect.export.raw import ExportResult, Preflight
     from qcow2inspect.findings import Finding
-    from qcow2inspect.image.address import Place
     from qcow2inspect.image.chain import Chain
     from qcow2inspect.layout.node import Node
     from qcow2inspect.survey.ownership import Mapped
@@ -331,12 +330,12 @@ class Resolved(Message):
 
     Attributes:
         text: the address as typed.
-        place: where it leads; None if it leads nowhere.
+        location: where it leads; None if it leads nowhere.
         problem: why not; empty if it does.
     """
 
-    def __init__(self, text: str, place: Place | None, problem: str) -> None:
+    def __init__(self, text: str, location: Location | None, problem: str) -> None:
         super().__init__()
         self.text = text
-        self.place = place
+        self.location = location
         self.problem = problem

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Session", "first_knowledge"]
 
+_REMEMBERED = 100
+
 
 @dataclass
 class Session:
@@ -46,6 +48,8 @@ class Session:
         state: which bytes of the guest are looked at.
         marks: places that the user gave a letter.
         pattern: what was searched for last.
+        typed: addresses that the user went to, the last one last.
+        last_step: the last of them that counted from where the user was; empty for none.
         unexplained: bytes of the file without a known purpose; None until they are counted.
     """
 
@@ -62,6 +66,8 @@ class Session:
     marks: dict[str, Location] = field(default_factory=dict)
     pattern: Pattern | None = None
     unexplained: int | None = None
+    typed: list[str] = field(default_factory=list)
+    last_step: str = ""
     _owners: Ownership | None = None
     _chain: Chain | None = None
     _before: list[Chain] = field(default_factory=list)
@@ -154,6 +160,12 @@ class Session:
             return owners.at(offset, node)
         except Qcow2InspectError:
             return None
+
+    def remember(self, address: str) -> None:
+        """The user went to an address that they typed."""
+        self.typed = [*(old for old in self.typed if old != address), address][-_REMEMBERED:]
+        if address.startswith(("+", "-", ".")):
+            self.last_step = address
 
     def close(self) -> None:
         """Give all files back."""

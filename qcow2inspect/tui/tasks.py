@@ -171,12 +171,12 @@ def survey(image: Image, progress: TaskProgress, post: Callable[[Message], objec
     _guarded("survey", post, work)
 
 
-def look_up(tree: Tree, text: str, post: Callable[[Message], object]) -> None:
+def look_up(session: Session, text: str, here: Location, post: Callable[[Message], object]) -> None:
     """Find out where an address leads."""
-    from qcow2inspect.image.address import resolve
+    from qcow2inspect.tui.places import parse_place
 
     try:
-        post(Resolved(text, resolve(tree, text), ""))
+        post(Resolved(text, parse_place(session, text, here), ""))
     except (ValueError, Qcow2InspectError) as error:
         post(Resolved(text, None, str(error)))
 

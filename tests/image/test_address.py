@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,8 @@ from qcow2inspect.build.recipe import Compressed, Data, Recipe, Snapshot, Zero
 from qcow2inspect.build.writer import Layout
 from qcow2inspect.errors import BadAddress
 from qcow2inspect.image.address import resolve
+from qcow2inspect.image.arithmetic import evaluate
+from qcow2inspect.units import HostOffset
 from tests.images import tree_of
 
 RECIPE = Recipe(
@@ -65,7 +68,25 @@ ADDRESSES = [
     ("0x40 + 8", 72, "hdr.incompatible_features"),
     ("hdr.l1_size + 0x24", 72, "hdr.incompatible_features"),
     ("c1 - 64K + 1KiB - 1K", 0, "hdr.magic"),
-    ("L1[0].L2[0].data + 0", DATA, f"c{DATA >> 16}"),
+    ("L1[0].L2[0].data + 0x10", DATA + 16, "L1[0].L2[0].data"),
+    (
+        "snap[0].L1[0].L2[0].data + 1s",
+        int(TREE.mapped(TREE.mappings[1]).l2_entry(0, 0).target or 0) + 512,
+        "snap[0].L1[0].L2[0].data",
+    ),
+    ("snap[0].L1 + 8", TREE.mappings[1].l1.at + 8, "snap[0].L1[1]"),
+    ("L1[0].L2 + 8*1", L2 + 8, "L1[0].L2[1]"),
+    ("L1[1].copied + 3", L1 + 11, "L1[1].copied"),
+    ("hdr.magic + 1c", 65536, "rt[0]"),
+    ("s128", 65536, "rt[0]"),
+    ("$", int(TREE.image.end) - 1, f"c{(int(TREE.image.end) - 1) >> 16}"),
+    ("Gc0", DATA, "L1[0].L2[0].data"),
+    ("Gs1", DATA + 512, "L1[0].L2[0].data"),
+    ("1c", 65536, "rt[0]"),
+    ("2s + 1c // 128", 1536, "c0"),
+    ("(1 << 16) + 3 * (8 - 0x8) | 0", 65536, "rt[0]"),
+    ("0x1ffff & 0x10000 % 7 + 0x46", 0x48, "hdr.incompatible_features"),
+    ("1f000", 0x1F000, "rt[7680]"),
 ]
 
 
@@ -73,6 +94,22 @@ ADDRESSES = [
 def test_addresses(text: str, offset: int, path: str) -> None:
     place = resolve(TREE, text)
     assert (place.offset, place.node.path) == (offset, path)
+
+
+@pytest.mark.parametrize(
+    ("text", "offset"), [("+0x40", 0x10040), ("-512", 0xFE00), ("+3c", 0x40000), ("-1s", 0xFE00), (".", 0x10000),
+                         (". + 2*8", 0x10010), ("+0x48 - 1c", 0x48)]
+)  # fmt: skip
+def test_addresses_from_where_one_is(text: str, offset: int) -> None:
+    assert resolve(TREE, text, HostOffset(0x10000)).offset == offset
+
+
+@given(st.lists(st.sampled_from([*"0123456789()+-*%&|", "//", "<<", ">>", " ", "0x1f"]), max_size=12).map("".join))
+def test_arithmetic_is_that_of_integers(text: str) -> None:
+    with contextlib.suppress(BadAddress):
+        value = evaluate(text, 65536)
+        if value is not None and not re.search(r"\b0[0-9]", text):
+            assert value == eval(text)
 
 
 def test_the_refcount_of_what_an_entry_points_to() -> None:
@@ -102,7 +139,7 @@ ERRORS = [
     ("rb[1]", "has no refcount block"),
     ("ref[99999999]", "no refcount block covers host cluster 99,999,999; its refcount is 0"),
     ("G1GiB", "guest offset 0x40000000 is not on the disk, which ends at 0x40000000"),
-    ("0x10000000000000000", "is beyond any 64-bit offset"),
+    ("0x10000000000000000", "which is no offset"),
     ("0 - 1", "is -0x1, which is no offset"),
     ("0xffffffffffffffff + 1", "which is no offset"),
     ("hdr..magic", "no address"),
@@ -112,6 +149,13 @@ ERRORS = [
     ("c18446744073709551616", "beyond|no offset|no address"),
     ("c" + "9" * 5000, "beyond|no offset|no address"),
     ("ext[7]", "ext has no part"),
+    ("1 // 0", "divides by zero"),
+    ("1 << 65", "a shift is by 0 to 64 bits"),
+    ("9" * 40, "beyond any 64-bit offset"),
+    ("9999999999999999999 * 99999999999999999999", "beyond any 64-bit offset"),
+    ("hdr + ", "no number of bytes"),
+    ("hdr * 2", "no address"),
+    ("(" * 200 + "1" + ")" * 200, "no address"),
 ]
 
 
