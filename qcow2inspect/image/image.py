@@ -28,22 +28,20 @@ from qcow2inspect.format.refcount import RefcountTableEntry
 from qcow2inspect.image.assumed import NOTHING_ASSUMED, Assumptions
 from qcow2inspect.image.cache import Cache
 from qcow2inspect.image.guard import Obstacle, obstacles
+from qcow2inspect.image.imagefile import ImageFile
 from qcow2inspect.image.table import L2Table, Table
 from qcow2inspect.image.view import HostFile
 from qcow2inspect.layout import packed
-from qcow2inspect.source.file import FileSource
-from qcow2inspect.source.protocol import Source, read_padded
 from qcow2inspect.units import HostOffset, HostRange
 
 if TYPE_CHECKING:
-    import os
-    from types import TracebackType
-    from typing import Self, TypeVar
+    from typing import TypeVar
 
     from qcow2inspect.format.bitmap import Bitmap
     from qcow2inspect.format.luks import LuksHeader
     from qcow2inspect.format.snapshot import Snapshot
     from qcow2inspect.image.disk import Disk
+    from qcow2inspect.source.protocol import Source
 
     X = TypeVar("X", bound=HeaderExtension)
 
@@ -78,7 +76,7 @@ def require_magic(source: Source, assumed: Assumptions = NOTHING_ASSUMED) -> int
     return int.from_bytes(start[4:], "big")
 
 
-class Image:
+class Image(ImageFile):
     """An image of version 2 or 3.
 
     Attributes:
@@ -99,8 +97,7 @@ class Image:
     """
 
     def __init__(self, source: Source, assumed: Assumptions = NOTHING_ASSUMED) -> None:
-        self.source = source
-        self.assumed = assumed
+        super().__init__(source, assumed)
         version = require_magic(source, assumed)
         _require_version(source, version)
         self.header = Header.read(assumed.over(0, source.read_at(0, Header.SIZE)))
@@ -124,43 +121,6 @@ class Image:
             self.header.incompatible_features.extended_l2 and self.header.cluster_bits >= 14,
         )
         self._tables: Cache[L2Table] = Cache(_TABLE_MEMORY // self.geometry.cluster_size, self._read_l2_table)
-
-    @classmethod
-    def open(cls, path: str | os.PathLike[str], assumed: Assumptions = NOTHING_ASSUMED) -> Self:
-        """Open the image file at ``path`` read-only; see :class:`Image` for what it raises."""
-        source = FileSource(path)
-        try:
-            return cls(source, assumed)
-        except BaseException:
-            source.close()
-            raise
-
-    def close(self) -> None:
-        """Give the image file back."""
-        if isinstance(self.source, FileSource):
-            self.source.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    @property
-    def name(self) -> str:
-        """What a person calls the image: its path."""
-        return self.source.name
-
-    @property
-    def end(self) -> HostOffset:
-        """Host offset of the end of the file."""
-        return HostOffset(self.source.size)
-
-    def read(self, offset: int, size: int) -> bytes:
-        """``size`` host bytes of metadata from ``offset`` on; bytes past the end of the file are zero."""
-        return self.assumed.over(offset, read_padded(self.source, offset, size))
 
     def _read_stored(self, offset: int, size: int) -> bytes:
         """Like :meth:`read`, but short at the end of the file."""

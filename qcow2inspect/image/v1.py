@@ -20,17 +20,13 @@ from qcow2inspect.image.assumed import NOTHING_ASSUMED, Assumptions
 from qcow2inspect.image.cache import Cache
 from qcow2inspect.image.guard import Obstacle
 from qcow2inspect.image.image import require_magic
+from qcow2inspect.image.imagefile import ImageFile
 from qcow2inspect.image.table import Table
 from qcow2inspect.image.view import HostFile
-from qcow2inspect.source.file import FileSource
-from qcow2inspect.source.protocol import read_padded
 from qcow2inspect.units import HostOffset
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterator
-    from types import TracebackType
-    from typing import Self
 
     from qcow2inspect.image.v1_disk import V1Disk
     from qcow2inspect.source.protocol import Source
@@ -47,7 +43,7 @@ _MAX_L1_ENTRIES = ((1 << 31) - 1) // 8
 _TABLE_MEMORY = 24 << 20
 
 
-class V1Image:
+class V1Image(ImageFile):
     """An image of version 1.
 
     Attributes:
@@ -68,8 +64,7 @@ class V1Image:
     """
 
     def __init__(self, source: Source, assumed: Assumptions = NOTHING_ASSUMED) -> None:
-        self.source = source
-        self.assumed = assumed
+        super().__init__(source, assumed)
         version = require_magic(source, assumed)
         if version != 1:
             raise Unsupported(f"{source.name}: header field version (offset 0x4) is {version:,}, not 1")
@@ -94,43 +89,6 @@ class V1Image:
                 why=why,
                 hint="“qcow2inspect header IMAGE” shows the fields",
             )
-
-    @classmethod
-    def open(cls, path: str | os.PathLike[str], assumed: Assumptions = NOTHING_ASSUMED) -> Self:
-        """Open the image file at ``path`` read-only; see :class:`V1Image` for what it raises."""
-        source = FileSource(path)
-        try:
-            return cls(source, assumed)
-        except BaseException:
-            source.close()
-            raise
-
-    def close(self) -> None:
-        """Give the image file back."""
-        if isinstance(self.source, FileSource):
-            self.source.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    @property
-    def name(self) -> str:
-        """What a person calls the image: its path."""
-        return self.source.name
-
-    @property
-    def end(self) -> HostOffset:
-        """Host offset of the end of the file."""
-        return HostOffset(self.source.size)
-
-    def read(self, offset: int, size: int) -> bytes:
-        """``size`` host bytes of metadata from ``offset`` on; bytes past the end of the file are zero."""
-        return self.assumed.over(offset, read_padded(self.source, offset, size))
 
     # -- what follows from the header -------------------------------------------------------------------------
 
