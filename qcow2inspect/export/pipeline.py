@@ -94,21 +94,19 @@ class Pipeline:
     def _work(self, step: Step) -> tuple[Step, Loaded]:
         """Write one step to its final place, unless the target wants everything in order."""
         done = Loaded()
-        batch: list[Extent] = []
-        for extent in step.extents:
-            if self._copy(extent, done):
-                continue
-            batch.append(extent)
-        loaded = self._loader.load(batch)
+        loaded = self._loader.load([extent for extent in step.extents if not self._copy(extent, done)])
         loaded.written = done.written
         if not self._target.in_order:
             self._write(step, loaded)
+            self._target.settle(step.start - self._origin, step.end - self._origin)
         return step, loaded
 
     def _copy(self, extent: Extent, done: Loaded) -> bool:
-        """Have the kernel copy an extent; False if it must be loaded."""
-        if not self._in_kernel or extent.kind is not ClusterType.NORMAL or extent.past_end:
+        """Copy an extent as it is, or see that there is nothing to copy; False if it must be loaded."""
+        if not self._in_kernel or extent.past_end or extent.absent:
             return False
+        if extent.kind is not ClusterType.NORMAL:
+            return extent.reads_as_zero
         source, host = self._view.plain(extent) or (None, None)
         if host is None or not isinstance(source, FileSource):
             return False

@@ -153,14 +153,13 @@ def make_plan(
     within = within or GuestRange.at(0, view.size)
     plan = Plan(within.size, on_error=on_error)
     progress.begin("Planning", None)
+    layers: set[int] = set()
     for number, extent in enumerate(extents_of(view, within, progress)):
         plan.add(extent)
-        if plan.first_encrypted is None and _is_encrypted(view, extent):
-            plan.first_encrypted = extent
+        if extent.layer not in layers and extent.kind is ClusterType.NORMAL and extent.readable and not extent.past_end:
+            layers.add(extent.layer)  # one key for all of a layer
+            if plan.first_encrypted is None and view.plain(extent) is None:
+                plan.first_encrypted = extent
         if number % _STEP == 0:
             progress.advance(0)
     return plan
-
-
-def _is_encrypted(view: View, extent: Extent) -> bool:
-    return extent.kind is ClusterType.NORMAL and extent.readable and view.plain(extent) is None

@@ -33,7 +33,9 @@ class StoredRanges:
         while at < end:
             with self._lock:
                 stop, stored = runs.at(at)
-            if stored:
+            if stored and at == host.start and stop >= host.end:
+                yield host
+            elif stored:
                 yield HostRange(HostOffset(at), HostOffset(min(stop, end)))
             at = stop
 

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import threading
 from typing import TYPE_CHECKING, Protocol
 
 from qcow2inspect.errors import CannotExport
@@ -26,6 +27,8 @@ __all__ = ["DeviceTarget", "FileTarget", "PipeTarget", "Target", "check", "descr
 _NOT_IN_KERNEL = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF, errno.EPERM)
 _TARGET_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 _BLKZEROOUT = 0x127F
+_PIECE = 256 << 10
+_SETTLED = 8 << 20
 
 
 class Target(Protocol):
@@ -54,10 +57,18 @@ class Target(Protocol):
         """
 
     def copy(self, source: FileSource, host: HostRange, at: int) -> int:
-        """Bytes that the kernel copied to ``at``; 0 if it cannot, or could not read.
+        """Bytes from the start of ``host`` on that were copied to ``at``; 0 if they could not be read.
 
         Raises:
-            CannotExport: the target is full.
+            CannotExport: the target is full or fails.
+        """
+
+    def settle(self, at: int, end: int) -> None:
+        """Have the disk begin to write what stands before ``end``; else all of it would wait for the flush.
+
+        Args:
+            at: where what was just written begins.
+            end: where it ends.
         """
 
     def flush(self) -> None:
@@ -94,6 +105,7 @@ class FileTarget:
     def __init__(self, path: str, size: int, choices: Choices, evidence: Collection[Identity]) -> None:
         self._part = choices.split or max(size, 1)
         self._in_kernel = True
+        self._buffers = threading.local()
         self.outputs: list[Output] = []
         try:
             for name in part_names(path, size, choices.split):
@@ -149,20 +161,38 @@ class FileTarget:
         """Nothing to do: what is not written reads as zeros."""
 
     def copy(self, source: FileSource, host: HostRange, at: int) -> int:
-        """Copy inside the kernel; see :class:`Target`."""
-        if not self._in_kernel:
-            return 0
+        """Copy inside the kernel, or through this process where the kernel cannot; see :class:`Target`."""
         output, offset, amount = next(self._located(at, host.size))
+        if not self._in_kernel:
+            return self._copy_here(source, int(host.start), (output, offset, amount))
         try:
-            copied = os.copy_file_range(source.fd, output.fd, amount, int(host.start), offset)
+            return os.copy_file_range(source.fd, output.fd, amount, int(host.start), offset)
         except OSError as error:
             if error.errno in _TARGET_FULL:
                 raise output.failed(f"copying to {offset:#x}", error) from error
             self._in_kernel = error.errno not in _NOT_IN_KERNEL
+            return 0 if self._in_kernel else self.copy(source, host, at)
+
+    def _copy_here(self, source: FileSource, start: int, to: tuple[Output, int, int]) -> int:
+        """Copy a piece that stays in the cache of the processor; each thread has its own."""
+        output, offset, amount = to
+        if not hasattr(self._buffers, "piece"):
+            self._buffers.piece = memoryview(bytearray(_PIECE))
+        piece: memoryview = self._buffers.piece
+        try:
+            read = os.preadv(source.fd, [piece[:amount]], start)
+        except OSError:  # the slow way finds out which bytes these are
             return 0
-        with contextlib.suppress(OSError):  # let the disk write now; else all of it waits for the end
-            os.posix_fadvise(output.fd, offset, copied, os.POSIX_FADV_DONTNEED)
-        return copied
+        output.write_at(offset, piece[:read])
+        return read
+
+    def settle(self, at: int, end: int) -> None:
+        """Have the disk write what was written; see :class:`Target`."""
+        start, stop = (at // _SETTLED - 1) * _SETTLED, end // _SETTLED * _SETTLED
+        if stop - start > _SETTLED:
+            for output, offset, amount in self._located(max(0, start), stop - max(0, start)):
+                with contextlib.suppress(OSError):
+                    os.posix_fadvise(output.fd, offset, amount, os.POSIX_FADV_DONTNEED)
 
     def flush(self) -> None:
         """Have everything on the disk."""
@@ -217,8 +247,11 @@ class PipeTarget:
             self.write(at + done, [self._ZEROS[: size - done]])
 
     def copy(self, source: FileSource, host: HostRange, at: int) -> int:
-        """Never: bytes go through this process."""
+        """Never: the bytes have to come in order."""
         return 0
+
+    def settle(self, at: int, end: int) -> None:
+        """Nothing is held back."""
 
     def flush(self) -> None:
         """Nothing is held back."""
@@ -269,6 +302,9 @@ class DeviceTarget:
     def copy(self, source: FileSource, host: HostRange, at: int) -> int:
         """Never: the kernel copies between regular files."""
         return 0
+
+    def settle(self, at: int, end: int) -> None:
+        """Nothing to do: whoever flushes waits."""
 
     def flush(self) -> None:
         """Have everything on the device."""

@@ -6,35 +6,30 @@ both say the same (a test holds them to it).
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from qcow2inspect.codec import codec_for
-from qcow2inspect.errors import BadStream, Damaged, Qcow2InspectError
-from qcow2inspect.format.geometry import SECTOR
+from qcow2inspect.errors import Damaged, Qcow2InspectError
 from qcow2inspect.format.mapping import (
     ClusterType,
     L1Entry,
     L2Entry,
     classify,
-    classify_column,
     compressed_descriptor,
     subcluster_types,
 )
-from qcow2inspect.image.cache import Cache
-from qcow2inspect.image.extents import ABSENT, behind, is_absent, joined, one_layer_up
+from qcow2inspect.image.extents import ABSENT, is_absent, one_layer_up
+from qcow2inspect.image.guest import Files, GuestDisk
 from qcow2inspect.image.holes import in_holes
 from qcow2inspect.image.mapping import active_mapping
+from qcow2inspect.image.runs import HAS_HOST, RunFinder
 from qcow2inspect.image.support import Support, alone, refused
-from qcow2inspect.image.view import Extent, clipped
+from qcow2inspect.image.view import Extent
 from qcow2inspect.source.protocol import read_padded
 from qcow2inspect.units import GuestOffset, GuestRange, HostOffset, HostRange
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    import numpy as np
-    import numpy.typing as npt
 
     from qcow2inspect.image.assumed import Assumptions
     from qcow2inspect.image.image import Image
@@ -46,11 +41,10 @@ __all__ = ["Disk", "active_disk"]
 
 _L2_OFFSET = L2Entry.host_cluster_offset.mask
 _L1_CHUNK = 1 << 16
-_INFLATED_KEPT = 1 << 22
 _L1_KNOWN = 1 << 12
 _NOT_PLAIN = 1 << 62 | 1  # compressed, or reads as zeros
-_HAS_HOST = (ClusterType.NORMAL, ClusterType.ZERO_ALLOC, ClusterType.UNALLOCATED_ALLOC)
 _IS_ZERO = (ClusterType.ZERO_PLAIN, ClusterType.ZERO_ALLOC)
+_KINDS = tuple(ClusterType)
 _OF_ACTIVE = ("size", "l1_size", "l1_table_offset")
 
 
@@ -63,7 +57,7 @@ def active_disk(image: Image, *, lenient: bool = False) -> Disk:
     return Disk(image, active_mapping(image), alone(image), lenient=lenient)
 
 
-class Disk:
+class Disk(GuestDisk):
     """The guest disk as one L1 table describes it, that of the active state or of a snapshot.
 
     A view (:class:`~qcow2inspect.image.view.View`) of ``size`` guest bytes: the mapping's size, rounded down to
@@ -87,24 +81,15 @@ class Disk:
         self.image = image
         self.mapping = mapping
         self.support = support
-        self.name = f"{image.name} ({mapping.title})"
-        self.size = mapping.size // SECTOR * SECTOR
         self._geometry = image.geometry
         self._l1 = mapping.l1
-        self._codec = codec_for(image.header.compression_type)
-        self._inflated: Cache[bytes] = Cache(_INFLATED_KEPT // self._geometry.cluster_size, self._inflate)
-        self._backing, self._needs_backing = support.behind
-        self._absent_as_zero = support.absent_as_zero and isinstance(support.backing, Qcow2InspectError)
-        self._needs_data_file, self._file = _file_of(image, support)
-        self._cipher, self._needs_key = support.key
-        self._stored_as_they_are = not (image.geometry.extended_l2 or image.has_data_file or support.cipher)
         self._l1_known: dict[int, int] = {}
-
-    @property
-    def sources(self) -> tuple[Source, ...]:
-        """The image file, its data file, and what lies behind."""
-        own = (self.image.source,) if self._file is self.image.source else (self.image.source, self._file)
-        return own + (self._backing.sources if self._backing is not None else ())
+        self._needs_data_file, self._file = _file_of(image, support)
+        files = Files(image.source, self._file, codec_for(image.header.compression_type), self._geometry.cluster_size)
+        super().__init__(f"{image.name} ({mapping.title})", mapping.size, files, support)
+        has_zero_flag = image.header.version >= 3
+        self._finder = RunFinder(self._geometry, image.has_data_file, has_zero_flag, image.source.size)
+        self._stored_as_they_are = not (image.geometry.extended_l2 or image.has_data_file or support.cipher)
 
     @property
     def assumed(self) -> Assumptions:
@@ -192,20 +177,9 @@ class Disk:
 
     # -- a range ----------------------------------------------------------------------------------------------
 
-    def extents(self, within: GuestRange | None = None) -> Iterator[Extent]:
-        """The extents that cover ``within`` (the whole disk by default), in order, joined where they continue."""
-        part = clipped(within, self.size)
-        for own in joined(extent.cut(extent.guest.clip(part.start, part.end)) for extent in self._pieces(part)):
-            if self._backing is not None and is_absent(own):
-                yield from behind(own, self._backing)
-            else:
-                yield own
-
     def _pieces(self, part: GuestRange) -> Iterator[Extent]:
         import numpy as np
 
-        if not part:
-            return
         geometry = self._geometry
         end = geometry.l1_index(GuestOffset(part.end - 1)) + 1
         stop = min(end, len(self._l1))
@@ -249,29 +223,17 @@ class Disk:
 
     def _runs(self, table: L2Table, guest: GuestOffset, first: int, last: int) -> Iterator[Extent]:
         """Extents of entries ``[first, last)`` of a table; ``guest`` is where entry ``first`` maps to."""
-        import numpy as np
-
-        words = table.words(first, last)
-        raw = words[:, 0]
-        kinds = classify_column(raw, extended_l2=table.extended, data_file=self.image.has_data_file)
-        hosts = raw & np.uint64(_L2_OFFSET)
-        if table.extended:
-            kinds, hosts = _expand(kinds, hosts, words[:, 1], self._geometry.subcluster_size)
-        unit = self._geometry.subcluster_size
-        compressed = kinds == ClusterType.COMPRESSED
-        has_host = np.isin(kinds, _HAS_HOST)
-        base = np.where(has_host, hosts - np.arange(len(hosts), dtype=np.uint64) * np.uint64(unit), np.uint64(0))
-        breaks = (kinds[1:] != kinds[:-1]) | (base[1:] != base[:-1])
-        whole = np.arange(1, len(kinds)) % self._geometry.subclusters == 0
-        breaks |= compressed[1:] & whole
-        starts = [0, *(np.flatnonzero(breaks) + 1).tolist()]
-        for start, stop in zip(starts, [*starts[1:], len(kinds)], strict=True):
-            part = GuestRange.at(guest + start * unit, (stop - start) * unit)
-            kind = ClusterType(int(kinds[start]))
-            if kind is ClusterType.COMPRESSED:
-                yield self._compressed(part, int(raw[start // self._geometry.subclusters]))
+        why_not = {ClusterType.NORMAL: self._needs_key, **dict.fromkeys(ABSENT, self._needs_backing)}
+        absent = ABSENT if self._absent_as_zero else ()
+        for start, size, number, at, host_size, sound, entry in self._finder.runs(table.words(first, last)):
+            part, kind = GuestRange.at(guest + start, size), _KINDS[number]
+            if sound:
+                host = HostRange.at(at, host_size) if host_size else None
+                yield Extent(part, kind, host, 0, why_not.get(kind), False, kind in absent)
+            elif kind is ClusterType.COMPRESSED:
+                yield self._compressed(part, entry)
             else:
-                yield from self._split_at_end(self._stored(part, kind, int(hosts[start])))
+                yield from self._split_at_end(self._stored(part, kind, at))
 
     def _split_at_end(self, extent: Extent) -> Iterator[Extent]:
         """A run of host clusters that crosses the end of the file, cut where whole clusters are missing."""
@@ -310,7 +272,7 @@ class Disk:
 
     def _stored(self, guest: GuestRange, kind: ClusterType, host: int) -> Extent:
         """An extent of any type but compressed; ``host`` is where its first byte lies, if the type has one."""
-        if kind not in _HAS_HOST:
+        if kind not in HAS_HOST:
             return self._extent(guest, kind)
         where = HostRange.at(host, guest.size)
         inside = (guest.start - where.start) % self._geometry.cluster_size
@@ -387,78 +349,12 @@ class Disk:
         size = min(end - at, self._geometry.cluster_size - inside)
         return read_padded(self._file, host + inside, size)
 
-    def read_extent(self, extent: Extent) -> bytes:
-        """The bytes of an extent of this disk.
-
-        Raises:
-            CannotRead, Damaged, NeedsFile, NeedsKey: they cannot be read.
-        """
-        if extent.error is not None:
-            raise extent.error.with_traceback(None)  # many extents share it: what one read left must not pile up
-        if extent.layer and self._backing is not None:
-            return self._backing.read_extent(replace(extent, layer=extent.layer - 1))
-        if extent.kind is ClusterType.NORMAL and extent.host is not None:
-            return self._read_normal(extent, extent.host)
-        if extent.kind is not ClusterType.COMPRESSED:
-            return bytes(extent.guest.size)
-        cluster = extent.guest.start - extent.guest.start % self._geometry.cluster_size
-        start = extent.guest.start - cluster
-        return self._inflated[cluster][start : start + extent.guest.size]
-
-    def _read_normal(self, extent: Extent, host: HostRange) -> bytes:
-        if self._cipher is None or extent.past_end:
-            return read_padded(self._file, host.start, host.size)
-        before = host.start % SECTOR
-        size = -(-(before + host.size) // SECTOR) * SECTOR
-        data = read_padded(self._file, host.start - before, size)
-        first = int(host.start if self._cipher.counts_host_sectors else extent.guest.start) // SECTOR
-        return self._cipher.decrypt(data, first)[before : before + host.size]
-
-    def plain(self, extent: Extent) -> tuple[Source, HostRange] | None:
-        """Where the bytes of a normal extent lie as they are; None for every other one."""
-        if extent.layer and self._backing is not None:
-            return self._backing.plain(replace(extent, layer=extent.layer - 1))
-        if extent.error is not None or extent.kind is not ClusterType.NORMAL or extent.host is None:
-            return None
-        return (self._file, extent.host) if self._cipher is None or extent.past_end else None
-
-    def _inflate(self, guest: int) -> bytes:
-        """The whole guest cluster at ``guest``, which is compressed."""
+    def _stream(self, guest: int) -> tuple[str, HostRange]:
+        """Address of the L2 entry of the compressed cluster at ``guest``, and where its stream lies."""
         geometry, offset = self._geometry, GuestOffset(guest)
         l1_index, l2_index = geometry.l1_index(offset), geometry.l2_index(offset)
         raw = self.image.l2_table(self._l1[l1_index].l2_table_offset)[l2_index].raw
-        run = compressed_descriptor(geometry.cluster_bits)(raw).run()
-        try:
-            data = read_padded(self.image.source, run.start, run.size)
-            return self._codec.decompress(data, geometry.cluster_size)
-        except BadStream as error:
-            raise BadStream(
-                f"guest {geometry.guest_cluster(l1_index, l2_index)}: the compressed cluster at host {run} "
-                f"(L1[{l1_index}].L2[{l2_index}]) cannot be inflated: {error.what}",
-                why="its bytes are lost unless another copy exists",
-            ) from error
-
-
-def _expand(
-    kinds: npt.NDArray[np.uint8], hosts: npt.NDArray[np.uint64], bitmaps: npt.NDArray[np.uint64], size: int
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint64]]:
-    """Types and host offsets of all subclusters: arrays of ``32 * len(kinds)``, subcluster 0 of entry 0 first."""
-    import numpy as np
-
-    index = np.arange(32, dtype=np.uint64)
-    allocated = (bitmaps[:, None] >> index & np.uint64(1)) != 0
-    zero = (bitmaps[:, None] >> (index + np.uint64(32)) & np.uint64(1)) != 0
-    normal = np.where(
-        zero, ClusterType.ZERO_ALLOC, np.where(allocated, ClusterType.NORMAL, ClusterType.UNALLOCATED_ALLOC)
-    )
-    absent = np.where(zero, ClusterType.ZERO_PLAIN, ClusterType.UNALLOCATED)
-    is_normal = kinds == ClusterType.NORMAL
-    types = np.where(is_normal[:, None], normal, absent)
-    invalid = np.where(is_normal, (allocated & zero).any(axis=1), allocated.any(axis=1))
-    types[invalid] = ClusterType.INVALID
-    types[kinds == ClusterType.COMPRESSED] = ClusterType.COMPRESSED
-    offsets = hosts[:, None] + index * np.uint64(size)
-    return types.reshape(-1).astype(np.uint8), offsets.reshape(-1)
+        return f"L1[{l1_index}].L2[{l2_index}]", compressed_descriptor(geometry.cluster_bits)(raw).run()
 
 
 def _require_table(image: Image, mapping: Mapping) -> None:

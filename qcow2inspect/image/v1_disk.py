@@ -2,38 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from qcow2inspect.codec.deflate import Deflate
-from qcow2inspect.errors import BadStream, Damaged, Qcow2InspectError
+from qcow2inspect.errors import Damaged, Qcow2InspectError
 from qcow2inspect.format.geometry import SECTOR
 from qcow2inspect.format.mapping import ClusterType
 from qcow2inspect.format.v1 import HeaderV1, L1EntryV1, L2EntryV1, compressed_descriptor_v1
-from qcow2inspect.image.cache import Cache
-from qcow2inspect.image.extents import behind, is_absent, joined
+from qcow2inspect.image.guest import Files, GuestDisk
 from qcow2inspect.image.v1 import LAST_OFFSET_V1
-from qcow2inspect.image.view import Extent, clipped
-from qcow2inspect.units import GuestOffset, GuestRange, HostOffset, HostRange
+from qcow2inspect.image.view import Extent
+from qcow2inspect.units import GuestOffset, GuestRange, HostRange
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from qcow2inspect.cipher.protocol import Cipher
     from qcow2inspect.image.assumed import Assumptions
     from qcow2inspect.image.support import Support
     from qcow2inspect.image.table import Table
     from qcow2inspect.image.v1 import V1Image
-    from qcow2inspect.source.protocol import Source
 
 __all__ = ["V1Disk"]
 
 _OFFSET = L2EntryV1.host_cluster_offset.mask
 _L1_CHUNK = 1 << 16
-_INFLATED_KEPT = 1 << 22
 
 
-class V1Disk:
+class V1Disk(GuestDisk):
     """The guest disk of a version 1 image.
 
     A view (:class:`~qcow2inspect.image.view.View`) of ``size`` guest bytes: the header's size, rounded down to whole
@@ -57,20 +52,10 @@ class V1Disk:
             )
         self.image = image
         self.support = support
-        self.name = f"{image.name} (active disk)"
-        self.size = image.header.size // SECTOR * SECTOR
         self._cluster = image.cluster_size
         self._descriptor = compressed_descriptor_v1(image.header.cluster_bits)
-        self._codec = Deflate()
-        self._inflated: Cache[bytes] = Cache(_INFLATED_KEPT // self._cluster, self._inflate)
-        self._backing, self._needs_backing = support.behind
-        self._absent_as_zero = support.absent_as_zero and isinstance(support.backing, Qcow2InspectError)
-        self._cipher, self._needs_key = support.key
-
-    @property
-    def sources(self) -> tuple[Source, ...]:
-        """The image file, then those of the backing file."""
-        return (self.image.source, *(self._backing.sources if self._backing else ()))
+        files = Files(image.source, image.source, Deflate(), self._cluster)
+        super().__init__(f"{image.name} (active disk)", image.header.size, files, support)
 
     @property
     def assumed(self) -> Assumptions:
@@ -90,21 +75,10 @@ class V1Disk:
         cluster = GuestRange.at(guest - guest % self._cluster, self._cluster)
         return next(extent for extent in self.extents(cluster) if guest in extent.guest)
 
-    def extents(self, within: GuestRange | None = None) -> Iterator[Extent]:
-        """The extents that cover ``within`` (the whole disk by default), in order."""
-        part = clipped(within, self.size)
-        for own in joined(extent.cut(extent.guest.clip(part.start, part.end)) for extent in self._pieces(part)):
-            if self._backing is not None and is_absent(own):
-                yield from behind(own, self._backing)
-            else:
-                yield own
-
     def _pieces(self, part: GuestRange) -> Iterator[Extent]:
         """Extents of this image that cover ``part`` and the rest of the clusters and tables it touches."""
         import numpy as np
 
-        if not part:
-            return
         l1, span = self.image.l1, self.image.l2_span
         start, stop = part.start // span, (part.end - 1) // span + 1
         stored = min(max(start, -(-max(0, self.image.end - l1.at) // l1.stride)), stop)
@@ -189,51 +163,9 @@ class V1Disk:
         part = GuestRange.at(offset, size).clip(0, self.size)
         return b"".join(map(self.read_extent, self.extents(part))) if part else b""
 
-    def read_extent(self, extent: Extent) -> bytes:
-        """The bytes of an extent of this disk.
-
-        Raises:
-            CannotRead, Damaged, NeedsFile, NeedsKey: they cannot be read.
-        """
-        if extent.error is not None:
-            raise extent.error.with_traceback(None)  # many extents share it: what one read left must not pile up
-        if extent.layer and self._backing is not None:
-            return self._backing.read_extent(replace(extent, layer=extent.layer - 1))
-        if extent.kind is ClusterType.COMPRESSED:
-            inside = extent.guest.start % self._cluster
-            return self._inflated[extent.guest.start - inside][inside : inside + extent.guest.size]
-        if extent.host is None or extent.past_end:
-            return bytes(extent.guest.size)
-        if self._cipher is None:
-            return self.image.read(extent.host.start, extent.guest.size)
-        return self._deciphered(self._cipher, extent.guest, extent.host.start)
-
-    def _deciphered(self, cipher: Cipher, guest: GuestRange, host: HostOffset) -> bytes:
-        """Guest bytes out of whole sectors; a sector's number counts guest sectors."""
-        before = guest.start % SECTOR
-        size = -(-(before + guest.size) // SECTOR) * SECTOR
-        data = self.image.read(host - before, size)
-        return cipher.decrypt(data, (guest.start - before) // SECTOR)[before : before + guest.size]
-
-    def plain(self, extent: Extent) -> tuple[Source, HostRange] | None:
-        """Where the bytes of a normal extent lie as they are; None for every other one, and for encrypted ones."""
-        if extent.layer and self._backing is not None:
-            return self._backing.plain(replace(extent, layer=extent.layer - 1))
-        if extent.error is not None or extent.kind is not ClusterType.NORMAL or extent.host is None:
-            return None
-        return None if self._cipher else (self.image.source, extent.host)
-
-    def _inflate(self, guest: int) -> bytes:
-        """The whole guest cluster at ``guest``, which is compressed."""
+    def _stream(self, guest: int) -> tuple[str, HostRange]:
+        """Address of the L2 entry of the compressed cluster at ``guest``, and where its stream lies."""
         l1_index, inside = divmod(guest, self.image.l2_span)
         l2_index = inside // self._cluster
         raw = self.image.l2_table(self.image.l1[l1_index].l2_table_offset)[l2_index].raw
-        run = self._descriptor(raw).run()
-        try:
-            return self._codec.decompress(self.image.read(run.start, run.size), self._cluster)
-        except BadStream as error:
-            raise BadStream(
-                f"guest {GuestRange.at(guest, self._cluster)}: the compressed cluster at host {run} "
-                f"(L1[{l1_index}].L2[{l2_index}]) cannot be inflated: {error.what}",
-                why="its bytes are lost unless another copy exists",
-            ) from error
+        return f"L1[{l1_index}].L2[{l2_index}]", self._descriptor(raw).run()
