@@ -98,6 +98,8 @@ class Pipeline:
         loaded.written = done.written
         if not self._target.in_order:
             self._write(step, loaded)
+            if not self._hashes:
+                loaded.pieces.clear()  # here, where the memory came from and is needed again
             self._target.settle(step.start - self._origin, step.end - self._origin)
         return step, loaded
 
