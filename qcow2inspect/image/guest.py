@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -44,7 +45,7 @@ class Files:
     cluster_size: int
 
 
-class GuestDisk:
+class GuestDisk(ABC):
     """A guest disk made of layers; a version says how its tables are read.
 
     Args:
@@ -65,13 +66,13 @@ class GuestDisk:
 
     # -- what a version knows ---------------------------------------------------------------------------------
 
+    @abstractmethod
     def _pieces(self, part: GuestRange) -> Iterator[Extent]:
         """Extents of this layer that cover ``part``, which is not empty, and perhaps more on both sides."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _stream(self, guest: int) -> tuple[str, HostRange]:
         """Address of the L2 entry of the compressed cluster at ``guest``, and where its stream lies."""
-        raise NotImplementedError
 
     # -- what follows -----------------------------------------------------------------------------------------
 
