@@ -15,7 +15,7 @@ def main() -> int:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy starts a thread for each core, to multiply matrices
     from qcow2inspect.cli.main import run
 
-    return run(sys.argv[1:])
+    return run(sys.argv[1:], shielded=True)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ __all__ = [
     "add_rows",
     "assumed_of",
     "dump_json",
+    "folders_of",
     "parse_range",
     "print_rows",
     "progress_bar",
@@ -83,6 +85,11 @@ def add_rows(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument("range", metavar="RANGE", nargs="?", help=text)
     parser.add_argument("--limit", type=int, default=_ROWS, metavar="N", help=f"rows at most ({_ROWS}); 0 for all")
     add_json(parser)
+
+
+def folders_of(paths: Iterable[str | None]) -> list[str]:
+    """The folders in which files appear under these names; None and ``-`` name none."""
+    return [os.path.dirname(path) or "." for path in paths if path is not None and path != "-"]
 
 
 def parse_range(text: str, count: int) -> range:

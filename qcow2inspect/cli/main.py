@@ -104,7 +104,9 @@ def _add_verb(verbs: argparse._SubParsersAction[argparse.ArgumentParser], name: 
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     module.add_arguments(parser)
-    parser.set_defaults(run=module.run)
+    parser.set_defaults(
+        run=module.run, writes=getattr(module, "writes", None), asks_later=getattr(module, "ASKS_LATER", False)
+    )
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -119,11 +121,12 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(words)
 
 
-def run(arguments: Sequence[str]) -> int:
+def run(arguments: Sequence[str], *, shielded: bool = False) -> int:
     """Run one command.
 
     Args:
         arguments: the words after the program's name.
+        shielded: the process is for this command alone: keep it from writing to evidence, for ever.
 
     Returns:
         The exit code, one of :data:`EXIT_CODES`.
@@ -134,6 +137,8 @@ def run(arguments: Sequence[str]) -> int:
     options = _parse(arguments)
     previous = signal.signal(signal.SIGTERM, _interrupt)
     try:
+        if shielded:
+            _shield(options)
         code: int = options.run(options)
         sys.stdout.flush()
     except (Qcow2InspectError, BadAddress, MemoryError, OSError, KeyboardInterrupt, Cancelled) as error:
@@ -142,6 +147,15 @@ def run(arguments: Sequence[str]) -> int:
         return code
     finally:
         signal.signal(signal.SIGTERM, previous)
+
+
+def _shield(options: argparse.Namespace) -> None:
+    """Let the process write where the command says, and nowhere else."""
+    from qcow2inspect.source.landlock import confine_process
+    from qcow2inspect.source.shield import raise_shield
+
+    raise_shield()
+    confine_process(options.writes(options) if options.writes else (), asks_later=options.asks_later)
 
 
 def _failed(error: BaseException) -> int:

@@ -75,13 +75,19 @@ def add_key(parser: argparse.ArgumentParser) -> None:
 def opened(options: argparse.Namespace) -> Iterator[Chain]:
     """The image of the options with the files it names, as far as the options allow it."""
     from qcow2inspect.image.chain import open_chain
+    from qcow2inspect.source.shield import protect, release
 
     with open_chain(options.image, gate_of(options), assumed_of(options)) as chain:
         names = {name for layer in chain.layers for file in layer.named for name in (file.text, file.stored)}
         for text in options.backing:
             if not _splits(text).keys() & names:
                 warn(f"--backing {text}: no file of this chain is called that")
-        yield chain
+        evidence = chain.evidence  # files that the image names and nobody opened are evidence too
+        protect(evidence)
+        try:
+            yield chain
+        finally:
+            release(evidence)
 
 
 def gate_of(options: argparse.Namespace) -> OpenGate:

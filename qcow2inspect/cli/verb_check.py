@@ -79,9 +79,12 @@ def _check(chain: Chain, options: argparse.Namespace) -> int:
             survey.deep = look_deep(survey, progress)
     if options.json_compat:
         return _print_compatible(survey)
+    from qcow2inspect.dossier.gist import changes
+    from qcow2inspect.dossier.surroundings import sources_of
     from qcow2inspect.reports.check import strict_exit_code
 
     findings, count = _findings(survey, options.only)
+    findings = [*changes(sources_of(chain)), *findings]
     if options.json:
         dump_json(_document(survey, findings))
     elif options.jsonl:

@@ -9,7 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from qcow2inspect.build.create import Form, create_image
-from qcow2inspect.cli.common import progress_bar
+from qcow2inspect.cli.common import folders_of, progress_bar
 from qcow2inspect.errors import BadAddress
 from qcow2inspect.format.header import CompressionType
 from qcow2inspect.layout.structure import visible
@@ -18,7 +18,7 @@ from qcow2inspect.units import exact_size, human_size, parse_size
 if TYPE_CHECKING:
     import argparse
 
-__all__ = ["add_arguments", "run"]
+__all__ = ["add_arguments", "run", "writes"]
 
 _MOST = {CompressionType.ZLIB: 9, CompressionType.ZSTD: 22}
 
@@ -33,6 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cluster-size", default="64K", metavar="N", help="512 to 2M, a power of two (64K)")
     parser.add_argument("--backing", metavar="FILE", help="make an overlay of this raw or qcow2 file")
     parser.add_argument("--force", action="store_true", help="replace IMAGE if it exists")
+
+
+def writes(options: argparse.Namespace) -> list[str]:
+    """Where files appear."""
+    return folders_of([options.image])
 
 
 def run(options: argparse.Namespace) -> int:

@@ -26,13 +26,22 @@ from qcow2inspect.units import human_size
 if TYPE_CHECKING:
     import argparse
 
-__all__ = ["add_arguments", "run"]
+__all__ = ["ASKS_LATER", "add_arguments", "run", "writes"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the verb takes."""
     parser.add_argument("dir", metavar="DIR", nargs="?", default="qcow2inspect-demo", help="folder to write to")
     parser.add_argument("--no-open", action="store_true", help="do not open the interface")
+
+
+ASKS_LATER = True
+"""The interface opens in the end, where files may be written too."""
+
+
+def writes(options: argparse.Namespace) -> list[str]:
+    """Where files appear."""
+    return [options.dir]
 
 
 def run(options: argparse.Namespace) -> int:

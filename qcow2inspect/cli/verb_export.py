@@ -15,7 +15,7 @@ import shlex
 import sys
 from typing import TYPE_CHECKING
 
-from qcow2inspect.cli.common import add_image, progress_bar, say, warn
+from qcow2inspect.cli.common import add_image, folders_of, progress_bar, say, warn
 from qcow2inspect.cli.opening import add_data, add_states, chosen_view, opened
 from qcow2inspect.errors import BadAddress
 from qcow2inspect.export.choices import HASHES, Choices, OnError, Sparse
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from qcow2inspect.export.raw import ExportResult, Preflight
     from qcow2inspect.image.view import View
 
-__all__ = ["add_arguments", "run"]
+__all__ = ["add_arguments", "run", "writes"]
 
 _INTERRUPTED = 130
 
@@ -83,6 +83,17 @@ def _add_care(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--keep", action="store_true", help=text)
     text = "continue what OUT.part and OUT.journal hold; implies --keep"
     group.add_argument("--resume", action="store_true", help=text)
+
+
+def writes(options: argparse.Namespace) -> list[str]:
+    """Where files appear: beside the output, or on a device; and troubles that nobody asked to keep."""
+    import tempfile
+
+    if options.dry_run or options.out == STDOUT:
+        return [tempfile.gettempdir()]
+    if options.force_device:
+        return [options.out, tempfile.gettempdir()]
+    return [*folders_of([options.out]), tempfile.gettempdir()]
 
 
 def run(options: argparse.Namespace) -> int:

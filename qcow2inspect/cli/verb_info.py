@@ -6,6 +6,7 @@ The facts of the header come first and at once; then the tables are read for wha
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from qcow2inspect.cli.common import add_image, add_json, assumed_of, dump_json, progress_bar, say
@@ -18,6 +19,7 @@ from qcow2inspect.image.image import Image, require_magic
 from qcow2inspect.image.support import place_of
 from qcow2inspect.layout.structure import visible
 from qcow2inspect.source.file import FileSource
+from qcow2inspect.source.protection import guards_of, protection_words
 from qcow2inspect.units import exact_size
 
 if TYPE_CHECKING:
@@ -129,6 +131,7 @@ def print_info(path: str, assumed: Assumptions = NOTHING_ASSUMED) -> int:
         return _print_v1(path, assumed, as_json=False)
     with Image.open(path, assumed) as image:
         say(f"{'image':<{_LABEL}}{visible(image.name)}")
+        say(f"{'evidence':<{_LABEL}}{visible(protection_words(image.source))}")
         facts = header_facts(image)
         for label, value in facts:
             say(f"{label:<{_LABEL}}{value}")
@@ -166,12 +169,15 @@ def _print_states(dossier: Dossier) -> None:
 def take_dossier(image: Image) -> Dossier:
     """Read the tables, apply the rules, gather what is known."""
     from qcow2inspect.dossier import compile_dossier
+    from qcow2inspect.dossier.gist import CHANGED, changes
     from qcow2inspect.rules import examine
     from qcow2inspect.survey.survey import take_survey
 
     with progress_bar() as progress:
         survey = take_survey(image, progress)
-    return compile_dossier(image, survey, examine(survey))
+    changed = changes([image.source])
+    dossier = compile_dossier(image, survey, examine(survey))
+    return replace(dossier, findings=(*changed, *dossier.findings), verdict=CHANGED) if changed else dossier
 
 
 def _require_sound(image: Image) -> None:
@@ -189,7 +195,7 @@ def _print_json(path: str, assumed: Assumptions) -> int:
     if _is_v1(path, assumed):
         return _print_v1(path, assumed, as_json=True)
     with Image.open(path, assumed) as image:
-        dossier = take_dossier(image)
+        dossier, guards = take_dossier(image), guards_of(image.source)
         fields = {row.name: _plain(getattr(image.header, row.name)) for row in image.header.stored_rows()}
         dump_json(
             {
@@ -197,6 +203,7 @@ def _print_json(path: str, assumed: Assumptions) -> int:
                 "schema_version": "1.0",
                 "image": dossier.name,
                 "verdict": dossier.verdict,
+                "protection": {guard.key: {"holds": guard.holds, "words": guard.words} for guard in guards},
                 "header": fields,
                 "facts": dict(dossier.facts),
                 "states": {state.name: {"on": state.on, "shown": state.shown} for state in dossier.states},

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from qcow2inspect.image.assumed import Assumptions
     from qcow2inspect.image.gate import OpenGate
 
-__all__ = ["add_arguments", "is_terminal", "run", "show"]
+__all__ = ["ASKS_LATER", "add_arguments", "is_terminal", "run", "show"]
+
+ASKS_LATER = True
+"""Where files shall appear is asked for in a dialog."""
 
 _FRAMES = "120"
 """Paints a second at most: a key waits for the next one, 4 ms on average instead of 8."""

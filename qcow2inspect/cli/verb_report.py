@@ -10,7 +10,7 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from qcow2inspect.cli.common import add_image, progress_bar
+from qcow2inspect.cli.common import add_image, folders_of, progress_bar
 from qcow2inspect.cli.opening import add_data, opened, unlock
 from qcow2inspect.dossier.wishes import SECTIONS, HashRow, Wishes, report_time
 from qcow2inspect.errors import BadAddress
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from qcow2inspect.dossier.section import Report
     from qcow2inspect.image.chain import Chain
 
-__all__ = ["add_arguments", "run"]
+__all__ = ["add_arguments", "run", "writes"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,6 +50,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "a note on an address; may be repeated"
     group.add_argument("--mark", metavar="EXPR=TEXT", action="append", default=[], help=text)
     add_data(parser)
+
+
+def writes(options: argparse.Namespace) -> list[str]:
+    """Where files appear."""
+    return folders_of([options.output])
 
 
 def run(options: argparse.Namespace) -> int:

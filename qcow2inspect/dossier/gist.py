@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     from qcow2inspect.source.protocol import Source
     from qcow2inspect.survey.survey import Survey
 
-__all__ = ["Dossier", "State", "changes", "compile_dossier", "compile_v1_dossier"]
+__all__ = ["CHANGED", "Dossier", "State", "changes", "compile_dossier", "compile_v1_dossier"]
+
+CHANGED = "CHANGED WHILE IT WAS READ"
+"""The verdict where what is said may mix two states of the file."""
 
 NOT_CHECKED = (
     "content of compressed clusters",

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from qcow2inspect.dossier.clusters import allocation_section, cluster_map, map_section
-from qcow2inspect.dossier.gist import Dossier, changes, compile_dossier, compile_v1_dossier
+from qcow2inspect.dossier.gist import CHANGED, Dossier, changes, compile_dossier, compile_v1_dossier
 from qcow2inspect.dossier.proof import checks_section, findings_section, proofs_of, titles
 from qcow2inspect.dossier.section import Exhibit, Field, Report, Section, Table
 from qcow2inspect.dossier.structure import bitmap_section, encryption_section, header_section, snapshot_section
@@ -81,7 +81,7 @@ def compile_report(chain: Chain, dossier: Dossier, wishes: Wishes | None = None)
     wishes = wishes or Wishes()
     changed = [*changes(sources_of(chain))]
     if changed:
-        dossier = replace(dossier, findings=(*changed, *dossier.findings), verdict="CHANGED WHILE IT WAS READ")
+        dossier = replace(dossier, findings=(*changed, *dossier.findings), verdict=CHANGED)
     dossier = _with_opened(dossier, chain)
     report = _Layout(chain, dossier, wishes).report()
     if not wishes.redact:

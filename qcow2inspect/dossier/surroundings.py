@@ -11,6 +11,7 @@ from qcow2inspect.dossier.values import Name, Nothing, Size, Time
 from qcow2inspect.dossier.wishes import moment
 from qcow2inspect.errors import Qcow2InspectError
 from qcow2inspect.source.file import FileSource
+from qcow2inspect.source.protection import guards_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -109,7 +110,8 @@ def provenance_section(chain: Chain, wishes: Wishes) -> Section:
     ]
     libraries = tuple((name, _version(name)) for name in _LIBRARIES)
     columns = (("library", "library"), ("version", "version"))
-    tables = (_files(list(sources_of(chain))), Table("libraries", "Libraries", columns, libraries))
+    sources = list(sources_of(chain))
+    tables = (_files(sources), _protection(sources), Table("libraries", "Libraries", columns, libraries))
     return Section("provenance", "Provenance", fields=tuple(fields), tables=tables)
 
 
@@ -141,6 +143,17 @@ def _files(sources: Sequence[Source]) -> Table:
     )
     rows = tuple(_file(source) for source in sources)
     return Table("files", "Files as they were found and opened", columns, rows)
+
+
+def _protection(sources: Sequence[Source]) -> Table:
+    """Which layers keep the files from being changed, and why one does not hold."""
+    columns = (("path", "file"), ("layer", "layer"), ("holds", "holds"), ("words", "what it does, or why not"))
+    rows = tuple(
+        (Name(os.path.basename(source.name)), guard.label, guard.holds, guard.words)
+        for source in sources
+        for guard in guards_of(source)
+    )
+    return Table("protection", "How the files were kept from being changed", columns, rows)
 
 
 def _file(source: Source) -> tuple[Value, ...]:

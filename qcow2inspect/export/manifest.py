@@ -12,6 +12,7 @@ from qcow2inspect._version import __version__
 from qcow2inspect.export.names import manifest_names
 from qcow2inspect.output import Output
 from qcow2inspect.source.file import FileSource
+from qcow2inspect.source.protection import guards_of
 from qcow2inspect.units import counted, exact_size
 
 if TYPE_CHECKING:
@@ -109,6 +110,7 @@ def _source(source: Source, choices: Choices, progress: Progress) -> dict[str, A
         "size": source.size,
         "modified": source.mtime if isinstance(source, FileSource) else None,
         "changed_meanwhile": source.changed if isinstance(source, FileSource) else False,
+        "protection": {guard.key: guard.words for guard in guards_of(source)},
         "sha256": hash_source(source, progress) if choices.hash_sources else None,
     }
 
@@ -122,6 +124,7 @@ def _as_text(manifest: dict[str, Any]) -> str:
         lines.append(f"evidence  {source['path']}, {exact_size(source['size'])}")
         if source["sha256"]:
             lines.append(f"          sha256 {source['sha256']}")
+        lines += [f"          {name.replace('_', ' ')}: {words}" for name, words in source["protection"].items()]
         if source["changed_meanwhile"]:
             lines.append("          CHANGED while it was read")
     lines += [f"ASSUMED   {words}" for words in manifest["assumed"]]

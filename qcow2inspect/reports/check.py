@@ -58,7 +58,7 @@ def render_check(
     shown = [finding for finding in findings if finding.severity is not Severity.INFO]
     for finding in shown:
         yield ""
-        yield from _finding(finding, rules[finding.code])
+        yield from _finding(finding, rules.get(finding.code))
     told = "QCOW-IMG-CHECKPARITY"  # in a section of its own
     facts = [finding for finding in findings if finding.severity is Severity.INFO and finding.code != told]
     if facts:
@@ -68,7 +68,7 @@ def render_check(
     yield from _section("Repair", list(repair_outlook(survey)))
     yield from _section("Where qemu-img check judges otherwise", list(differences(survey)))
     yield ""
-    codes = {finding.code for finding in findings}
+    codes = {finding.code for finding in findings if finding.code in rules}
     yield f"{counted(selected - len(codes), 'other check')} passed."
     yield from _wrapped(f"Not checked: {'; '.join(not_checked)}.")
 
@@ -108,8 +108,10 @@ def _statistics(check: QemuCheck) -> str:
     )
 
 
-def _finding(finding: Finding, rule: Rule) -> Iterator[str]:
-    yield from _wrapped(rule.title, first=f"{finding.severity.upper():<8}", rest=" " * 8)
+def _finding(finding: Finding, rule: Rule | None) -> Iterator[str]:
+    """A finding; one without a rule is about the file, not about what is in it."""
+    title = rule.title if rule else "The file itself"
+    yield from _wrapped(title, first=f"{finding.severity.upper():<8}", rest=" " * 8)
     yield f"{' ' * 8}{finding.code}"
     yield from _field("found", finding.message)
     for index, evidence in enumerate(finding.evidence[:_EVIDENCE]):
@@ -119,6 +121,8 @@ def _finding(finding: Finding, rule: Rule) -> Iterator[str]:
         yield from _field("", f"and {hidden:,} more")
     if finding.guest:
         yield from _field("guest", _guest(finding))
+    if rule is None:
+        return
     means, otherwise, qemu = _explained(rule)
     yield from _field("means", means)
     yield from _field("or", otherwise)

@@ -12,12 +12,15 @@ import stat
 from typing import TYPE_CHECKING
 
 from qcow2inspect.errors import CannotRead
+from qcow2inspect.source.shield import identities_of, protect, release, require_apart
 from qcow2inspect.units import HostOffset, HostRange
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
     from typing import Self
+
+    from qcow2inspect.output import Identity
 
 __all__ = ["FileSource"]
 
@@ -45,17 +48,29 @@ class FileSource:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.name = os.fspath(path)
         self._fd = -1
-        _check_kind(self.name)
-        self._fd = _open(self.name)
-        status = os.fstat(self._fd)
+        self._protected: tuple[Identity, ...] = ()
+        self._protected = identities_of(_check_kind(self.name))
+        protect(self._protected)
         try:
-            _require_kind(self.name, status.st_mode)
-        except CannotRead:  # it was replaced between the look and the opening
+            status = self._open()
+        except BaseException:
             self.close()
             raise
         self._opened = status
         self.identity = (status.st_dev, status.st_ino)
         self.size = status.st_size if stat.S_ISREG(status.st_mode) else os.lseek(self._fd, 0, os.SEEK_END)
+
+    def _open(self) -> os.stat_result:
+        """Open the file, and see that it is still the one that was looked at."""
+        self._fd = _open(self.name)
+        status = os.fstat(self._fd)
+        _require_kind(self.name, status.st_mode)
+        if identities_of(status) != self._protected:  # it was replaced between the look and the opening
+            release(self._protected)
+            self._protected = identities_of(status)
+            protect(self._protected)
+        require_apart(self.name, self._protected)
+        return status
 
     @property
     def fd(self) -> int:
@@ -83,13 +98,21 @@ class FileSource:
         return self._opened
 
     @property
-    def protection(self) -> str:
-        """How the file descriptor keeps the file from being changed, as the kernel has it."""
+    def _flags(self) -> int:
         import fcntl
 
-        flags = fcntl.fcntl(self._fd, fcntl.F_GETFL)
-        mode = "read-only" if flags & os.O_ACCMODE == os.O_RDONLY else "NOT read-only"
-        kept = flags & getattr(os, "O_NOATIME", 0)
+        return fcntl.fcntl(self._fd, fcntl.F_GETFL)
+
+    @property
+    def is_read_only(self) -> bool:
+        """True if nothing can be written through the file descriptor, as the kernel has it."""
+        return self._flags & os.O_ACCMODE == os.O_RDONLY
+
+    @property
+    def protection(self) -> str:
+        """How the file descriptor keeps the file from being changed, as the kernel has it."""
+        mode = "read-only" if self.is_read_only else "NOT read-only"
+        kept = self._flags & getattr(os, "O_NOATIME", 0)
         return f"{mode}, {'access time kept' if kept else 'access time not kept (O_NOATIME was refused)'}"
 
     @property
@@ -146,6 +169,8 @@ class FileSource:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+        release(self._protected)
+        self._protected = ()
 
     def __enter__(self) -> Self:
         return self
@@ -159,15 +184,16 @@ class FileSource:
         self.close()
 
 
-def _check_kind(path: str) -> None:
+def _check_kind(path: str) -> os.stat_result:
     """Refuse what must not even be opened: a FIFO would hang, a device may act on it."""
     try:
-        mode = os.stat(path).st_mode
+        status = os.stat(path)
     except OSError as error:
         raise _cannot_open(path, error) from error
     except ValueError as error:
         raise CannotRead(f"{path!r} is no file name: {error}", hint="give the path of an image file") from error
-    _require_kind(path, mode)
+    _require_kind(path, status.st_mode)
+    return status
 
 
 def _require_kind(path: str, mode: int) -> None:

@@ -164,11 +164,14 @@ class InspectApp(BaseApp):
                 self._say(error.what, "bad")
 
     def _look_again(self) -> None:
-        """Notice that somebody changes the image under our eyes."""
-        source = self.session.image.source
-        if not self.session.changed and isinstance(source, FileSource) and source.changed:
-            self.session.changed = True
-            self.news.publish(Message())
+        """Notice that somebody changes the image, or a file behind it, under our eyes."""
+        if not self.session.changed:
+            changed = [source for source in self.session.sources if isinstance(source, FileSource) and source.changed]
+            if changed:
+                first = changed[0]
+                is_image = first is self.session.image.source
+                self.session.changed = "the image file" if is_image else visible(first.name)
+                self.news.publish(Message())
 
     # -- travel -----------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from qcow2inspect.errors import Qcow2InspectError
 from qcow2inspect.image.tree import Tree
+from qcow2inspect.source.protection import badge
 from qcow2inspect.tui.location import ACTIVE, GuestState, History, Location
 from qcow2inspect.tui.messages import Knowledge
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from qcow2inspect.image.view import View
     from qcow2inspect.layout.node import Node
     from qcow2inspect.progress import Progress
+    from qcow2inspect.source.protocol import Source
     from qcow2inspect.survey.ownership import ByteOwner, Ownership
     from qcow2inspect.tui.hostmap import HostMap
     from qcow2inspect.tui.search import Pattern
@@ -42,7 +44,7 @@ class Session:
         history: where the user has been.
         here: where the user is.
         indexed: True once any byte can be named at once; until then only those of the first cluster.
-        changed: True once the image file was seen to change.
+        changed: the file that was seen to change, in words; empty while none was.
         done: what was written during the session, for the summary on leaving.
         gate: which of the files that the image names may be opened; None for none.
         state: which bytes of the guest are looked at.
@@ -59,7 +61,7 @@ class Session:
     history: History = field(default_factory=History)
     here: Location = field(default_factory=lambda: Location(mode="overview"))
     indexed: bool = False
-    changed: bool = False
+    changed: str = ""
     done: list[str] = field(default_factory=list)
     gate: OpenGate | None = None
     state: GuestState = ACTIVE
@@ -109,6 +111,19 @@ class Session:
         if self._view is None or self._view[0] is not chain or self._view[1] != state:
             self._view = (chain, state, state.view(chain))
         return self._view[2]
+
+    @property
+    def sources(self) -> Sequence[Source]:
+        """Every file that is open."""
+        from qcow2inspect.dossier.surroundings import sources_of
+
+        return [self.image.source] if self._chain is None else list(sources_of(self._chain))
+
+    @property
+    def badge(self) -> tuple[str, bool]:
+        """How the evidence is kept from being changed, at a glance; False if a layer is missing."""
+        words, holds = badge(self.sources)
+        return ("read-only", True) if words == "in memory" else (words, holds)
 
     def forget_view(self) -> None:
         """Something that the guest bytes depend on has changed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ from qcow2inspect.tui.messages import (
 from qcow2inspect.units import GuestOffset, HostOffset
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from textual.message import Message
     from textual.worker import Worker
@@ -219,6 +220,13 @@ def preflight(chain: Chain, order: Order, progress: TaskProgress, post: Callable
     _guarded("preflight", post, work)
 
 
+def _written(task: str, places: Sequence[str], post: Callable[[Message], object], work: Callable[[], Message]) -> None:
+    """Like :func:`_guarded`, for a task that writes: to these places and nowhere else."""
+    from qcow2inspect.source.landlock import write_within
+
+    _guarded(task, post, lambda: write_within(places, work))
+
+
 def export(chain: Chain, order: Order, progress: TaskProgress, post: Callable[[Message], object]) -> None:
     """Carry out an order."""
 
@@ -229,7 +237,9 @@ def export(chain: Chain, order: Order, progress: TaskProgress, post: Callable[[M
         done = raw.export_raw(view, order.target, force=order.force, sparse=order.sparse, progress=progress)
         return Exported(done)
 
-    _guarded("export", post, work)
+    import tempfile
+
+    _written("export", [os.path.dirname(order.target) or ".", tempfile.gettempdir()], post, work)
 
 
 def report(image: Image, knowledge: Knowledge, path: str, *, force: bool, post: Callable[[Message], object]) -> None:
@@ -242,7 +252,7 @@ def report(image: Image, knowledge: Knowledge, path: str, *, force: bool, post: 
         write_report(knowledge.dossier, path, force=force, evidence=(identity,) if identity else ())
         return ReportWritten(path)
 
-    _guarded("report", post, work)
+    _written("report", [os.path.dirname(path) or "."], post, work)
 
 
 # -- files and keys ---------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from textual.screen import Screen
 
 from qcow2inspect.tui.commands import of_scopes
-from qcow2inspect.tui.messages import KnowledgeGrew, Progressed, TaskFailed
+from qcow2inspect.tui.messages import ChainChanged, KnowledgeGrew, Progressed, TaskFailed
 from qcow2inspect.tui.widgets.crumbs import Crumbs
 from qcow2inspect.tui.widgets.status import Banner, KeyBar, StatusBar
 
@@ -25,7 +25,7 @@ __all__ = ["FRAMED", "BaseScreen"]
 FRAMED = 116
 """Cells of width from which on panes have frames."""
 
-_CHANGED = "the image file was changed by somebody since it was opened: what is shown may mix old and new bytes"
+_CHANGED = "{} was changed by somebody since it was opened: what is shown may mix old and new bytes"
 
 
 class BaseScreen(Screen[None]):
@@ -80,6 +80,7 @@ class BaseScreen(Screen[None]):
         """Listen to the news."""
         app = cast("InspectApp", self.app)
         app.news.subscribe(self, self.news)
+        self.crumbs.seal(*self.session.badge)
         self._show_changed()
         self._show_survey()
         self.renew_keys()
@@ -107,6 +108,8 @@ class BaseScreen(Screen[None]):
             self.status.show_work(f"{self.look.glyphs['no']} survey: {words}", "warn")
         elif isinstance(message, KnowledgeGrew):
             self._show_survey()
+        elif isinstance(message, ChainChanged):
+            self.crumbs.seal(*self.session.badge)
         self._show_changed()
 
     def _show_survey(self) -> None:
@@ -115,7 +118,7 @@ class BaseScreen(Screen[None]):
             self.status.show_work(f"{self.look.glyphs['yes']} all tables read in {knowledge.seconds:.1f} s", "good")
 
     def _show_changed(self) -> None:
-        assumed = self.session.image.assumed.shown
-        words = [_CHANGED] if self.session.changed else []
+        changed, assumed = self.session.changed, self.session.image.assumed.shown
+        words = [_CHANGED.format(changed)] if changed else []
         words += [f"ASSUMED {assumed}: what the file holds there is not what is shown"] if assumed else []
         self.banner.show(f"{self.look.glyphs['warning']} {'; '.join(words)}" if words else "")

@@ -10,6 +10,7 @@ from textual.containers import Vertical, VerticalScroll
 from textual.widget import Widget
 
 from qcow2inspect.format.header import CryptMethod
+from qcow2inspect.source.protection import protection_words
 from qcow2inspect.tui.messages import ChainChanged, EdgeReached, KnowledgeGrew
 from qcow2inspect.tui.screens.base import BaseScreen
 from qcow2inspect.tui.widgets.crumbs import tally
@@ -189,7 +190,9 @@ class OverviewScreen(BaseScreen):
 
     def _facts(self, box: Box, width: int) -> Iterator[Line]:
         dossier = self.session.knowledge.dossier
+        evidence = protection_words(self.session.image.source)
         rows = [*dossier.facts, ("not checked", "; ".join(dossier.not_checked))]
+        rows += [("evidence", evidence)] if evidence else []
         widest = max((cell_len(label) for label, _ in rows), default=0)
         for label, value in rows:
             yield from box.row(label, value, width, label_cells=min(widest, width // 2))

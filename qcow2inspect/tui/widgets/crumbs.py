@@ -51,6 +51,18 @@ class Crumbs(Widget):
         self.look = look
         self._crumbs: list[tuple[str, str]] = []
         self._findings: Sequence[Finding] | None = None
+        self._sealed = ("read-only", True)
+
+    def seal(self, words: str, holds: bool) -> None:
+        """Say how the evidence is kept from being changed.
+
+        Args:
+            words: in two or three words.
+            holds: False if a layer of it is missing.
+        """
+        if self._sealed != (words, holds):
+            self._sealed = (words, holds)
+            self.refresh()
 
     def show(self, crumbs: list[tuple[str, str]], findings: Sequence[Finding] | None) -> None:
         """Show the way.
@@ -104,11 +116,13 @@ class Crumbs(Widget):
         return [first, more, *rest] if total([first, more, *rest]) <= room else rest
 
     def _right(self, width: int) -> Line:
-        sealed = f"{'read-only' if width >= 60 else 'RO'} {self.look.glyphs['sealed']} "
+        words, holds = self._sealed
+        short = words if width >= 100 else words.partition(" (")[0].partition(",")[0] if width >= 60 else "RO"
+        sealed = f"{short} {self.look.glyphs['sealed']} "
         line: Line = [(" ", self.look.style("text"))]
         if self._findings is not None and width >= 40:
             line += [*tally(self._findings, self.look), (" ", self.look.style("text"))]
-        return [*line, (sealed, self.look.style("good"))] if width >= 30 else []
+        return [*line, (sealed, self.look.style("good" if holds else "warn"))] if width >= 30 else []
 
     def on_click(self, event: events.Click) -> None:
         """A click on a crumb goes there."""
