@@ -164,7 +164,7 @@ def chosen_view(options: argparse.Namespace, chain: Chain, *, key: bool = True) 
 
 def reads_on(options: argparse.Namespace) -> bool:
     """True if what QEMU refuses an image for shall not stop us as long as guest data does not depend on it."""
-    return options.lenient or bool(options.assume) or getattr(options, "on_error", "") == "best"
+    return options.lenient or bool(getattr(options, "assume", ())) or getattr(options, "on_error", "") == "best"
 
 
 def first_layer(options: argparse.Namespace) -> int:
