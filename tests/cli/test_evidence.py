@@ -36,7 +36,7 @@ COMMANDS = {
 }
 """A command of every verb that reads an image."""
 
-NO_EVIDENCE = {"explain", "demo"}
+NO_EVIDENCE = {"completion", "demo", "explain"}
 """Verbs that read no image of the user."""
 
 WATCH = """
