@@ -43,6 +43,7 @@ class Qcow2InspectError(Exception):
         why: why it matters to the person who asked; may be empty.
         hint: what to do next; may be empty.
         exit_code: overrides the class's exit code for the command line.
+        code: id of the rule that explains it; may be empty.
 
     Attributes:
         exit_code: what the command line returns (sysexits: 65 bad data, 66 no input, 74 I/O, 77 refused).
@@ -50,10 +51,13 @@ class Qcow2InspectError(Exception):
 
     exit_code = 1
 
-    def __init__(self, what: str, *, why: str = "", hint: str = "", exit_code: int | None = None) -> None:
+    def __init__(
+        self, what: str, *, why: str = "", hint: str = "", exit_code: int | None = None, code: str = ""
+    ) -> None:
         self.what = what
         self.why = why
         self.hint = hint
+        self.code = code
         if exit_code is not None:
             self.exit_code = exit_code
         super().__init__(what)

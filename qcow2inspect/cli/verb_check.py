@@ -24,11 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["add_arguments", "run"]
 
-_CONTENT = ("content of compressed clusters", "content of free clusters and under zero flags")
-_NOT_CHECKED = (
-    "backing file and external data file",
-    "which clusters of the host file are holes",
-)
 _FAILED = 1
 _UNKNOWN_FORMAT = 63
 
@@ -52,15 +47,33 @@ def run(options: argparse.Namespace) -> int:
         with opened(options) as chain:
             return _check(chain, options)
     except NotQcow2 as error:
+        _tell_code(error, options)
         is_short = options.image and _has_magic(error)
         error.exit_code = _FAILED if is_short else _UNKNOWN_FORMAT
         raise
     except Unsupported as error:
+        _tell_code(error, options)
         error.exit_code = _UNKNOWN_FORMAT if "version 1" in error.what else _FAILED
         raise
     except Qcow2InspectError as error:
+        _tell_code(error, options)
         error.exit_code = _FAILED
         raise
+
+
+def _tell_code(error: Qcow2InspectError, options: argparse.Namespace) -> None:
+    """A file that cannot be opened as an image has one finding: why."""
+    if not error.code:
+        return
+    if options.json or options.jsonl:
+        from qcow2inspect.reports.check import finding_document
+        from qcow2inspect.rules import finding_of
+
+        found = finding_document(finding_of(error))
+        document = {"schema": "qcow2inspect/check", "schema_version": "1.0", "image": options.image}
+        document |= {"verdict": "CANNOT BE READ", "complete": False, "findings": [found]}
+        dump_json(document) if options.json else say(json.dumps(found))
+    error.hint = "; ".join(filter(None, (error.hint, f"“qcow2inspect explain {error.code}” says more")))
 
 
 def _has_magic(error: NotQcow2) -> bool:
@@ -79,46 +92,40 @@ def _check(chain: Chain, options: argparse.Namespace) -> int:
             survey.deep = look_deep(survey, progress)
     if options.json_compat:
         return _print_compatible(survey)
-    from qcow2inspect.dossier.gist import changes
-    from qcow2inspect.dossier.surroundings import sources_of
     from qcow2inspect.reports.check import strict_exit_code
 
-    findings, count = _findings(survey, options.only)
-    findings = [*changes(sources_of(chain)), *findings]
+    findings, passed = _findings(survey, options.only)
     if options.json:
         dump_json(_document(survey, findings))
     elif options.jsonl:
         _print_lines(findings)
     else:
-        _print_text(survey, findings, count)
+        _print_text(survey, findings, passed)
     return strict_exit_code(survey, findings) if options.strict else survey.qemu.exit_code
 
 
 def _findings(survey: Survey, only: str | None) -> tuple[list[Finding], int]:
-    """The findings of all rules, or of those whose code starts with one of the words; and how many rules those are.
+    """The findings of all rules, or of those whose code starts with one of the words; and how many found nothing.
 
     Raises:
         BadAddress: there is no such rule.
     """
-    from qcow2inspect.rules import all_rules, can_judge, examine
+    from qcow2inspect.rules import all_rules, can_judge, examine, has_judged
 
     able = {rule.code for rule in all_rules() if can_judge(rule, survey)}
+    silent = {rule.code for rule in all_rules() if has_judged(rule, survey)}
     if only is None:
-        return examine(survey), len(able)
+        findings = examine(survey)
+        return findings, len(silent - {finding.code for finding in findings})
     words = [word.strip().upper() for word in only.split(",") if word.strip()]
     for word in words:
         if not any(rule.code.startswith(word) for rule in all_rules()):
             raise BadAddress(f"no check has a code that starts with “{word}”; codes look like QCOW-REF-ZERO")
     if not any(code.startswith(tuple(words)) for code in able):
         raise BadAddress(f"{only} looks at content, which is checked with --deep only")
-    selected = {code for code in able if code.startswith(tuple(words))}
-    return [finding for finding in examine(survey) if finding.code in selected], len(selected)
-
-
-def _not_checked(survey: Survey) -> tuple[str, ...]:
-    """What nobody has looked at."""
-    content = _CONTENT if survey.deep is None else tuple(survey.deep.skipped)
-    return (*content, *_NOT_CHECKED, *survey.skipped)
+    findings = [finding for finding in examine(survey) if finding.code.startswith(tuple(words))]
+    others = silent - {finding.code for finding in findings}
+    return findings, sum(code.startswith(tuple(words)) for code in others)
 
 
 def _print_compatible(survey: Survey) -> int:
@@ -130,10 +137,11 @@ def _print_compatible(survey: Survey) -> int:
     return survey.qemu.exit_code
 
 
-def _print_text(survey: Survey, findings: Sequence[Finding], count: int) -> None:
+def _print_text(survey: Survey, findings: Sequence[Finding], passed: int) -> None:
+    from qcow2inspect.dossier.gist import not_checked
     from qcow2inspect.reports.check import render_check
 
-    for line in render_check(survey, findings, not_checked=_not_checked(survey), selected=count):
+    for line in render_check(survey, findings, not_checked=not_checked(survey.image, survey), passed=passed):
         say(line)
 
 
@@ -145,6 +153,7 @@ def _print_lines(findings: Sequence[Finding]) -> None:
 
 
 def _document(survey: Survey, findings: Sequence[Finding]) -> dict[str, Any]:
+    from qcow2inspect.dossier.gist import not_checked
     from qcow2inspect.reports.check import finding_document, verdict_of
     from qcow2inspect.reports.qemu_check import check_document
     from qcow2inspect.rules.outlook import repair_outlook
@@ -166,5 +175,5 @@ def _document(survey: Survey, findings: Sequence[Finding]) -> dict[str, Any]:
             "corruptions_by_kind": dict(qemu.corruptions),
             "differences": list(differences(survey)),
         },
-        "not_checked": list(_not_checked(survey)),
+        "not_checked": list(not_checked(survey.image, survey)),
     }

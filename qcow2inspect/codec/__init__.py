@@ -19,10 +19,13 @@ class Measure(NamedTuple):
     Attributes:
         used: bytes of the stream, as far as they were needed.
         ends: True if the stream ends with the cluster; False if it goes on behind it.
+        is_far: True if the stream refers back further than the window of 4 KiB reaches with which QEMU writes
+            deflate; seen for certain from 8 KiB on.
     """
 
     used: int
     ends: bool
+    is_far: bool = False
 
 
 class Codec(Protocol):

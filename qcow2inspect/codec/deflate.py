@@ -7,6 +7,7 @@ calls unreadable must not be shown as sound.
 
 from __future__ import annotations
 
+import contextlib
 import zlib
 from typing import Any
 
@@ -21,6 +22,7 @@ _READ_WINDOW = -15
 _WRITE_WINDOW = -12
 _MEMORY_LEVEL = 9
 _SALVAGE_STEP = 256
+_STEP = 4096
 
 
 class Deflate:
@@ -40,16 +42,19 @@ class Deflate:
 
     def measure(self, data: bytes | memoryview, cluster_size: int) -> Measure:
         """How long the stream is; see :meth:`qcow2inspect.codec.Codec.measure`."""
-        inflater = zlib_ng.decompressobj(_READ_WINDOW)
-        _inflate(inflater, data, cluster_size)
+        inflater = zlib_ng.decompressobj(_WRITE_WINDOW)
+        is_far = not _fits(inflater, data, cluster_size)
+        if is_far:
+            inflater = zlib_ng.decompressobj(_READ_WINDOW)
+            _inflate(inflater, data, cluster_size)
         used = len(data) - len(inflater.unconsumed_tail)
         try:  # the end of a stream is not always read before more is asked for
             more = b"" if inflater.eof else inflater.decompress(inflater.unconsumed_tail, 1)
         except zlib_ng.error:  # type: ignore[misc]  # the stubs hide that it is an exception
-            return Measure(used, ends=False)
+            return Measure(used, ends=False, is_far=is_far)
         if more or not inflater.eof:
-            return Measure(used, ends=False)
-        return Measure(len(data) - len(inflater.unused_data), ends=True)
+            return Measure(used, ends=False, is_far=is_far)
+        return Measure(len(data) - len(inflater.unused_data), ends=True, is_far=is_far)
 
     def salvage(self, data: bytes, cluster_size: int) -> bytes:
         """What comes out before the stream breaks; see :meth:`qcow2inspect.codec.Codec.salvage`.
@@ -75,6 +80,16 @@ class Deflate:
             return packer.compress(data) + packer.flush()
         faster = zlib_ng.compressobj(self._level, zlib.DEFLATED, _WRITE_WINDOW, _MEMORY_LEVEL)
         return bytes(faster.compress(data) + faster.flush())
+
+
+def _fits(inflater: Any, data: bytes | memoryview, cluster_size: int) -> bool:
+    """True if a stream gives one cluster; a window is looked through only where output comes in steps."""
+    left = cluster_size
+    with contextlib.suppress(zlib_ng.error):  # type: ignore[arg-type]  # the stubs hide that it is an exception
+        while left and (out := inflater.decompress(data, min(left, _STEP))):
+            left -= len(out)
+            data = inflater.unconsumed_tail
+    return not left
 
 
 def _inflate(inflater: Any, data: bytes | memoryview, cluster_size: int) -> bytes:

@@ -58,7 +58,7 @@ def allocation_section(image: AnyImage, dossier: Dossier, command: str) -> Secti
     counts = dossier.counts or {}
     total = sum(counts.values())
     rows = tuple((word, count, Size(count * size), f"{count / total:.2%}") for word, count in counts.items())
-    nothing = Nothing.ABSENT if dossier.complete else Nothing.NOT_CHECKED
+    nothing = Nothing.ABSENT if dossier.surveyed else Nothing.NOT_CHECKED
     table = Table("clusters", "Guest clusters of the active state", columns, rows, nothing=nothing)
     fields = [Field("cluster_size", "cluster size", Size(size))]
     for label in _NUMBERS:

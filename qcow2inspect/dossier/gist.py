@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from qcow2inspect.findings import Category, Finding, Severity
+from qcow2inspect.findings import Finding, Severity
 from qcow2inspect.format.geometry import SECTOR
 from qcow2inspect.format.header import CryptMethod
 from qcow2inspect.format.mapping import ClusterType
@@ -28,17 +28,18 @@ if TYPE_CHECKING:
     from qcow2inspect.source.protocol import Source
     from qcow2inspect.survey.survey import Survey
 
-__all__ = ["CHANGED", "Dossier", "State", "changes", "compile_dossier", "compile_v1_dossier"]
+__all__ = ["CHANGED", "Dossier", "State", "changes", "compile_dossier", "compile_v1_dossier", "not_checked"]
 
 CHANGED = "CHANGED WHILE IT WAS READ"
 """The verdict where what is said may mix two states of the file."""
 
-NOT_CHECKED = (
-    "content of compressed clusters",
-    "backing file and external data file",
-    "which clusters of the host file are holes",
-)
-"""What is not looked at unless somebody asks for it, or not at all; every report says so."""
+_TABLES = "L1, L2 and refcount tables"
+_COMPRESSED = "content of compressed clusters"
+_UNSEEN = "content of free clusters and under zero flags"
+_HOLES = "which clusters of the host file are holes"
+_BEHIND = "backing file and external data file"
+NOT_CHECKED = (_COMPRESSED, _UNSEEN, _HOLES, _BEHIND)
+"""What is not looked at unless somebody asks for it; every report says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,8 @@ class Dossier:
         states: the flags.
         findings: heaviest first.
         counts: guest clusters of the active state by the word for their type; None before the tables were read.
-        complete: True if the tables were read.
+        surveyed: True if the tables were read.
+        complete: True if nothing of them was left out.
         not_checked: what nobody looked at.
         deep: True if the content of the file was looked at too.
         numbers: what was counted in the tables, by its label.
@@ -81,6 +83,7 @@ class Dossier:
     states: Sequence[State]
     findings: Sequence[Finding]
     counts: dict[str, int] | None = None
+    surveyed: bool = False
     complete: bool = False
     not_checked: Sequence[str] = field(default=NOT_CHECKED)
     numbers: Mapping[str, int] = field(default_factory=dict)
@@ -95,33 +98,39 @@ def compile_dossier(image: Image, survey: Survey | None, findings: Sequence[Find
         survey: the facts from its tables; None if only the header was read.
         findings: what the rules say.
     """
-    complete = survey is not None and survey.complete
-    counts = {kind.word: n for kind, n in survey.clusters.items() if n} if survey and complete else None
+    seen = survey if survey is not None and survey.has_tables else None
     return Dossier(
         name=visible(image.name),
-        verdict=_verdict(image, findings, complete),
-        summary=_summary(image, findings, survey if complete else None),
-        facts=[*header_facts(image), *(_table_facts(image, survey) if survey and complete else ())],
-        states=_states(image, findings, survey if complete else None),
+        verdict=_verdict(image, findings, seen),
+        summary=_summary(image, findings, seen),
+        facts=[*header_facts(image), *(_table_facts(image, seen) if seen else ())],
+        states=_states(image, findings, seen),
         findings=tuple(findings),
-        counts=counts,
-        complete=complete,
-        not_checked=_not_checked(image, survey if complete else None),
-        numbers=_numbers(survey) if survey and complete else {},
-        deep=survey is not None and survey.deep is not None,
+        counts={kind.word: n for kind, n in seen.clusters.items() if n} if seen else None,
+        surveyed=seen is not None,
+        complete=seen is not None and seen.complete,
+        not_checked=not_checked(image, seen),
+        numbers=_numbers(seen) if seen else {},
+        deep=seen is not None and seen.deep is not None,
     )
 
 
-def _not_checked(image: Image, survey: Survey | None) -> tuple[str, ...]:
-    """What no rule has looked at, as far as the image has it."""
-    compressed, behind, holes = NOT_CHECKED
+def not_checked(image: Image, survey: Survey | None) -> tuple[str, ...]:
+    """What no rule has looked at, as far as the image has it.
+
+    Args:
+        image: the image.
+        survey: the facts from its tables; None if only the header was read.
+    """
     if survey is None:
-        return ("L1, L2 and refcount tables", *NOT_CHECKED)
-    found = [compressed] if survey.deep is None and survey.clusters.get(ClusterType.COMPRESSED) else []
-    if survey.chain is None and (image.has_data_file or image.header.backing_file_offset):
-        found.append(behind)
-    left_out = survey.skipped + (survey.deep.skipped if survey.deep else [])
-    return (*found, holes, *left_out)
+        return (_TABLES, *NOT_CHECKED)
+    found = [*survey.skipped, *(survey.deep.skipped if survey.deep else ())]
+    if survey.deep is None:
+        found += [_COMPRESSED, _UNSEEN, _HOLES] if survey.clusters.get(ClusterType.COMPRESSED) else [_UNSEEN, _HOLES]
+    names_files = image.has_data_file or image.header.backing_file_offset
+    if names_files and (survey.chain is None or not survey.chain.is_whole):
+        found.append(_BEHIND)
+    return tuple(found)
 
 
 def compile_v1_dossier(image: V1Image) -> Dossier:
@@ -150,17 +159,10 @@ def changes(sources: Iterable[Source]) -> list[Finding]:
 
     What was read before and after such a change belongs to two states of the file.
     """
-    return [
-        Finding(
-            "QCOW-FILE-CHANGED",
-            Severity.WARNING,
-            Category.FORENSIC,
-            f"{visible(source.name)} changed while it was examined (size or time of modification): "
-            "what is said here may mix two states of it",
-        )
-        for source in sources
-        if getattr(source, "changed", False)
-    ]
+    from qcow2inspect.rules import file_changed
+
+    rule = file_changed.RULE
+    return [Finding(rule.code, rule.severity, rule.category, text) for text in file_changed.changes(sources)]
 
 
 def _numbers(survey: Survey) -> dict[str, int]:
@@ -191,14 +193,16 @@ def _corrupting(findings: Sequence[Finding]) -> list[Finding]:
     return [f for f in findings if f.severity in (Severity.FATAL, Severity.ERROR)]
 
 
-def _verdict(image: Image, findings: Sequence[Finding], complete: bool) -> str:
+def _verdict(image: Image, findings: Sequence[Finding], survey: Survey | None) -> str:
     if any(obstacle.blocks_reading for obstacle in image.obstacles):
         return "CANNOT BE READ"
     if _corrupting(findings):
         return "DAMAGED"
     if any(f.severity.is_bad for f in findings):
         return "READ THE WARNINGS"
-    return "NO DAMAGE SEEN" if complete else "CHECKING"
+    if survey is None:
+        return "CHECKING"
+    return "NO DAMAGE SEEN" if survey.complete else "NO DAMAGE SEEN IN A PART"
 
 
 def _summary(image: Image, findings: Sequence[Finding], survey: Survey | None) -> list[str]:
@@ -220,6 +224,8 @@ def _summary(image: Image, findings: Sequence[Finding], survey: Survey | None) -
         data = sum(survey.clusters[kind] for kind in (ClusterType.NORMAL, ClusterType.COMPRESSED))
         amount = human_size(data * image.geometry.cluster_size)
         sentences.append(f"{amount} of guest data in {data:,} clusters.")
+        if not survey.complete:
+            sentences.append("The result is partial: not all of the image was looked at.")
     return sentences
 
 

@@ -19,26 +19,12 @@ if TYPE_CHECKING:
     from qcow2inspect.findings import Evidence, Finding
     from qcow2inspect.image.chain import AnyImage
 
-__all__ = ["BEHIND", "checks_section", "findings_section", "key_ranges", "name_ranges", "proofs_of", "titles"]
+__all__ = ["checks_section", "findings_section", "key_ranges", "name_ranges", "proofs_of", "titles"]
 
 _LINE = 16
 _MOST_BYTES = 6 * _LINE
 _MOST_EXCERPTS = 4
 _STRIPES = 4000
-BEHIND = frozenset(
-    f"QCOW-{code}"
-    for code in (
-        "BACK-DEPTH",
-        "BACK-FMT-MISMATCH",
-        "BACK-LOOP",
-        "BACK-MISSING",
-        "BACK-NEWER",
-        "BACK-SIZE",
-        "DF-MISSING",
-        "DF-SHORT",
-    )
-)
-"""Rules that look at files that the image names."""
 _OBSERVATIONS = (
     "What follows are observations on bytes of the file, heaviest first. They say what is there and what follows for a "
     "reader of the image, not who or what brought it about."
@@ -140,8 +126,8 @@ def checks_section(dossier: Dossier, *, has_rules: bool, sees_all: bool = True) 
     rows: list[tuple[Value, ...]] = []
     for rule in all_rules():
         outcome = "found" if rule.code in places else "nothing found"
-        blind = (rule.needs_tables and not dossier.complete) or (rule.needs_deep and not dossier.deep)
-        blind |= rule.code in BEHIND and not sees_all
+        blind = (rule.needs_tables and not dossier.surveyed) or (rule.needs_deep and not dossier.deep)
+        blind |= (rule.needs_chain and not sees_all) or rule.at_open
         if not has_rules or (blind and rule.code not in places):
             outcome = "not checked"
         rows.append((rule.code, outcome, places.get(rule.code, 0), str(rule.severity), rule.title))

@@ -81,7 +81,8 @@ def compile_report(chain: Chain, dossier: Dossier, wishes: Wishes | None = None)
     wishes = wishes or Wishes()
     changed = [*changes(sources_of(chain))]
     if changed:
-        dossier = replace(dossier, findings=(*changed, *dossier.findings), verdict=CHANGED)
+        others = [finding for finding in dossier.findings if finding.code != changed[0].code]
+        dossier = replace(dossier, findings=(*changed, *others), verdict=CHANGED)
     dossier = _with_opened(dossier, chain)
     report = _Layout(chain, dossier, wishes).report()
     if not wishes.redact:
@@ -134,7 +135,7 @@ class _Layout:
 
     def report(self) -> Report:
         wishes, image = self._wishes, self._image
-        figure = cluster_map(image) if wishes.wants("map") and self._dossier.complete else None
+        figure = cluster_map(image) if wishes.wants("map") and self._dossier.surveyed else None
         made = (make() for key, make in self._makers(figure).items() if wishes.wants(key))
         sections = [section for section in made if section is not None]
         if wishes.wants("method"):
@@ -168,7 +169,7 @@ class _Layout:
             "allocation": lambda: allocation_section(image, dossier, _TOOL),
             "map": lambda: map_section(figure, _TOOL),
             "findings": lambda: findings_section(dossier.findings, _TOOL),
-            "checks": lambda: checks_section(dossier, has_rules=isinstance(image, Image), sees_all=_sees_all(chain)),
+            "checks": lambda: checks_section(dossier, has_rules=isinstance(image, Image), sees_all=chain.is_whole),
             "completeness": lambda: _completeness(dossier, _not_seen(chain, wishes)),
             "notes": lambda: _notes(wishes),
             "method": lambda: Section("method", "Method"),
@@ -188,11 +189,6 @@ class _Layout:
         if self._wishes.redact:
             return command
         return command.replace("IMAGE", shlex.quote(self._image.name), 1)
-
-
-def _sees_all(chain: Chain) -> bool:
-    """True if every file that the image names is open, or it names none."""
-    return chain.end is None and not any(isinstance(layer.data_file, Qcow2InspectError) for layer in chain.layers)
 
 
 def _case(wishes: Wishes) -> Section | None:

@@ -139,6 +139,11 @@ class Chain:
         return self.layers[-1].end
 
     @property
+    def is_whole(self) -> bool:
+        """True if every file that an image of the chain names is open, or none is named."""
+        return self.end is None and not any(isinstance(layer.data_file, Qcow2InspectError) for layer in self.layers)
+
+    @property
     def evidence(self) -> set[tuple[int, int]]:
         """Device and inode of all files of the chain, and of those it names without having them open."""
         sources = [source for layer in self.layers for source in (layer.source, layer.data_file)]

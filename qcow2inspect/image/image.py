@@ -61,17 +61,21 @@ def require_magic(source: Source, assumed: Assumptions = NOTHING_ASSUMED) -> int
     """
     start = assumed.over(0, source.read_at(0, 8))
     if not start:
-        raise NotQcow2(f"{source.name} is empty", hint="check that the file was copied whole")
+        raise NotQcow2(
+            f"{source.name} is empty", hint="check that the file was copied whole", code="QCOW-HDR-TRUNCATED"
+        )
     if start[:4] != MAGIC.to_bytes(4, "big")[: len(start)]:
         raise NotQcow2(
             f"{source.name} is not a qcow2 image: at offset 0 stands {start[:4].hex(' ')}, not 51 46 49 fb (QFI\\xfb)",
             hint="a raw disk needs no conversion; if a qcow2 image is expected, its header was overwritten: "
             "“--assume auto” looks for what is left of it",
+            code="QCOW-HDR-MAGIC",
         )
     if len(start) < 8:
         raise NotQcow2(
             f"{source.name} is cut off inside the header: it has {len(start)} bytes, a header at least 72",
             hint="check that the file was copied whole",
+            code="QCOW-HDR-TRUNCATED",
         )
     return int.from_bytes(start[4:], "big")
 
@@ -106,6 +110,7 @@ class Image(ImageFile):
             raise NotQcow2(
                 f"{source.name} is cut off inside the header: it has {source.size} bytes, this header {needed}",
                 hint="check that the file was copied whole",
+                code="QCOW-HDR-TRUNCATED",
             )
         if self.header.cluster_bits not in CLUSTER_BITS:
             raise Damaged(
@@ -114,6 +119,7 @@ class Image(ImageFile):
                 why="without the cluster size no table can be found",
                 hint="“qcow2inspect header IMAGE” shows the fields; QEMU writes 16 unless told otherwise: "
                 "“--assume cluster_bits=16” reads on, “--assume auto” looks for the right one",
+                code="QCOW-HDR-CLUSTERBITS",
             )
         self.geometry = Geometry(
             self.header.cluster_bits,
@@ -314,4 +320,5 @@ def _require_version(source: Source, version: int) -> None:
         raise Unsupported(
             f"{source.name}: header field version (offset 0x4) is {version:,}; the specification has 1, 2 and 3",
             hint="the header is damaged, or the image was written by a newer program; “--assume version=3” reads on",
+            code="QCOW-HDR-VERSION",
         )

@@ -36,11 +36,11 @@ def verdict_of(survey: Survey, findings: Sequence[Finding]) -> str:
         return "DAMAGED"
     if any(finding.severity.is_bad for finding in findings):
         return "READ THE WARNINGS"
-    return "NO DAMAGE FOUND"
+    return "NO DAMAGE FOUND" if survey.complete else "NO DAMAGE FOUND IN A PART"
 
 
 def render_check(
-    survey: Survey, findings: Sequence[Finding], *, not_checked: Sequence[str], selected: int
+    survey: Survey, findings: Sequence[Finding], *, not_checked: Sequence[str], passed: int
 ) -> Iterator[str]:
     """The lines of the text.
 
@@ -48,10 +48,12 @@ def render_check(
         survey: the facts.
         findings: what the rules say, heaviest first.
         not_checked: what nobody looked at.
-        selected: how many rules looked.
+        passed: how many other rules have looked and found nothing.
     """
     yield f"{visible(survey.image.name)}: {verdict_of(survey, findings)}"
     yield from _wrapped(_summary(findings))
+    if not survey.complete:
+        yield from _wrapped("The result is partial: see what was not checked, at the end.")
     yield from _wrapped(f"qemu-img check: {qemu_words(survey.qemu)}")
     yield from _wrapped(_statistics(survey.qemu))
     rules = {rule.code: rule for rule in all_rules()}
@@ -68,9 +70,8 @@ def render_check(
     yield from _section("Repair", list(repair_outlook(survey)))
     yield from _section("Where qemu-img check judges otherwise", list(differences(survey)))
     yield ""
-    codes = {finding.code for finding in findings if finding.code in rules}
-    yield f"{counted(selected - len(codes), 'other check')} passed."
-    yield from _wrapped(f"Not checked: {'; '.join(not_checked)}.")
+    yield f"{counted(passed, 'other check')} passed."
+    yield from _wrapped(f"Not checked: {'; '.join(not_checked) or 'nothing'}.")
 
 
 def qemu_words(check: QemuCheck) -> str:

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING
 from qcow2inspect.survey.survey import Survey
 
 if TYPE_CHECKING:
+    from qcow2inspect.errors import Qcow2InspectError
     from qcow2inspect.findings import Finding
     from qcow2inspect.image.image import Image
     from qcow2inspect.rules.base import Rule
 
-__all__ = ["all_rules", "can_judge", "examine", "examine_header"]
+__all__ = ["all_rules", "can_judge", "examine", "examine_header", "finding_of", "has_judged"]
 
 
 @cache
@@ -40,13 +41,32 @@ def examine(survey: Survey) -> list[Finding]:
 
 
 def can_judge(rule: Rule, survey: Survey) -> bool:
-    """True if a survey has seen what a rule needs."""
-    return (survey.complete or not rule.needs_tables) and (survey.deep is not None or not rule.needs_deep)
+    """True if a survey has seen something that a rule can say something about."""
+    return (survey.has_tables or not rule.needs_tables) and (survey.deep is not None or not rule.needs_deep)
+
+
+def has_judged(rule: Rule, survey: Survey) -> bool:
+    """True if a survey has seen all that a rule needs, so that its silence means something."""
+    if rule.at_open or not can_judge(rule, survey):
+        return False
+    return not rule.needs_chain or (survey.chain is not None and survey.chain.is_whole)
 
 
 def examine_header(image: Image) -> list[Finding]:
     """What can be said without a look at the tables, heaviest first."""
     return examine(Survey.of_header(image))
+
+
+def finding_of(error: Qcow2InspectError) -> Finding:
+    """Why a file cannot be opened as an image, as a finding.
+
+    Raises:
+        KeyError: the error has no code of a rule.
+    """
+    from qcow2inspect.findings import Finding
+
+    rule = {rule.code: rule for rule in all_rules()}[error.code]
+    return Finding(rule.code, rule.severity, rule.category, error.what)
 
 
 def _weight(finding: Finding) -> tuple[int, int, str]:

@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING
 from qcow2inspect.findings import Category, Severity
 from qcow2inspect.image.probe import probe
 from qcow2inspect.layout.structure import visible
-from qcow2inspect.rules.base import simple_rule
-from qcow2inspect.rules.layers import end_of_chain
+from qcow2inspect.rules.layers import chain_rule, end_of_chain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,6 +36,11 @@ def _find(survey: Survey) -> Iterator[tuple[str, Evidence | None]]:
             yield f"{visible(layer.name)} is stated to be {layer.stated}; by its content it is {found}", None
 
 
-RULE = simple_rule(
-    __name__, "QCOW-BACK-FMT-MISMATCH", Severity.WARNING, Category.SECURITY, find=_find, spec="Backing files"
+RULE = chain_rule(
+    __name__,
+    "QCOW-BACK-FMT-MISMATCH",
+    Severity.WARNING,
+    Category.SECURITY,
+    find=_find,
+    spec="Backing files",
 )

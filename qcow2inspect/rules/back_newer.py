@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from qcow2inspect.findings import Category, Severity
 from qcow2inspect.format.header import utc
 from qcow2inspect.layout.structure import visible
-from qcow2inspect.rules.base import simple_rule
+from qcow2inspect.rules.layers import chain_rule
 from qcow2inspect.source.file import FileSource
 
 if TYPE_CHECKING:
@@ -39,4 +39,4 @@ def _find(survey: Survey) -> Iterator[tuple[str, Evidence | None]]:
             yield f"the backing file {later}, its overlay {visible(above.name)} at {utc(int(above.source.mtime))}", None
 
 
-RULE = simple_rule(__name__, "QCOW-BACK-NEWER", Severity.WARNING, Category.FORENSIC, find=_find, spec="Backing files")
+RULE = chain_rule(__name__, "QCOW-BACK-NEWER", Severity.WARNING, Category.FORENSIC, find=_find, spec="Backing files")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from qcow2inspect.findings import Category, Severity
 from qcow2inspect.format.geometry import SECTOR
 from qcow2inspect.layout.structure import visible
-from qcow2inspect.rules.base import simple_rule
+from qcow2inspect.rules.layers import chain_rule
 from qcow2inspect.units import exact_size
 
 if TYPE_CHECKING:
@@ -39,4 +39,4 @@ def _find(survey: Survey) -> Iterator[tuple[str, Evidence | None]]:
             yield f"{names} than {visible(above.name)} ({exact_size(sizes[0])})", None
 
 
-RULE = simple_rule(__name__, "QCOW-BACK-SIZE", Severity.NOTE, Category.FORENSIC, find=_find, spec="Backing files")
+RULE = chain_rule(__name__, "QCOW-BACK-SIZE", Severity.NOTE, Category.FORENSIC, find=_find, spec="Backing files")

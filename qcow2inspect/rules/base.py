@@ -29,6 +29,7 @@ __all__ = [
     "header_rule",
     "joined",
     "odd_rule",
+    "opening_rule",
     "places_rule",
     "refusal_rule",
     "simple_rule",
@@ -54,6 +55,8 @@ class Rule:
         explanation: the text for people, its first line the title.
         check: finds.
         needs_deep: True if it says something about an image only after a look at its content.
+        needs_chain: True if it looks at files that the image names.
+        at_open: True if it says why a file cannot be opened as an image; the error has its code, no survey is taken.
     """
 
     code: str
@@ -64,6 +67,8 @@ class Rule:
     explanation: str
     check: Check
     needs_deep: bool = False
+    needs_chain: bool = False
+    at_open: bool = False
 
     @property
     def title(self) -> str:
@@ -98,6 +103,12 @@ def simple_rule(
             yield Finding(code, severity, category, message, (evidence,) if evidence else ())
 
     return Rule(code, severity, category, spec, needs_tables, (sys.modules[module].__doc__ or "").strip(), check)
+
+
+def opening_rule(module: str, code: str) -> Rule:
+    """A rule for one of the reasons for which a file cannot be opened as an image at all."""
+    text = (sys.modules[module].__doc__ or "").strip()
+    return Rule(code, Severity.FATAL, Category.CORRUPTION, "Header", False, text, lambda _: iter(()), at_open=True)
 
 
 def header_evidence(image: Image, name: str) -> Evidence:

@@ -51,7 +51,15 @@ def stream_rule(
     return Rule(code, severity, category, "Compressed Clusters Descriptor", True, text, check, needs_deep=True)
 
 
-def unseen_rule(module: str, code: str, *, find: Callable[[Deep], Unseen], says: str, spec: str) -> Rule:
+def unseen_rule(
+    module: str,
+    code: str,
+    *,
+    find: Callable[[Deep], Unseen],
+    says: str,
+    spec: str,
+    severity: Severity = Severity.NOTE,
+) -> Rule:
     """A rule about data that no guest sees; all of it is one finding.
 
     Args:
@@ -60,20 +68,21 @@ def unseen_rule(module: str, code: str, *, find: Callable[[Deep], Unseen], says:
         find: gives the data.
         says: what it is; ``{count}`` stands for the number of clusters or subclusters, ``{size}`` for their bytes.
         spec: see :class:`~qcow2inspect.rules.base.Rule`.
+        severity: see :class:`~qcow2inspect.rules.base.Rule`.
     """
 
     def check(survey: Survey) -> Iterator[Finding]:
         unseen = find(survey.deep) if survey.deep else None
         if unseen is None or not unseen.count:
             return
-        word = "cluster" if unseen.unit == survey.image.geometry.cluster_size else "subcluster"
+        word = {1: "byte", survey.image.geometry.cluster_size: "cluster"}.get(unseen.unit, "subcluster")
         evidence = tuple(_first_bytes(survey, part, unseen.unit) for part in unseen.ranges[:SHOWN])
         amount = says.format(count=counted(unseen.count, word), size=human_size(unseen.size))
         message = f"{amount}, the first at host {unseen.ranges[0].start}"
-        yield Finding(code, Severity.NOTE, Category.FORENSIC, message, evidence, (), unseen.count)
+        yield Finding(code, severity, Category.FORENSIC, message, evidence, (), unseen.count)
 
     text = (sys.modules[module].__doc__ or "").strip()
-    return Rule(code, Severity.NOTE, Category.FORENSIC, spec, True, text, check, needs_deep=True)
+    return Rule(code, severity, Category.FORENSIC, spec, True, text, check, needs_deep=True)
 
 
 def _first_bytes(survey: Survey, part: HostRange, unit: int) -> Evidence:

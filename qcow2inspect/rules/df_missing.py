@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from qcow2inspect.findings import Category, Severity
 from qcow2inspect.image.gate import MissingFile
-from qcow2inspect.rules.base import header_evidence, simple_rule
+from qcow2inspect.rules.base import header_evidence
+from qcow2inspect.rules.layers import chain_rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,6 +33,11 @@ def _find(survey: Survey) -> Iterator[tuple[str, Evidence | None]]:
         yield layer.data_file.what, header_evidence(survey.image, "incompatible_features")
 
 
-RULE = simple_rule(
-    __name__, "QCOW-DF-MISSING", Severity.ERROR, Category.CORRUPTION, find=_find, spec="External data file"
+RULE = chain_rule(
+    __name__,
+    "QCOW-DF-MISSING",
+    Severity.ERROR,
+    Category.CORRUPTION,
+    find=_find,
+    spec="External data file",
 )

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from qcow2inspect.findings import Category, Severity
 from qcow2inspect.layout.structure import visible
-from qcow2inspect.rules.base import header_evidence, simple_rule
+from qcow2inspect.rules.base import header_evidence
+from qcow2inspect.rules.layers import chain_rule
 from qcow2inspect.source.file import FileSource
 from qcow2inspect.units import exact_size
 
@@ -35,4 +36,11 @@ def _find(survey: Survey) -> Iterator[tuple[str, Evidence | None]]:
         yield f"the external data file {words}", header_evidence(survey.image, "size")
 
 
-RULE = simple_rule(__name__, "QCOW-DF-SHORT", Severity.NOTE, Category.CORRUPTION, find=_find, spec="External data file")
+RULE = chain_rule(
+    __name__,
+    "QCOW-DF-SHORT",
+    Severity.NOTE,
+    Category.CORRUPTION,
+    find=_find,
+    spec="External data file",
+)

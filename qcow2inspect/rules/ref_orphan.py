@@ -23,6 +23,6 @@ RULE = refcount_rule(
     "QCOW-REF-ORPHAN",
     Severity.WARNING,
     fault=Fault.ORPHAN,
-    says="{clusters} that are counted as used, but that nothing points to: {where}",
+    says="{clusters} counted as used, to which nothing points: {where}",
     category=Category.LEAK,
 )

@@ -72,6 +72,7 @@ class Account:
         if not len(batch):
             return
         self._count_types(batch)
+        self._note_partial(batch)
         if batch.is_plain:
             self._spread(batch.offset >> self._geometry.cluster_bits, batch.length, batch.table)
             self._statistics(batch, batch.stored, qemu)
@@ -284,6 +285,13 @@ class Account:
         yield Odd.CMP_COPIED, compressed & (raw >> np.uint64(63) != 0)
         if batch.bitmap is not None:
             yield from self._odd_subclusters(batch, batch.bitmap)
+
+    def _note_partial(self, batch: Batch) -> None:
+        """Entries that lead to the last cluster of a file that ends inside it; they are runs of their own."""
+        tail = self._image.end % self._geometry.cluster_size
+        if tail and not self._image.has_data_file:
+            partial = (batch.kind == ClusterType.NORMAL) & (batch.offset == self._image.end - tail)
+            self._note(Odd.L2_EOF_PARTIAL, batch, partial)
 
     def _copied_only(self, batch: Batch) -> Mask:
         """COPIED without a host cluster; at the start of a data file the host offset of a zero cluster is 0."""

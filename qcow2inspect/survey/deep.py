@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ from qcow2inspect.survey.walk import read_batches
 from qcow2inspect.units import HostRange
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import numpy as np
     import numpy.typing as npt
@@ -32,8 +33,10 @@ if TYPE_CHECKING:
     from qcow2inspect.survey.columns import Ints
     from qcow2inspect.survey.survey import Survey
     from qcow2inspect.survey.tables import Tables
-    from qcow2inspect.survey.usage import Usage
+    from qcow2inspect.survey.usage import Stretches, Usage
     from qcow2inspect.survey.walk import Batch
+
+    Mask = npt.NDArray[np.bool_]
 
 __all__ = ["Deep", "look_deep"]
 
@@ -51,14 +54,18 @@ class Deep:
     Attributes:
         streams: distinct compressed streams of all states that were inflated.
         bad: those with a fault.
+        slack: bytes behind compressed streams that no stream needs, and that are not all zero.
         stale: clusters, or subclusters, that read as zeros and keep other data.
+        holes: clusters of guest data of which the file system stores nothing, so that they read as zeros.
         free: clusters that nobody uses and that hold data, up to the last cluster in use.
         skipped: what was left out, and why.
     """
 
     streams: int = 0
     bad: dict[StreamFault, BadStreams] = field(default_factory=dict)
+    slack: Unseen = field(default_factory=lambda: Unseen(1))
     stale: Unseen = field(default_factory=lambda: Unseen(1))
+    holes: Unseen = field(default_factory=lambda: Unseen(1))
     free: Unseen = field(default_factory=lambda: Unseen(1))
     skipped: list[str] = field(default_factory=list)
 
@@ -95,6 +102,7 @@ class _Look:
             self._inflate(streams)
             unit = self._geometry.subcluster_size
             self._deep.stale = self._unseen("Reading clusters that read as zeros", zeros, unit)
+            self._deep.holes = self._holes(usage)
         free = _free(usage, min(int(self._image.end), self._survey.qemu.image_end), self._geometry.cluster_bits)
         self._deep.free = self._unseen("Reading free clusters", free, self._geometry.cluster_size)
 
@@ -102,6 +110,27 @@ class _Look:
         self._progress.begin(what, int((ranges[1] - ranges[0]).sum()))
         parts = (HostRange.at(start, end - start) for start, end in zip(*ranges.tolist(), strict=True))
         return look_for_content(self._image, parts, unit, self._progress, most=_KEPT)
+
+    def _holes(self, usage: Usage) -> Unseen:
+        """Clusters of guest data of which the file system stores nothing."""
+        import numpy as np
+
+        image, bits = self._image, self._geometry.cluster_bits
+        found = Unseen(self._geometry.cluster_size)
+        if image.source.allocated >= image.source.size:
+            return found
+        parts = itertools.islice(image.source.data_ranges(HostRange.at(0, image.end)), _MOST_RANGES + 1)
+        stored = np.array([(part.start, part.end) for part in parts], dtype=np.int64).reshape(-1, 2).T
+        if stored.shape[1] > _MOST_RANGES:
+            self._deep.skipped.append("which clusters of the host file are holes")
+            return found
+        whole = -(-image.end >> bits)  # the clusters that the file holds, the last one perhaps in part
+        data = _clusters(usage, lambda part: (part.metadata == 0) & (part.active + part.snapshots > 0), whole) << bits
+        touched = _union(stored[0] >> bits << bits, -(-stored[1] >> bits) << bits)
+        holes = _without(data, touched)
+        found.count = int((holes[1] - holes[0]).sum()) >> bits
+        found.ranges = [HostRange.at(start, end - start) for start, end in holes[:, :_KEPT].T.tolist()]
+        return found
 
     # -- entries ----------------------------------------------------------------------------------------------
 
@@ -162,7 +191,7 @@ class _Look:
 
     def _inflate(self, streams: Streams) -> None:
         try:
-            self._deep.bad = inflate_streams(self._image, streams, self._progress, most=_KEPT)
+            self._deep.bad, self._deep.slack = inflate_streams(self._image, streams, self._progress, most=_KEPT)
         except Unsupported as error:
             self._deep.skipped.append(f"content of compressed clusters: {error.what}")
             return
@@ -243,15 +272,40 @@ def _union(start: Ints, end: Ints) -> npt.NDArray[np.int64]:
 
 def _free(usage: Usage, end: int, bits: int) -> npt.NDArray[np.int64]:
     """Clusters before ``end`` that nobody claims and whose refcount is 0: rows start and end."""
+    return _clusters(usage, lambda part: part.references + part.phantom + part.stored == 0, -(-end >> bits)) << bits
+
+
+def _clusters(usage: Usage, is_wanted: Callable[[Stretches], Mask], stop: int) -> npt.NDArray[np.int64]:
+    """Clusters below ``stop`` with some property: rows start and end, in clusters."""
     import numpy as np
 
     parts = [np.zeros((2, 0), dtype=np.int64)]
     for part in usage.stretches():
-        free = (part.references + part.phantom + part.stored) == 0
-        free &= part.start << bits < end
-        parts.append(np.stack([part.start[free], part.end[free]]) << bits)
-    start, stop = np.concatenate(parts, axis=1)
-    return _union(start, np.minimum(stop, -(-end >> bits) << bits))
+        rows = is_wanted(part) & (part.start < stop)
+        parts.append(np.stack([part.start[rows], part.end[rows]]))
+    start, end = np.concatenate(parts, axis=1)
+    return _union(start, np.minimum(end, stop))
+
+
+def _without(ranges: npt.NDArray[np.int64], others: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """What some ranges leave of others; all in ascending order and apart from each other: rows start and end."""
+    import numpy as np
+
+    edges = np.unique(np.concatenate([ranges.ravel(), others.ravel()]))
+    start, end = edges[:-1], edges[1:]
+    rows = _covers(ranges, start) & ~_covers(others, start)
+    return _union(start[rows], end[rows])
+
+
+def _covers(ranges: npt.NDArray[np.int64], places: Ints) -> Mask:
+    """True for places inside one of the ranges."""
+    import numpy as np
+
+    if not ranges.shape[1]:
+        return np.zeros(len(places), dtype=bool)
+    which = np.searchsorted(ranges[0], places, side="right") - 1
+    inside: Mask = (which >= 0) & (places < ranges[1][which])
+    return inside
 
 
 def _word(value: int) -> np.uint64:

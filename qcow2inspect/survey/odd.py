@@ -68,6 +68,8 @@ class Odd(IntFlag):
     """An entry leads to another place of the external data file than that of its guest cluster."""
     DF_COPIED = 1 << 24
     """An entry that leads into the external data file has no COPIED flag."""
+    L2_EOF_PARTIAL = 1 << 25
+    """A normal L2 entry leads to a cluster that starts in the file and ends behind its end."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,9 @@ from qcow2inspect.codec import codec_for
 from qcow2inspect.errors import BadStream, ShortStream
 from qcow2inspect.format.geometry import SECTOR
 from qcow2inspect.format.header import CompressionType
+from qcow2inspect.survey.unseen import Unseen
 from qcow2inspect.survey.walk import stream_places
+from qcow2inspect.units import HostRange
 from qcow2inspect.workers import in_order
 
 if TYPE_CHECKING:
@@ -40,6 +42,8 @@ class StreamFault(Enum):
     WRONG_TYPE = "is of the other compression type"
     LONG = "goes on behind the cluster"
     OVERSIZED = "takes at least a sector less than its entry says"
+    FAR = "refers back further than the window of QEMU's writer"
+    OVERLAP = "shares bytes that it needs with another"
 
 
 @dataclass(frozen=True)
@@ -85,8 +89,17 @@ class BadStreams:
     streams: list[int] = field(default_factory=list)
     entries: list[OddEntry] = field(default_factory=list)
 
+    def add(self, streams: Streams, row: int, most: int) -> None:
+        """One more; only the first ``most`` are kept."""
+        self.count += 1
+        self.size += int(streams.size[row])
+        if len(self.streams) < most:
+            self.streams.append(int(streams.raw[row]))
 
-def inflate_streams(image: Image, streams: Streams, progress: Progress, *, most: int) -> dict[StreamFault, BadStreams]:
+
+def inflate_streams(
+    image: Image, streams: Streams, progress: Progress, *, most: int
+) -> tuple[dict[StreamFault, BadStreams], Unseen]:
     """Inflate all streams, in threads.
 
     Args:
@@ -95,20 +108,41 @@ def inflate_streams(image: Image, streams: Streams, progress: Progress, *, most:
         progress: told about host bytes.
         most: how many streams with each fault are kept.
 
+    Returns:
+        The streams with each fault, and the bytes behind streams that no stream needs and that are not all zero.
+
     Raises:
         CannotRead: the image file cannot be read.
         Cancelled: the user asked to stop.
     """
+    import numpy as np
+
     progress.begin("Inflating compressed clusters", int(streams.size.sum()))
-    inflater, found = _Inflater(image, streams), dict[StreamFault, BadStreams]()
-    for size, faults in in_order(_batches(len(streams), image.geometry.cluster_size), inflater.look_at, progress):
-        for row, fault in faults:
-            bad = found.setdefault(fault, BadStreams())
-            bad.count += 1
-            bad.size += int(streams.size[row])
-            if len(bad.streams) < most:
-                bad.streams.append(int(streams.raw[row]))
-        progress.advance(size)
+    inflater, found, slack = _Inflater(image, streams), dict[StreamFault, BadStreams](), Unseen(1)
+    used = np.zeros(len(streams), dtype=np.int64)
+    for batch in in_order(_batches(len(streams), image.geometry.cluster_size), inflater.look_at, progress):
+        used[batch.rows.start : batch.rows.stop] = batch.used
+        for row, fault in batch.faults:
+            found.setdefault(fault, BadStreams()).add(streams, row, most)
+        for part in batch.slack:
+            slack.add(part, most)
+        progress.advance(int(streams.size[batch.rows.start : batch.rows.stop].sum()))
+    for row in _overlapping(streams, used).tolist():
+        found.setdefault(StreamFault.OVERLAP, BadStreams()).add(streams, row, most)
+    return found, slack
+
+
+def _overlapping(streams: Streams, used: Ints) -> Ints:
+    """The streams that need bytes which another one needs too."""
+    import numpy as np
+
+    rows = np.flatnonzero(used)
+    starts, ends = streams.start[rows], streams.start[rows] + used[rows]
+    reach = np.maximum.accumulate(ends)
+    late = np.flatnonzero(starts[1:] < reach[:-1]) + 1
+    furthest = np.flatnonzero(np.append(True, ends[1:] > reach[:-1]))  # the streams that set the reach
+    early = furthest[np.searchsorted(furthest, late - 1, side="right") - 1]
+    found: Ints = rows[np.union1d(early, late)]
     return found
 
 
@@ -117,6 +151,16 @@ def _batches(count: int, cluster_size: int) -> Iterator[range]:
     step = max(1, _BATCH // cluster_size)
     for first in range(0, count, step):
         yield range(first, min(first + step, count))
+
+
+@dataclass
+class _Looked:
+    """What is to be said about the streams of some rows: bytes used of each, faults, and slack behind them."""
+
+    rows: range
+    used: list[int] = field(default_factory=list)
+    faults: list[tuple[int, StreamFault]] = field(default_factory=list)
+    slack: list[HostRange] = field(default_factory=list)
 
 
 class _Inflater:
@@ -129,14 +173,27 @@ class _Inflater:
         self._is_deflate = kind is CompressionType.ZLIB
         self._other = codec_for(CompressionType.ZSTD if self._is_deflate else CompressionType.ZLIB)
 
-    def look_at(self, rows: range) -> tuple[int, list[tuple[int, StreamFault]]]:
-        """Host bytes of some streams, and those that have a fault."""
-        faults = []
+    def look_at(self, rows: range) -> _Looked:
+        """What is to be said about some streams."""
+        looked, reach = _Looked(rows), 0
         for row, data in self._read(rows):
-            fault = self._judge(data, int(self._streams.start[row]) % SECTOR)
-            if fault is not None:
-                faults.append((row, fault))
-        return int(self._streams.size[rows.start : rows.stop].sum()), faults
+            used, faults = self._judge(data, int(self._streams.start[row]) % SECTOR)
+            looked.used.append(used)
+            looked.faults += [(row, fault) for fault in faults]
+            if used:
+                start = int(self._streams.start[row])
+                reach = max(reach, start + used)
+                looked.slack += self._slack(row, data, min(reach - start, len(data)))
+        return looked
+
+    def _slack(self, row: int, data: memoryview, used: int) -> list[HostRange]:
+        """Bytes behind the used ones, up to the next stream, if they are not all zero; without zeros at both ends."""
+        start = int(self._streams.start[row])
+        following = int(self._streams.start[row + 1]) if row + 1 < len(self._streams) else start + len(data)
+        rest = bytes(data[used : following - start])
+        content = rest.strip(b"\0")
+        at = start + used + len(rest) - len(rest.lstrip(b"\0"))
+        return [HostRange.at(at, len(content))] if content else []
 
     def _read(self, rows: range) -> Iterator[tuple[int, memoryview]]:
         """The bytes of each stream; neighbours are read together."""
@@ -152,18 +209,21 @@ class _Inflater:
                 at = int(self._streams.start[row]) - base
                 yield row, data[at : at + int(self._streams.size[row])]
 
-    def _judge(self, data: memoryview, lead: int) -> StreamFault | None:
-        """What is wrong with a stream that starts ``lead`` bytes into a sector."""
+    def _judge(self, data: memoryview, lead: int) -> tuple[int, list[StreamFault]]:
+        """How long a stream is that starts ``lead`` bytes into a sector, 0 if unknown; and what is wrong with it."""
         try:
             measure = self._codec.measure(data, self._cluster_size)
         except BadStream as error:
             if self._is_other(data):
-                return StreamFault.WRONG_TYPE
-            return StreamFault.SHORT if isinstance(error, ShortStream) else StreamFault.BROKEN
+                return 0, [StreamFault.WRONG_TYPE]
+            return 0, [StreamFault.SHORT if isinstance(error, ShortStream) else StreamFault.BROKEN]
+        faults = [StreamFault.FAR] if measure.is_far else []
         if not measure.ends:
-            return StreamFault.LONG
+            return 0, [*faults, StreamFault.LONG]
         needed = -(-(lead + measure.used) // SECTOR)
-        return StreamFault.OVERSIZED if (lead + len(data)) // SECTOR > needed else None
+        if (lead + len(data)) // SECTOR > needed:
+            faults.append(StreamFault.OVERSIZED)
+        return measure.used, faults
 
     def _is_other(self, data: memoryview) -> bool:
         """True if the stream is one of the other type: by its magic, or because it inflates to just one cluster."""

@@ -67,7 +67,6 @@ class Survey:
     Attributes:
         image: the image.
         tree: its structure.
-        complete: True if all tables were read; False if only the header was looked at, or only a part.
         clusters: guest clusters of the active state by type.
         l2_tables: distinct L2 tables, of the active state and of all snapshots.
         l1_used: L1 entries of the active state with an L2 table.
@@ -87,7 +86,6 @@ class Survey:
 
     image: Image
     tree: Tree
-    complete: bool = False
     clusters: dict[ClusterType, int] = field(default_factory=dict)
     l2_tables: int = 0
     l1_used: int = 0
@@ -108,6 +106,16 @@ class Survey:
     def of_header(cls, image: Image) -> Survey:
         """A survey that has looked at nothing but the header."""
         return cls(image, Tree(image))
+
+    @property
+    def has_tables(self) -> bool:
+        """True if the tables were read; False if only the header was looked at."""
+        return self.usage is not None
+
+    @property
+    def complete(self) -> bool:
+        """True if nothing that was asked for was left out; False too if only the header was looked at."""
+        return self.has_tables and not self.skipped and not (self.deep and self.deep.skipped)
 
     @cached_property
     def faults(self) -> Faults:
@@ -207,7 +215,6 @@ class _Surveyor:
             entries = (OddEntry(columns[0].mapping, int(i), None, int(columns[0].raw[i])) for i in wrong[:KEPT])
             survey.note(Odd.L1_COPIED, len(wrong), entries)
         self._judge_copied()
-        survey.complete = True
         return survey
 
     def _judge_copied(self) -> None:

@@ -11,7 +11,7 @@ import pytest
 from qcow2inspect.build.recipe import build
 from tests.cli.conftest import Run
 from tests.rules import recipes
-from tests.rules.deep import DEEP, PACKED
+from tests.rules.deep import DEEP, HOLES, PACKED
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_more_checks_pass_if_more_were_made(run: Run, tmp_path: Path) -> None:
         line = next(line for line in run("check", path, *options).out.splitlines() if line.endswith("checks passed."))
         return int(line.split()[0])
 
-    assert passed("--deep") == passed() + len(DEEP)
+    assert passed("--deep") == passed() + len(DEEP) + len(HOLES)
 
 
 def test_a_check_of_content_alone_wants_a_deep_check(run: Run, tmp_path: Path) -> None:
@@ -111,3 +111,13 @@ def test_what_a_deep_check_left_out_is_said(run: Run, tmp_path: Path) -> None:
     path.write_bytes(build(replace(PACKED, damage={"hdr.compression_type": 7})))
     said = json.loads(run("check", path, "--deep", "--json").out)["not_checked"]
     assert said[0] == "content of compressed clusters: compression type 7 (header byte 104) is unknown"
+
+
+def test_a_file_that_is_no_image_has_one_finding(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "x.qcow2"
+    path.write_bytes(recipes.UNOPENED["QCOW-HDR-CLUSTERBITS"]())
+    done = run("check", path, "--json")
+    document = json.loads(done.out)
+    assert (done.code, document["verdict"], document["complete"]) == (1, "CANNOT BE READ", False)
+    assert [finding["code"] for finding in document["findings"]] == ["QCOW-HDR-CLUSTERBITS"]
+    assert "explain QCOW-HDR-CLUSTERBITS" in run("check", path).err

@@ -66,6 +66,12 @@ def short(folder: Path) -> Path:
     return data_file(folder)
 
 
+def own_data_file(folder: Path) -> Path:
+    path = folder / "top.qcow2"
+    path.write_bytes(build(Recipe(Layout(size=MIB, data_file=b"top.qcow2"), {0: Data(b"a")})).ljust(MIB, b"\0"))
+    return path
+
+
 def sound(folder: Path) -> Path:
     """Nothing is wrong with this one."""
     base = image(folder / "base.qcow2")
@@ -81,6 +87,10 @@ CHAINS: dict[str, Callable[[Path], Path]] = {
     "QCOW-BACK-NEWER": newer,
     "QCOW-BACK-SIZE": smaller,
     "QCOW-DF-MISSING": data_file,
+    "QCOW-DF-SELF": own_data_file,
     "QCOW-DF-SHORT": short,
 }
 """Code -> what makes files in a folder, and gives the path of the image to open."""
+
+CHANGING = {"QCOW-FILE-CHANGED"}
+"""Codes of what happens while an image is open."""

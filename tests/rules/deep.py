@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
-from qcow2inspect.build.recipe import Compressed, Data, Recipe, Zero, build
+from qcow2inspect.build.recipe import Compressed, Data, Recipe, Zero, build, patch
 from qcow2inspect.build.writer import Layout
 from qcow2inspect.codec import codec_for
 from qcow2inspect.format.header import CompressionType
@@ -44,11 +46,58 @@ def freed() -> bytes:
     return build(replace(PACKED, damage={"L1[0].L2[0]": 0, f"ref[{at // SIZE}]": 0}))
 
 
+def with_slack() -> bytes:
+    """Something stands behind the end of the stream of guest cluster 1, in its last sector."""
+    data = bytearray(build(PACKED))
+    run = image_of(bytes(data)).active_disk().lookup(GuestOffset(SIZE)).host
+    assert run is not None
+    data[run.end - 8 : run.end] = b"hidden !"
+    return bytes(data)
+
+
+def nested_streams() -> bytes:
+    """The stream of guest cluster 1 holds the stream of guest cluster 5, byte for byte."""
+    inner = raw_deflate(TEXT)
+    recipe = replace(PACKED, clusters={0: Data(b"a"), 1: Compressed((noise(4, 2000) + inner).ljust(SIZE, b"\xa5"))})
+    outer = raw_deflate((noise(4, 2000) + inner).ljust(SIZE, b"\xa5"), level=0)
+    data = bytearray(build(recipe))
+    host = image_of(bytes(data)).active_disk().lookup(GuestOffset(SIZE)).host
+    assert host is not None
+    at = host.start + outer.index(inner)
+    streams = {1: (int(host.start), len(outer)), 5: (at, len(inner))}
+    data[host.start : host.start + len(outer)] = outer
+    patched = bytearray(bytes(data).ljust(-(-len(data) // SIZE) * SIZE, b"\0"))
+    counts = Counter[int]()
+    for index, (start, size) in streams.items():
+        counts.update(range(start // SIZE, (start + size - 1) // SIZE + 1))
+        sectors = (start + size - 1) // 512 - start // 512
+        patch(patched, {f"L1[0].L2[{index}]": 1 << 62 | sectors << 58 | start})
+    patch(patched, {f"ref[{cluster}]": count for cluster, count in counts.items()})
+    return bytes(patched)
+
+
+def far() -> bytes:
+    """A stream that refers back by 20,000 bytes, as no writer with a window of 4 KiB does."""
+    start = noise(5, 20_000)
+    data = (start + start).ljust(1 << 16, b"\0")
+    recipe = Recipe(Layout(size=1 << 20), {0: Compressed(noise(6, 40_000).ljust(1 << 16, b"\0"))})
+    image = bytearray(build(recipe))
+    run = image_of(bytes(image)).active_disk().lookup(GuestOffset(0)).host
+    assert run is not None
+    stream = raw_deflate(data)
+    image[run.start : run.end] = stream.ljust(run.size, b"\0")
+    patch(image, {"L1[0].L2[0].additional_sectors": (run.start % 512 + len(stream) - 1) // 512 << 54})
+    return bytes(image)
+
+
 DEEP: dict[str, Callable[[], bytes]] = {
     "QCOW-CMP-BADSTREAM": lambda: with_stream(noise(2, 2000)),
     "QCOW-CMP-LONG": lambda: exact(raw_deflate(TEXT + noise(3, 1000))),
     "QCOW-CMP-OVERSIZED": lambda: with_stream(raw_deflate(TEXT)),
+    "QCOW-CMP-OVERLAP": nested_streams,
     "QCOW-CMP-SHORT": lambda: exact(raw_deflate(TEXT[:-1])),
+    "QCOW-CMP-SLACK": with_slack,
+    "QCOW-CMP-WINDOW": far,
     "QCOW-CMP-WRONGTYPE": lambda: exact(codec_for(CompressionType.ZSTD).compress(TEXT)),
     "QCOW-IMG-FREE-CONTENT": freed,
     "QCOW-IMG-ZERO-STALE": lambda: build(
@@ -56,3 +105,22 @@ DEEP: dict[str, Callable[[], bytes]] = {
     ),
 }
 """Code -> what makes an image that triggers it."""
+COUNTS = {"QCOW-CMP-OVERLAP": 2, "QCOW-CMP-SLACK": 8}
+"""Code -> how many streams or bytes its image has; one if it is not here."""
+
+
+def with_hole(folder: Path) -> Path:
+    """An image file of which the file system stores nothing of guest cluster 0."""
+    path, data = folder / "holes.qcow2", build(replace(PACKED, layout=replace(PACKED.layout, cluster_bits=16)))
+    host = image_of(data).active_disk().lookup(GuestOffset(0)).host
+    assert host is not None
+    with path.open("wb") as file:
+        file.write(data[: host.start])
+        file.truncate(host.start + (1 << 16))
+        file.seek(host.start + (1 << 16))
+        file.write(data[host.start + (1 << 16) :])
+    return path
+
+
+HOLES: dict[str, Callable[[Path], Path]] = {"QCOW-IMG-SPARSE-HOLES": with_hole}
+"""Code -> what makes a file that triggers it: only a file has holes."""

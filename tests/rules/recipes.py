@@ -42,6 +42,7 @@ NAMES = 0x6803_F857
 WIDE = replace(SOUND, layout=replace(SOUND.layout, size=8 * MIB), clusters={0: Data(b"a"), 600: Data(b"b")})
 NARROW = Recipe(Layout(size=MIB, cluster_bits=12, refcount_order=0), {0: Data(b"a")})
 PLAIN = replace(SOUND, clusters={index: Data(b"a") for index in range(8)})
+TWO = {0: Data(b"a"), 1: Data(b"b")}
 EMPTIED = {"L1[0].L2[0]": 0, "ref[4]": 0}
 
 
@@ -138,6 +139,11 @@ def compressed_with_bitmap() -> bytes:
     return bytes(data)
 
 
+def nested() -> bytes:
+    """An image on whose disk a guest wrote the header of another."""
+    return build(replace(SOUND, clusters={**SOUND.clusters, 0: Data(build(SOUND)[:4096])}))
+
+
 def cut(recipe: Recipe, size: int) -> bytes:
     """An image whose file ends early."""
     return build(replace(recipe, end=size))
@@ -189,6 +195,7 @@ BAD: dict[str, Callable[[], bytes]] = {
     "QCOW-CMP-HIGHBITS": lambda: damaged("L1[0].L2[1]", 1 << 62 | 1 << 57),
     "QCOW-CMP-PRESENT": lambda: build(SOUND),
     "QCOW-CRY-AES": lambda: build(encrypted(CryptMethod.AES)),
+    "QCOW-CRY-EOF-PARTIAL": lambda: cut(replace(encrypted(CryptMethod.AES), clusters=TWO), 0x6200),
     "QCOW-CRY-EXT-BAD": lambda: damaged("ext[0].data.offset", 0x123, LUKS),
     "QCOW-CRY-EXT-UNEXPECTED": lambda: damaged("hdr.crypt_method", 0, LUKS),
     "QCOW-CRY-LUKS": lambda: build(LUKS),
@@ -252,6 +259,7 @@ BAD: dict[str, Callable[[], bytes]] = {
     ),
     "QCOW-IMG-ALIAS-BOMB": alias_bomb,
     "QCOW-IMG-CHECKPARITY": lambda: damaged("L1[0]", 1 << 63),
+    "QCOW-IMG-NESTED": nested,
     "QCOW-IMG-TRAILING": lambda: build(SOUND) + b"appended",
     "QCOW-IMG-TRUNCATED": lambda: cut(PLAIN, 0x7000),
     "QCOW-L1-COPIED": lambda: damaged("L1[0].copied", 0),
@@ -266,6 +274,7 @@ BAD: dict[str, Callable[[], bytes]] = {
     "QCOW-L2-COPIED-NOOFFSET": lambda: damaged("L1[0].L2[9]", 1 << 63),
     "QCOW-L2-EMPTY": lambda: build(replace(SOUND, clusters={0: Data(b"a")}, damage=EMPTIED, end=0x6000)),
     "QCOW-L2-EOF": lambda: damaged("L1[0].L2[0].host_cluster_offset", FAR),
+    "QCOW-L2-EOF-PARTIAL": lambda: cut(replace(SOUND, clusters=TWO), 0x6800),
     "QCOW-L2-EXT-BIT0": extended_bit0,
     "QCOW-L2-INTO-META": lambda: damaged("L1[0].L2[0].host_cluster_offset", 0x2000),
     "QCOW-L2-LOOKS-DATA": lambda: overwritten(noise(1, 4096)),
@@ -319,6 +328,7 @@ COMPANIONS: dict[str, set[str]] = {
     "QCOW-BACK-EMPTY": {"QCOW-BACK-PRESENT"},
     "QCOW-BACK-LONG": {"QCOW-BACK-PRESENT"},
     "QCOW-BACK-OFFSET": {"QCOW-BACK-PRESENT"},
+    "QCOW-CRY-EOF-PARTIAL": {"QCOW-CRY-AES"},
     "QCOW-CRY-PLAINTEXT": {"QCOW-CRY-AES"},
     "QCOW-DF-COMPRESSED": {"QCOW-DF-PRESENT"},
     "QCOW-HDR-L1-LARGE": {"QCOW-HDR-L1-EOF"},
@@ -402,3 +412,12 @@ CONSEQUENCES: dict[str, set[str]] = {
 
 for _code, _also in CONSEQUENCES.items():
     COMPANIONS[_code] = COMPANIONS.get(_code, set()) | _also
+
+
+UNOPENED: dict[str, Callable[[], bytes]] = {
+    "QCOW-HDR-CLUSTERBITS": lambda: broken(hdr__cluster_bits=22),
+    "QCOW-HDR-MAGIC": lambda: broken(hdr__magic=0x5146_49FA),
+    "QCOW-HDR-TRUNCATED": lambda: cut(SOUND, 100),
+    "QCOW-HDR-VERSION": lambda: broken(hdr__version=4),
+}
+"""Code -> what makes a file that cannot be opened as an image for that reason."""

@@ -10,7 +10,7 @@ from qcow2inspect.image.chain import open_chain
 from qcow2inspect.image.gate import Follow, OpenGate
 from qcow2inspect.rules import examine
 from qcow2inspect.survey.survey import take_survey
-from tests.rules.chains import CHAINS, sound
+from tests.rules.chains import CHAINS, CHANGING, sound
 
 
 def codes(path: Path, follow: Follow) -> dict[str, str]:
@@ -34,3 +34,14 @@ def test_nothing_is_said_about_files_that_are_not_opened(code: str, tmp_path: Pa
 
 def test_a_sound_chain(tmp_path: Path) -> None:
     assert not set(codes(sound(tmp_path), Follow.FOLDER)) & set(CHAINS)
+
+
+def test_a_file_that_changes_while_it_is_open(tmp_path: Path) -> None:
+    path = sound(tmp_path)
+    with open_chain(path, OpenGate(Follow.FOLDER)) as chain:
+        survey = take_survey(chain.qcow2, chain=chain)
+        assert not {finding.code for finding in examine(survey)} & CHANGING
+        with (tmp_path / "base.qcow2").open("ab") as live:
+            live.write(b"more")
+        (found,) = [finding for finding in examine(survey) if finding.code in CHANGING]
+    assert "base.qcow2 changed" in found.message

@@ -18,12 +18,12 @@ from qcow2inspect.image.address import resolve
 from qcow2inspect.image.image import Image
 from qcow2inspect.image.tree import Tree
 from qcow2inspect.layout.node import Node
-from qcow2inspect.rules import all_rules, examine, examine_header
+from qcow2inspect.rules import all_rules, examine, examine_header, finding_of
 from qcow2inspect.source.memory import MemorySource
 from qcow2inspect.survey.survey import take_survey
 from tests.rules import recipes
-from tests.rules.chains import CHAINS
-from tests.rules.deep import DEEP
+from tests.rules.chains import CHAINS, CHANGING
+from tests.rules.deep import DEEP, HOLES
 
 RULES = {rule.code: rule for rule in all_rules()}
 
@@ -33,9 +33,19 @@ def findings(data: bytes) -> list[Finding]:
 
 
 def test_every_rule_has_an_image_that_triggers_it() -> None:
-    assert set(recipes.BAD) | set(CHAINS) | set(DEEP) == set(RULES)
-    assert set(DEEP) == {code for code, rule in RULES.items() if rule.needs_deep}
-    assert len(RULES) > 110
+    assert set(recipes.BAD) | set(CHAINS) | set(DEEP) | set(HOLES) | set(recipes.UNOPENED) | CHANGING == set(RULES)
+    assert set(DEEP) | set(HOLES) == {code for code, rule in RULES.items() if rule.needs_deep}
+    assert set(CHAINS) == {code for code, rule in RULES.items() if rule.needs_chain}
+    assert set(recipes.UNOPENED) == {code for code, rule in RULES.items() if rule.at_open}
+    assert len(RULES) > 140
+
+
+@pytest.mark.parametrize("code", sorted(recipes.UNOPENED))
+def test_what_cannot_be_opened_has_one_finding(code: str) -> None:
+    with pytest.raises(Qcow2InspectError) as caught:
+        findings(recipes.UNOPENED[code]())
+    found = finding_of(caught.value)
+    assert (found.code, found.severity, found.message) == (code, Severity.FATAL, caught.value.what)
 
 
 @pytest.mark.parametrize("code", sorted(recipes.BAD))
