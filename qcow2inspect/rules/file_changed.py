@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from qcow2inspect.source.protocol import Source
     from qcow2inspect.survey.survey import Survey
 
-__all__ = ["RULE"]
+__all__ = ["RULE", "changes"]
 
 
 def _find(survey: Survey) -> Iterator[tuple[str, Evidence | None]]:
