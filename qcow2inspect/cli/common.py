@@ -40,7 +40,7 @@ def add_image(parser: argparse.ArgumentParser) -> None:
     """The image, which is only ever read, and ``--assume``."""
     parser.add_argument("image", metavar="IMAGE", help="the image; it is only ever read")
     text = "read the image as if this header field, or entry of a table, held VALUE: cluster_bits=16, L1[0]=0x40000; "
-    text += "may be repeated; every assumption is named, nothing is written"
+    text += "may be repeated; “auto” works out what must be assumed; every assumption is named, nothing is written"
     parser.add_argument("--assume", metavar="NAME=VALUE", action="append", default=[], help=text)
 
 
@@ -58,8 +58,13 @@ def assumed_of(options: argparse.Namespace) -> Assumptions:
     from qcow2inspect.image.assume import read_assumptions
     from qcow2inspect.source.file import FileSource
 
-    with FileSource(options.image) as source:
-        found = read_assumptions(source, options.assume)
+    texts = [text for text in options.assume if text != "auto"]
+    with FileSource(options.image) as source, progress_bar() as progress:
+        found = read_assumptions(source, texts)
+        if len(texts) < len(options.assume):
+            from qcow2inspect.recover.propose import propose
+
+            found = propose(source, found, progress)
     for one in found.all:
         warn(f"ASSUMED {one}")
     return found

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["write_error_map"]
 
-_STATUS = {"unreadable": "-", "past-end": "-", "absent": "?"}
-"""ddrescue's letters: ``+`` finished, ``-`` bad, ``?`` not tried."""
+_STATUS = {"unreadable": "-", "past-end": "-", "absent": "?", "doubtful": "?"}
+"""ddrescue's letters: ``+`` finished, ``-`` bad, ``?`` not tried, which is the nearest to absent and to doubtful."""
 
 
 def write_error_map(

@@ -50,10 +50,10 @@ class Trouble:
         guest: which bytes of the view.
         host: where they should come from; None if that is not known.
         layer: which file of the chain, 0 for the image.
-        kind: ``unreadable``, ``past-end`` or ``absent``.
+        kind: ``unreadable``, ``past-end``, ``absent``, or ``doubtful`` for bytes that could be read.
         reason: why, for a person.
-        written: what stands there now: ``zeros``, ``pattern``, or ``salvaged`` for what a broken stream gave, whose
-            last bytes may be wrong.
+        written: what stands there now: ``zeros``, ``pattern``, ``as stored``, or ``salvaged`` for what a broken stream
+            gave, whose last bytes may be wrong.
     """
 
     guest: GuestRange

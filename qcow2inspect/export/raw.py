@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from qcow2inspect.errors import CannotExport
 from qcow2inspect.export.choices import Choices, OnError, Sparse
+from qcow2inspect.export.doubts import find_doubts, with_doubts
 from qcow2inspect.export.hashes import Hashes
 from qcow2inspect.export.journal import Checkpoints, Journal, binding
 from qcow2inspect.export.names import journal_of, json_of, manifest_names, map_of, part_names, sidecars
@@ -27,6 +28,7 @@ from qcow2inspect.source.file import FileSource
 from qcow2inspect.units import GuestOffset, GuestRange, HostRange, exact_size
 
 if TYPE_CHECKING:
+    from qcow2inspect.export.load import Trouble
     from qcow2inspect.image.view import View
     from qcow2inspect.progress import Progress
 
@@ -236,26 +238,37 @@ class _Run:
     # -- files beside the output ------------------------------------------------------------------------------
 
     def _write_sidecars(self, journal: Journal, warnings: list[str], command: tuple[str, ...]) -> None:
-        sums, count = {"unreadable": 0, "past-end": 0, "absent": 0}, 0
-        for trouble in journal.troubles():
+        sums, count = {"unreadable": 0, "past-end": 0, "absent": 0, "doubtful": 0}, 0
+        doubts = self._doubts()
+        for trouble in with_doubts(journal.troubles(), doubts):
             sums[trouble.kind] += trouble.guest.size
             count += 1
         if sums["unreadable"]:
             what = f"{exact_size(sums['unreadable'])} could not be read"
             warnings.append(f"{what}: {_SUBSTITUTE[self._choices.on_error]} stand in their place")
+        if sums["doubtful"]:
+            warnings.append(f"{exact_size(sums['doubtful'])} are doubtful and stand as they are stored")
         if not is_file(self._path):
             return
         listed = bool(count) or self._choices.on_error is not OnError.FAIL
         if listed:
             from qcow2inspect.export.errormap import write_error_map
 
-            ranges = journal.troubles()
+            ranges = with_doubts(journal.troubles(), doubts)
             write_error_map(self._path, int(self._within.start), self._flight.size, ranges, evidence=self._evidence)
             self.files += [map_of(self._path), json_of(self._path)]
         if self._choices.wants_manifest:
             listed_in = os.path.basename(json_of(self._path)) if listed else None
             self._write_manifest({"ranges": count, "bytes": sums, "listed_in": listed_in}, warnings, command)
         self._remove_stale()
+
+    def _doubts(self) -> list[Trouble]:
+        """What is doubtful though it could be read; sound images are not searched for it."""
+        if self._choices.on_error is not OnError.BEST and not self._view.assumed.doubts:
+            return []
+        self._progress.begin("Looking for contradictions", None)
+        extents = self._flight.plan.extents(self._view, self._within, self._progress)
+        return find_doubts(self._view, self._within, extents)
 
     def _write_manifest(self, substituted: dict[str, Any], warnings: list[str], command: tuple[str, ...]) -> None:
         from qcow2inspect.export.manifest import make_manifest, write_manifest

@@ -102,7 +102,7 @@ def refused(image: Image, obstacle: Obstacle) -> Damaged:
     """The error for what QEMU refuses an image for."""
     if obstacle.blocks_reading:
         why = "where guest data lies cannot be told"
-        hint = "“qcow2inspect header IMAGE” shows the fields; a copy with the right value can be read"
+        hint = f"“--assume {obstacle.field}=VALUE” reads on with the right value, “--assume auto” looks for it"
     else:
         why = "QEMU refuses the whole image for this"
         hint = "guest data does not depend on it: “--lenient” reads on"

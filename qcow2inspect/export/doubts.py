@@ -1,0 +1,213 @@
+"""What can be read and is doubtful all the same: bytes that two guest places claim, or that belong to a table.
+
+Sound images have none of it. With the policy to save what can be saved, such ranges come out as they are stored, and
+are listed.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import deque
+from typing import TYPE_CHECKING
+
+from qcow2inspect.errors import Qcow2InspectError
+from qcow2inspect.export.load import Trouble
+from qcow2inspect.format.geometry import SECTOR
+from qcow2inspect.format.mapping import ClusterType, L1Entry
+from qcow2inspect.units import GuestOffset, GuestRange, HostRange
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    import numpy as np
+    import numpy.typing as npt
+
+    from qcow2inspect.image.disk import Disk
+    from qcow2inspect.image.view import Extent, View
+
+__all__ = ["find_doubts", "with_doubts"]
+
+_MOST = 1 << 16
+_TWICE = "another guest range lies in the same place of the image file: one of the two is wrong"
+_META = "a table of the image lies in the same place of the image file"
+_CUT = "the image file ends inside the cluster that holds these bytes"
+_GUESS = "where these bytes belong on the disk is an assumption"
+
+
+def find_doubts(view: View, within: GuestRange, extents: Iterable[Extent]) -> list[Trouble]:
+    """The doubtful ranges of a part of a view, in order, not overlapping.
+
+    Args:
+        view: gave the extents.
+        within: which part.
+        extents: what covers it.
+    """
+    found = [
+        Trouble(part, None, 0, "doubtful", _GUESS, "as stored")
+        for guess in view.assumed.doubts
+        if (part := guess.clip(int(within.start), int(within.end)))
+    ]
+    runs = _Runs()
+    streams = _Runs()
+    for extent in extents:
+        if extent.readable and extent.host is not None and not extent.past_end and not extent.layer:
+            found += _cut_off(view, extent, extent.host)
+            if extent.kind is ClusterType.NORMAL:
+                runs.add(extent, extent.host)
+            elif extent.kind is ClusterType.COMPRESSED:
+                streams.add(extent, HostRange.at(extent.host.start, extent.guest.size))
+    found += streams.equal()
+    found += runs.shared()
+    found += runs.inside(_tables(view))
+    return _apart(found)
+
+
+def with_doubts(troubles: Iterable[Trouble], doubts: list[Trouble]) -> Iterator[Trouble]:
+    """Both in order; where they meet, a trouble counts and the doubt does not."""
+    waiting = deque(doubts)
+    for trouble in troubles:
+        while waiting and waiting[0].guest.start < trouble.guest.end:
+            doubt = waiting.popleft()
+            before = doubt.guest.clip(0, int(trouble.guest.start))
+            behind = doubt.guest.clip(int(trouble.guest.end), int(doubt.guest.end))
+            if before:
+                yield _of(doubt, before)
+            if behind:
+                waiting.appendleft(_of(doubt, behind))
+                break
+        yield trouble
+    yield from waiting
+
+
+def _of(doubt: Trouble, guest: GuestRange) -> Trouble:
+    host = doubt.host
+    if host is not None:
+        host = HostRange.at(host.start + (guest.start - doubt.guest.start), guest.size)
+    return Trouble(guest, host, doubt.layer, doubt.kind, doubt.reason, doubt.written)
+
+
+def _apart(found: list[Trouble]) -> list[Trouble]:
+    """In order; of those that overlap the first counts, of very many the rest becomes one."""
+    ordered = sorted(found, key=lambda doubt: (int(doubt.guest.start), -doubt.guest.size))
+    kept: list[Trouble] = []
+    end = 0
+    for doubt in ordered:
+        part = doubt.guest.clip(end, int(doubt.guest.end))
+        if not part:
+            continue
+        end = int(part.end)
+        if len(kept) < _MOST:
+            kept.append(_of(doubt, part))
+        else:
+            kept[-1] = Trouble(
+                GuestRange(kept[-1].guest.start, part.end), None, 0, "doubtful", doubt.reason, "as stored"
+            )
+    return kept
+
+
+def _cut_off(view: View, extent: Extent, host: HostRange) -> Iterator[Trouble]:
+    """The bytes that the end of the file takes from a cluster; from a stream, only what no writer leaves out."""
+    sources = view.sources
+    end = sources[0].size if len(sources) == 1 else host.end
+    if extent.kind is ClusterType.COMPRESSED and host.end - end >= SECTOR:
+        yield Trouble(extent.guest, host, 0, "doubtful", _CUT, "as stored")
+    elif extent.kind is ClusterType.NORMAL and host.start < end < host.end:
+        start = GuestOffset(extent.guest.start + (end - host.start))
+        yield Trouble(GuestRange(start, extent.guest.end), None, 0, "doubtful", _CUT, "as stored")
+
+
+class _Runs:
+    """Guest ranges and the host bytes they lie in."""
+
+    def __init__(self) -> None:
+        self._guest, self._host, self._size = array("q"), array("q"), array("q")
+
+    def add(self, extent: Extent, host: HostRange) -> None:
+        self._guest.append(int(extent.guest.start))
+        self._host.append(int(host.start))
+        self._size.append(host.size)
+
+    def _columns(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        import numpy as np
+
+        guest, start, size = (np.frombuffer(column, dtype=np.int64) for column in (self._guest, self._host, self._size))
+        order = np.argsort(start, kind="stable")
+        return guest[order], start[order], size[order]
+
+    def equal(self) -> Iterator[Trouble]:
+        """The ranges that start where another one starts; streams lie close, so their ends do not count."""
+        import numpy as np
+
+        if not self._guest:
+            return
+        guest, start, size = self._columns()
+        twice = np.concatenate(([False], start[1:] == start[:-1], [False]))
+        for index in np.flatnonzero(twice[1:] | twice[:-1]).tolist():
+            part = GuestRange.at(int(guest[index]), int(size[index]))
+            yield Trouble(part, None, 0, "doubtful", _TWICE, "as stored")
+
+    def shared(self) -> Iterator[Trouble]:
+        """The parts of ranges that lie where another one lies too."""
+        import numpy as np
+
+        if not self._guest:
+            return
+        guest, start, size = self._columns()
+        end = start + size
+        before = np.concatenate(([np.int64(0)], np.maximum.accumulate(end)[:-1]))
+        for index in np.flatnonzero(start < before).tolist():
+            low, high = int(start[index]), int(min(end[index], before[index]))
+            yield _doubt(int(guest[index]), low, low, high, _TWICE)
+            for other in range(index - 1, -1, -1):
+                if end[other] > low:
+                    yield _doubt(int(guest[other]), int(start[other]), low, min(high, int(end[other])), _TWICE)
+                    break
+
+    def inside(self, tables: list[HostRange]) -> Iterator[Trouble]:
+        """The parts of ranges that lie in tables."""
+        import numpy as np
+
+        if not self._guest or not tables:
+            return
+        guest, start, size = self._columns()
+        longest = int(size.max())
+        for table in tables:
+            low = int(np.searchsorted(start, int(table.start) - longest))
+            high = int(np.searchsorted(start, int(table.end)))
+            for index in range(low, high):
+                part = HostRange.at(int(start[index]), int(size[index])).clip(int(table.start), int(table.end))
+                if part:
+                    yield _doubt(int(guest[index]), int(start[index]), int(part.start), int(part.end), _META)
+
+
+def _doubt(guest: int, host: int, low: int, high: int, reason: str) -> Trouble:
+    """The doubt about host bytes ``[low, high)`` of a range that starts at ``guest`` and ``host``."""
+    return Trouble(
+        GuestRange.at(guest + low - host, high - low), HostRange.at(low, high - low), 0, "doubtful", reason, "as stored"
+    )
+
+
+def _tables(view: View) -> list[HostRange]:
+    """Where the tables of the image lie, as far as they can be read."""
+    from qcow2inspect.image.disk import Disk
+
+    if not isinstance(view, Disk) or view.image.has_data_file:
+        return []
+    image = view.image
+    size = image.geometry.cluster_size
+    l1 = image.l1.range
+    found = [HostRange.at(0, size), HostRange.at(l1.start, -(-l1.size // size) * size)]
+    try:
+        found += [HostRange.at(at, size) for at in _targets(view)]
+    except Qcow2InspectError:
+        return found
+    return found
+
+
+def _targets(view: Disk) -> list[int]:
+    """Host offsets of L2 tables."""
+    import numpy as np
+
+    column = view.mapping.l1.column() & np.uint64(L1Entry.l2_table_offset.mask)
+    used = column[(column != 0) & (column < np.uint64(view.image.end))]
+    return [int(at) for at in np.unique(used)[:_MOST].tolist()]
