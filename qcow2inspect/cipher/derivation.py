@@ -90,10 +90,10 @@ def _xor(one: bytes, other: bytes) -> bytes:
 
 def _spread(hash_name: str, data: bytes) -> bytes:
     """Every digest-sized piece replaced by the hash of its number and itself; the last one cut to its length."""
-    step = hashlib.new(hash_name, usedforsecurity=False).digest_size
-    pieces = [data[at : at + step] for at in range(0, len(data), step)]
-    digests = (
-        hashlib.new(hash_name, index.to_bytes(4, "big") + piece, usedforsecurity=False).digest()[: len(piece)]
-        for index, piece in enumerate(pieces)
-    )
-    return b"".join(digests)
+    empty = hashlib.new(hash_name, usedforsecurity=False)  # to find a function by its name takes longer than to copy it
+    step, digests = empty.digest_size, []
+    for index, at in enumerate(range(0, len(data), step)):
+        digest = empty.copy()
+        digest.update(index.to_bytes(4, "big") + data[at : at + step])
+        digests.append(digest.digest())
+    return b"".join(digests)[: len(data)]
