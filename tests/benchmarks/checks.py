@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import statistics
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.benchmarks.measure import ENV, OURS, Ran, Row, timed
+from tests.benchmarks.measure import ENV, OURS, Ran, Row, median, timed
 from tests.benchmarks.metadata import Mapped
 
 IMAGES = {
@@ -51,15 +50,7 @@ def _pairs(path: Path, runs: int) -> tuple[Ran, Ran]:
     while len(took) < runs and (not took or time.perf_counter() - start < _PATIENCE * runs):
         ours = timed([*OURS, "check", str(path)], ENV, codes=_CLEAN_OR_NOT)
         took.append((ours, timed(["qemu-img", "check", str(path)], codes=_CLEAN_OR_NOT)))
-    return _median([ours for ours, _ in took]), _median([peer for _, peer in took])
-
-
-def _median(took: list[Ran]) -> Ran:
-    return Ran(
-        statistics.median(ran.seconds for ran in took),
-        statistics.median(ran.cpu for ran in took),
-        max(ran.rss for ran in took),
-    )
+    return median([ours for ours, _ in took]), median([peer for _, peer in took])
 
 
 def _ratio(what: str, path: Path, goal: float, runs: int) -> Row:
@@ -85,7 +76,7 @@ def _small(path: Path, runs: int) -> Row:
     loading = [sys.executable, "-c", _IMPORTS]
     check, peer_check = [*OURS, "check", str(path)], ["qemu-img", "check", str(path)]
     took = [(timed(loading, ENV), timed(check, ENV), timed(peer_check)) for _ in range(4 * runs)]
-    start, ours, peer = (_median(list(each)) for each in zip(*took, strict=True))
+    start, ours, peer = (median(list(each)) for each in zip(*took, strict=True))
     beyond = (
         f"{(ours.seconds - start.seconds) * 1e3:.0f} ms (CPU {(ours.cpu - start.cpu) * 1e3:.0f} ms) beyond the start"
     )

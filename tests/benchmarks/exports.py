@@ -1,7 +1,4 @@
-"""Images to export and to create, and how fast we and the best setting of qemu-img convert are at it.
-
-Both sides write to a folder in memory, if there is one: what is measured is the work, not the disk that receives it.
-"""
+"""Images to export, made by qemu-img out of what is installed on the machine."""
 
 from __future__ import annotations
 

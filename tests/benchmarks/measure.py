@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -71,6 +72,15 @@ def timed(command: list[str], env: dict[str, str] | None = None, *, codes: tuple
     seconds, cpu, kibibytes, code = done.stdout.split()
     assert int(code) in codes, command
     return Ran(float(seconds), float(cpu), int(kibibytes) << 10)
+
+
+def median(took: list[Ran]) -> Ran:
+    """Medians of the times, and the most memory that any had."""
+    return Ran(
+        statistics.median(ran.seconds for ran in took),
+        statistics.median(ran.cpu for ran in took),
+        max(ran.rss for ran in took),
+    )
 
 
 @contextmanager

@@ -7,7 +7,6 @@ different machines do not compare, ratios of one run do.
 from __future__ import annotations
 
 import argparse
-import filecmp
 import os
 import random
 import shutil
@@ -22,8 +21,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-from tests.benchmarks import checks, exports, terminal  # noqa: E402 - a script finds its package only now
-from tests.benchmarks.measure import ENV, OURS, Row, compile_sources, in_memory, timed  # noqa: E402 - the same
+from tests.benchmarks import checks, converts, terminal  # noqa: E402 - a script finds its package only now
+from tests.benchmarks.measure import ENV, OURS, Row, compile_sources, in_memory  # noqa: E402 - the same
 
 
 def wall(command: list[str]) -> float:
@@ -87,72 +86,17 @@ def bench_header(folder: Path, runs: int) -> Iterator[Row]:
 
 
 def bench_export(folder: Path, runs: int) -> Iterator[Row]:
-    """Export of every kind of image against the faster setting of qemu-img convert: default, or -W -m 16."""
+    """Export of every kind of image beside qemu-img convert."""
     with in_memory(folder) as place:
-        (place / "key").write_text(exports.KEY)
-        for kind, image, goal in exports.images(place, 256 if runs < 5 else 1024):
-            yield from _export_rows(kind, image, goal, runs)
-            if image.suffix == ".qcow2" and kind != "chain of five":
-                image.unlink()
-    ours_out = folder / "ours.raw"
-    empty = sparse_image(folder / "empty.qcow2", "15T")
-    ours, peer = in_turn(
-        lambda: wall([*OURS, "export", str(empty), str(ours_out), "--force"]),
-        lambda: wall([sys.executable, "-c", "import numpy"]),
-        runs,
-    )
-    yield Row(
-        "export, empty, 15 TiB disk", f"{ours:.2f} s", f"import numpy {peer:.2f} s", f"{ours / peer:.1f}", "< 2 s"
-    )
-
-
-def _export_rows(kind: str, image: Path, goal: float, runs: int) -> Iterator[Row]:
-    """One kind of image, without and (zlib) with a hash; CPU seconds beside wall seconds, which others disturb."""
-    ours_out, peer_out = image.with_name("ours.raw"), image.with_name("peer.raw")
-    export = [*OURS, "export", str(image), str(ours_out), "--force", "--follow=any"]
-    export += ["--passphrase-file", str(image.with_name("key"))] if kind == "LUKS" else []
-    convert = ["qemu-img", "convert", *exports.SECRET, *exports.source_options(kind, image), "-O", "raw"]
-    ways = {"qemu-img convert": convert, "qemu-img convert -W -m 16": [*convert, "-W", "-m", "16"]}
-    for extra in [[], ["--hash=sha256"], ["--hash=md5,sha1,sha256"]] if kind == "zlib" else [[]]:
-        took = [
-            (
-                timed([*export, *extra], ENV),
-                {n: timed([*way, str(peer_out)]) for n, way in ways.items()},
-            )
-            for _ in range(runs + 1)
-        ][1:]
-        assert filecmp.cmp(ours_out, peer_out, shallow=False)
-        ours = statistics.median(mine.seconds for mine, _ in took)
-        best = min(ways, key=lambda name: statistics.median(peers[name].seconds for _, peers in took))
-        peer = statistics.median(peers[best].seconds for _, peers in took)
-        cpu = statistics.median(mine.cpu for mine, _ in took), statistics.median(p[best].cpu for _, p in took)
-        rss = max(mine.rss for mine, _ in took) >> 20
-        yield Row(
-            " ".join(["export,", kind, *extra]),
-            f"{ours:.2f} s (CPU {cpu[0]:.2f} s, {rss} MiB)",
-            f"{best} {peer:.2f} s (CPU {cpu[1]:.2f} s)",
-            f"{ours / peer:.2f}",
-            f"<= {1.0 if extra else goal}",
-        )
+        for mebibytes in (256,) if runs < 5 else (256, 1024):
+            yield from converts.export_rows(place, folder, mebibytes, runs)
+    yield converts.empty_row(sparse_image(folder / "empty.qcow2", "15T"), folder / "ours.raw", runs)
 
 
 def bench_create(folder: Path, runs: int) -> Iterator[Row]:
-    """Making compressed images against qemu-img convert -c; the sizes of both files."""
-    raw = exports.programs(folder / "programs.raw", 64 if runs < 5 else 256)
-    for kind in ("zlib", "zstd"):
-        mine, theirs = folder / "ours.qcow2", folder / "peer.qcow2"
-        create = [*OURS, "create", str(raw), str(mine), "--force", "--compress", kind]
-        convert = ["qemu-img", "convert", "-f", "raw", "-O", "qcow2", "-c", "-o", f"compression_type={kind}"]
-        ours, peer = in_turn(
-            lambda create=create: wall(create),  # type: ignore[misc]
-            lambda convert=[*convert, str(raw), str(theirs)]: wall(convert),  # type: ignore[misc]
-            runs,
-        )
-        subprocess.run(["qemu-img", "compare", "-q", "-f", "raw", "-F", "qcow2", str(raw), str(mine)], check=True)
-        size = mine.stat().st_size / theirs.stat().st_size
-        row = f"create --compress {kind} (file {size:.3f} of qemu-img's)"
-        goal = "<= 0.5" if kind == "zlib" else "-"
-        yield Row(row, f"{ours:.2f} s", f"qemu-img convert -c {peer:.2f} s", f"{ours / peer:.2f}", goal)
+    """Making compressed images beside qemu-img convert -c."""
+    with in_memory(folder) as place:
+        yield from converts.create_rows(place, 64 if runs < 5 else 256, runs)
 
 
 def bench_screen(folder: Path, runs: int) -> Iterator[Row]:
