@@ -29,7 +29,7 @@ from qcow2inspect.units import GuestOffset, GuestRange
 from qcow2inspect.workers import in_order
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Iterator
+    from collections.abc import Callable, Hashable, Iterable, Iterator
 
     from qcow2inspect.image.support import Support
     from qcow2inspect.image.view import Extent, View
@@ -133,7 +133,14 @@ class Sums:
             self.by_tables += size
 
 
-def compare(a: View, b: View, progress: Progress | None = None, *, within: GuestRange | None = None) -> Iterator[Part]:
+def compare(
+    a: View,
+    b: View,
+    progress: Progress | None = None,
+    *,
+    within: GuestRange | None = None,
+    watch: Callable[[Part], object] | None = None,
+) -> Iterator[Part]:
     """The parts of two views, in order, without gaps; past the end of the smaller one there are zeros, as in QEMU.
 
     Args:
@@ -141,6 +148,7 @@ def compare(a: View, b: View, progress: Progress | None = None, *, within: Guest
         b: the other.
         progress: told about every piece, in guest bytes; may ask to stop.
         within: which bytes; all of the larger view by default.
+        watch: is shown every pair of extents before it is compared.
 
     Raises:
         Cancelled: the user asked to stop.
@@ -150,9 +158,16 @@ def compare(a: View, b: View, progress: Progress | None = None, *, within: Guest
     progress.begin("Comparing", part.size)
     stop = threading.Event()
     comparer = _Comparer(a, b, stop)
-    batches = _batches(comparer.settled(pair) for pair in pairs(a, b, part, progress))
+    batches = _batches(comparer.settled(pair) for pair in _watched(pairs(a, b, part, progress), watch))
     with closing(in_order(batches, comparer.work, progress, stop)) as results:
         yield from _joined(_told(results, progress))
+
+
+def _watched(found: Iterable[Part], watch: Callable[[Part], object] | None) -> Iterator[Part]:
+    for pair in found:
+        if watch is not None:
+            watch(pair)
+        yield pair
 
 
 def next_difference(a: View, b: View, at: int, step: int, progress: Progress | None = None) -> Part | None:

@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 
     from qcow2inspect.image.assumed import Assumptions
     from qcow2inspect.image.gate import OpenGate
+    from qcow2inspect.tui.comparison import Comparison
     from qcow2inspect.tui.messages import (
+        ComparisonGrew,
         Explained,
         JumpAsked,
         KnowledgeGrew,
@@ -74,9 +76,11 @@ class InspectApp(BaseApp):
         self.add_mode("map", self._map)
         self.add_mode("findings", self._findings)
         self.add_mode("guest", self._guest)
+        self.add_mode("compare", self._compare_screen)
         self._survey = tasks.TaskProgress("survey", self.post_message)
         self._explaining = tasks.TaskProgress("explain", self.post_message)
         self._unlocking = tasks.TaskProgress("unlock", self.post_message)
+        self._comparing = tasks.TaskProgress("compare", self.post_message)
 
     def on_mount(self) -> None:
         """First paint, then work."""
@@ -130,6 +134,8 @@ class InspectApp(BaseApp):
     def on_task_failed(self, message: TaskFailed) -> None:
         """Tell the screens."""
         self.session.indexed |= message.task == "index"
+        if message.task == "compare" and self.session.comparison is not None and self._comparing.stopped:
+            self.session.comparison.trouble = "stopped"
         self.news.publish(message)
 
     @work(thread=True, exclusive=True, group="files", exit_on_error=False)
@@ -150,6 +156,7 @@ class InspectApp(BaseApp):
     def on_followed(self, message: Followed) -> None:
         """Files were opened: guest bytes may be others now."""
         self.session.take(message.chain)
+        self._compare_anew()
         self.news.publish(ChainChanged())
         for layer in message.chain.layers:
             if layer.end is not None:
@@ -158,6 +165,7 @@ class InspectApp(BaseApp):
     def on_unlocked(self, message: Unlocked) -> None:
         """Keys are there, or not."""
         self.session.forget_view()
+        self._compare_anew()
         self.news.publish(ChainChanged())
         for _, error in message.results:
             if error is not None:
@@ -195,6 +203,11 @@ class InspectApp(BaseApp):
         from qcow2inspect.tui.screens.guest import GuestScreen
 
         return GuestScreen(self.session, self.look)
+
+    def _compare_screen(self) -> Screen[None]:
+        from qcow2inspect.tui.screens.compare import CompareScreen
+
+        return CompareScreen(self.session, self.look)
 
     @property
     def here(self) -> Location:
@@ -249,6 +262,8 @@ class InspectApp(BaseApp):
         """Another screen; it is where it was left."""
         if mode == "map" and self.current_mode == "explore":
             self.jump(Location(self.here.offset, mode="map"))
+        elif mode == "compare" and self.current_mode == "guest":
+            self.jump(replace(self.here, mode="compare", size=None, title=""))
         elif mode != self.current_mode:
             self.session.history.leave(self.here)
             self.session.here = Location(mode=mode, state=self.session.state)
@@ -258,8 +273,16 @@ class InspectApp(BaseApp):
         """Ask where to go."""
         from qcow2inspect.tui.dialogs.goto import GotoDialog
 
-        dialog = GotoDialog(self.session, self.look, self.here)
-        self.push_screen(dialog, lambda there: self.jump(there) if there else None)
+        here = self.here
+        dialog = GotoDialog(self.session, self.look, replace(here, mode="guest") if here.mode == "compare" else here)
+        self.push_screen(dialog, self._go_to)
+
+    def _go_to(self, there: Location | None) -> None:
+        """Guest offsets stay in Compare if they were asked for there."""
+        if there is not None and there.mode == "guest" and self.current_mode == "compare":
+            there = replace(there, mode="compare")
+        if there is not None:
+            self.jump(there)
 
     def action_states(self) -> None:
         """Choose which bytes of the guest to look at."""
@@ -284,6 +307,52 @@ class InspectApp(BaseApp):
         from qcow2inspect.tui.dialogs.passphrase import PassphraseDialog
 
         self.push_screen(PassphraseDialog(self.session, self.look))
+
+    def action_compare(self) -> None:
+        """Choose two disks and compare them."""
+        from qcow2inspect.tui.dialogs.compare import CompareDialog
+
+        self.push_screen(CompareDialog(self.session, self.look), self.begin_comparison)
+
+    def begin_comparison(self, comparison: Comparison | None) -> None:
+        """Show two disks side by side, and look for what differs behind it."""
+        if comparison is None:
+            return
+        self.stop_comparison()
+        self.session.comparison = comparison
+        here = self.here
+        guest = here.guest if here.mode in ("guest", "compare") else None
+        self.jump(Location(mode="compare", guest=guest or GuestOffset(0), state=self.session.state))
+        self._comparing = tasks.TaskProgress("compare", self.post_message)
+        self._compare(comparison, self._comparing)
+
+    def _compare_anew(self) -> None:
+        """Files were opened or layers unlocked: what was found may be wrong now."""
+        comparison = self.session.comparison
+        if comparison is None:
+            return
+        self.stop_comparison()
+        try:
+            self.session.comparison = comparison.renewed(self.session.chain)
+        except (Qcow2InspectError, ValueError) as error:
+            comparison.trouble = str(error)
+            return
+        self._comparing = tasks.TaskProgress("compare", self.post_message)
+        self._compare(self.session.comparison, self._comparing)
+
+    def stop_comparison(self) -> None:
+        """Compare no further."""
+        self._comparing.stop()
+
+    @work(thread=True, group="compare", exit_on_error=False)
+    def _compare(self, comparison: Comparison, progress: tasks.TaskProgress) -> None:
+        from qcow2inspect.tui import comparing
+
+        comparing.compare(comparison, progress, self.post_message)
+
+    def on_comparison_grew(self, message: ComparisonGrew) -> None:
+        """Tell the screens."""
+        self.news.publish(message)
 
     def action_export(self) -> None:
         """Write the raw disk."""
@@ -311,6 +380,7 @@ class InspectApp(BaseApp):
         self._survey.stop()
         self._explaining.stop()
         self._unlocking.stop()
+        self.stop_comparison()
         self.exit(message=summary(self.session))
 
 

@@ -69,7 +69,8 @@ class Location:
         path: address expression of the node that the user is looking at; empty for the innermost one there.
         size: bytes from ``offset`` on that are marked, because a finding names them; None for none.
         title: what to tell the user on arrival.
-        mode: the screen that shows it: ``overview``, ``explore``, ``map``, ``findings`` or ``guest``.
+        mode: the screen that shows it: ``overview``, ``explore``, ``map``, ``findings``, ``guest``,
+            ``compare`` or ``log``.
         guest: guest offset of the cursor; None if the place is none of the guest.
         state: which bytes ``guest`` counts.
     """

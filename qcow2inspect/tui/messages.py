@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from qcow2inspect.export.raw import ExportResult, Preflight
     from qcow2inspect.findings import Finding
     from qcow2inspect.image.chain import Chain
+    from qcow2inspect.image.compare import Part
+    from qcow2inspect.image.contrast import FieldPair
     from qcow2inspect.layout.node import Node
     from qcow2inspect.survey.ownership import Mapped
     from qcow2inspect.survey.survey import Survey
@@ -28,6 +30,7 @@ __all__ = [
     "ByteChosen",
     "CellChosen",
     "ChainChanged",
+    "ComparisonGrew",
     "EdgeReached",
     "Explained",
     "Exported",
@@ -41,6 +44,7 @@ __all__ = [
     "MapMade",
     "MappedFound",
     "NodeChosen",
+    "OtherOpened",
     "PathAsked",
     "Placed",
     "Preflighted",
@@ -48,6 +52,7 @@ __all__ = [
     "ReportWritten",
     "Resolved",
     "Searched",
+    "Tabled",
     "TaskFailed",
     "Unlocked",
 ]
@@ -274,6 +279,42 @@ class MapMade(Message):
 
 class ChainChanged(Message):
     """Files were opened, layers unlocked, or another state was chosen: guest bytes may be others now."""
+
+
+class OtherOpened(Message):
+    """Another file was opened, to be compared with.
+
+    Attributes:
+        chain: the file, and what is behind it.
+    """
+
+    def __init__(self, chain: Chain) -> None:
+        super().__init__()
+        self.chain = chain
+
+
+class ComparisonGrew(Message):
+    """More is known about where two disks differ."""
+
+    def can_replace(self, message: Message) -> bool:
+        """One look shows all that is known."""
+        return isinstance(message, ComparisonGrew)
+
+
+class Tabled(Message):
+    """What differs in the mappings or the fields of two disks.
+
+    Attributes:
+        level: ``mapping`` or ``fields``.
+        rows: ranges that are mapped differently, or all fields of both.
+        more: how many rows were left out.
+    """
+
+    def __init__(self, level: str, rows: Sequence[Part] | Sequence[FieldPair], more: int) -> None:
+        super().__init__()
+        self.level = level
+        self.rows = rows
+        self.more = more
 
 
 class Followed(Message):

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from qcow2inspect.progress import Progress
     from qcow2inspect.source.protocol import Source
     from qcow2inspect.survey.ownership import ByteOwner, Ownership
+    from qcow2inspect.tui.comparison import Comparison
     from qcow2inspect.tui.hostmap import HostMap
     from qcow2inspect.tui.search import Pattern
     from qcow2inspect.units import HostOffset
@@ -53,6 +54,8 @@ class Session:
         typed: addresses that the user went to, the last one last.
         last_step: the last of them that counted from where the user was; empty for none.
         unexplained: bytes of the file without a known purpose; None until they are counted.
+        comparison: two disks side by side; None until they are chosen.
+        others: files that were opened to be compared with.
     """
 
     image: Image
@@ -71,6 +74,8 @@ class Session:
     typed: list[str] = field(default_factory=list)
     last_step: str = ""
     _owners: Ownership | None = None
+    comparison: Comparison | None = None
+    others: list[Chain] = field(default_factory=list)
     _chain: Chain | None = None
     _before: list[Chain] = field(default_factory=list)
     _host_map: HostMap | None = None
@@ -184,7 +189,7 @@ class Session:
 
     def close(self) -> None:
         """Give all files back."""
-        for chain in (*self._before, *([self._chain] if self._chain else [])):
+        for chain in (*self._before, *self.others, *([self._chain] if self._chain else [])):
             chain.close()
         self.image.close()
 

@@ -52,6 +52,7 @@ __all__ = [
     "export",
     "find_guest",
     "follow",
+    "guarded",
     "host_map",
     "index",
     "look_at_header",
@@ -120,7 +121,7 @@ class TaskProgress:
         self._post(Progressed(self._task, self._what, self._done, self._total, now - self._began))
 
 
-def _guarded(task: str, post: Callable[[Message], object], work: Callable[[], Message]) -> None:
+def guarded(task: str, post: Callable[[Message], object], work: Callable[[], Message]) -> None:
     """Post what ``work`` gives, or that it failed."""
     try:
         post(work())
@@ -138,7 +139,7 @@ def index(tree: Tree, post: Callable[[Message], object]) -> None:
         tree.locate(HostOffset(tree.image.geometry.cluster_size))
         return KnowledgeGrew(None)
 
-    _guarded("index", post, work)
+    guarded("index", post, work)
 
 
 def look_at_header(image: Image, post: Callable[[Message], object]) -> None:
@@ -151,7 +152,7 @@ def look_at_header(image: Image, post: Callable[[Message], object]) -> None:
         findings = examine_header(image)
         return KnowledgeGrew(Knowledge(compile_dossier(image, None, findings), findings))
 
-    _guarded("header", post, work)
+    guarded("header", post, work)
 
 
 def survey(image: Image, progress: TaskProgress, post: Callable[[Message], object]) -> None:
@@ -169,7 +170,7 @@ def survey(image: Image, progress: TaskProgress, post: Callable[[Message], objec
         seconds = time.monotonic() - started
         return KnowledgeGrew(Knowledge(dossier, findings, surveyed=True, seconds=seconds, survey=taken))
 
-    _guarded("survey", post, work)
+    guarded("survey", post, work)
 
 
 def look_up(session: Session, text: str, here: Location, post: Callable[[Message], object]) -> None:
@@ -217,14 +218,14 @@ def preflight(chain: Chain, order: Order, progress: TaskProgress, post: Callable
         flight = raw.preflight(view, order.target, force=order.force, sparse=order.sparse, progress=progress)
         return Preflighted(order, flight)
 
-    _guarded("preflight", post, work)
+    guarded("preflight", post, work)
 
 
 def _written(task: str, places: Sequence[str], post: Callable[[Message], object], work: Callable[[], Message]) -> None:
-    """Like :func:`_guarded`, for a task that writes: to these places and nowhere else."""
+    """Like :func:`guarded`, for a task that writes: to these places and nowhere else."""
     from qcow2inspect.source.landlock import write_within
 
-    _guarded(task, post, lambda: write_within(places, work))
+    guarded(task, post, lambda: write_within(places, work))
 
 
 def export(chain: Chain, order: Order, progress: TaskProgress, post: Callable[[Message], object]) -> None:
@@ -276,7 +277,7 @@ def follow(image: Image, gate: OpenGate, keys: Chain | None, post: Callable[[Mes
             _keep_key(layer, keys.layers if keys else ())
         return Followed(chain)
 
-    _guarded("follow", post, work)
+    guarded("follow", post, work)
 
 
 def _keep_key(layer: Layer, before: Iterable[Layer]) -> None:
@@ -298,7 +299,7 @@ def unlock(chain: Chain, passphrase: bytes, progress: TaskProgress, post: Callab
                 results.append((index, _unlocked(layer, passphrase, progress)))
         return Unlocked(results)
 
-    _guarded("unlock", post, work)
+    guarded("unlock", post, work)
 
 
 def unlock_with_file(chain: Chain, data: bytes, progress: TaskProgress, post: Callable[[Message], object]) -> None:
@@ -338,7 +339,7 @@ def find_guest(chain: Chain, offset: HostOffset, worker: Worker[None], post: Cal
                     return GuestFound(Location(offset, mode="guest", guest=guest, state=state))
         return GuestFound(None)
 
-    _guarded("find", post, work)
+    guarded("find", post, work)
 
 
 def _guest_at(view: View, offset: HostOffset, worker: Worker[None]) -> GuestOffset | None:
@@ -356,26 +357,26 @@ def _guest_at(view: View, offset: HostOffset, worker: Worker[None]) -> GuestOffs
 
 def host_map(session: Session, progress: TaskProgress, post: Callable[[Message], object]) -> None:
     """Make the map of the host clusters."""
-    _guarded("map", post, lambda: MapMade(session.host_map(progress)))
+    guarded("map", post, lambda: MapMade(session.host_map(progress)))
 
 
 def place(look: Callable[[], Location | None], key: str, step: int, post: Callable[[Message], object]) -> None:
     """Look for the next or previous place of a kind."""
-    _guarded("find", post, lambda: Placed(look(), key, step))
+    guarded("find", post, lambda: Placed(look(), key, step))
 
 
 def explain(session: Session, progress: TaskProgress, post: Callable[[Message], object]) -> None:
     """Find out how much of the file has a known purpose."""
     owners = session.owners
     if owners is not None:
-        _guarded("explain", post, lambda: Explained(owners.unexplained(progress=progress)))
+        guarded("explain", post, lambda: Explained(owners.unexplained(progress=progress)))
 
 
 def mapped(session: Session, offset: HostOffset, post: Callable[[Message], object]) -> None:
     """Find the entries that lead to a host byte."""
     owners = session.owners
     if owners is not None:
-        _guarded("mapped", post, lambda: MappedFound(offset, owners.mapped(offset)))
+        guarded("mapped", post, lambda: MappedFound(offset, owners.mapped(offset)))
 
 
 def search(
@@ -404,4 +405,4 @@ def search(
                 return Searched(pattern, hit.offset, step, wrapped=bool(number), unread=unread)
         return Searched(pattern, None, step, wrapped=False, unread=unread)
 
-    _guarded("search", post, work)
+    guarded("search", post, work)

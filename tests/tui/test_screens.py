@@ -222,7 +222,7 @@ async def test_every_command_can_be_done() -> None:
         await settle(pilot)
         screen = explore(pilot)
         modes = {}
-        for key, scope in (("3", "map"), ("4", "finding-list"), ("5", "guest")):
+        for key, scope in (("3", "map"), ("4", "finding-list"), ("5", "guest"), ("6", "compare")):
             await tap(pilot, key)
             await settle(pilot)
             modes[scope] = pilot.app.screen
@@ -245,7 +245,7 @@ async def test_every_command_can_be_done() -> None:
 
 
 async def test_help_shows_every_command() -> None:
-    async with playing(memory_image(), size=(120, 100)) as pilot:
+    async with playing(memory_image(), size=(120, 160)) as pilot:
         await tap(pilot, "question_mark")
         await settle(pilot)
         assert isinstance(pilot.app.screen, HelpDialog)

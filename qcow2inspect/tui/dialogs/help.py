@@ -26,6 +26,7 @@ _WHERE = {
     "overview": "in Overview",
     "explore": "in Explore",
     "guest": "in Guest",
+    "compare": "in Compare",
     "map": "in Map",
     "grid": "in the map",
     "finding-list": "in Findings",
