@@ -36,7 +36,7 @@ _STATE = re.compile(r'@\s*("[^"]*"|[^\s"]+)\s*(.*)', re.DOTALL)
 _KINDS = {"snap": "snapshot", "vm": "vm-state", "layer": "layer"}
 _SIGNS = {kind: name for name, kind in _KINDS.items()}
 _HOST_MODES = ("map",)
-_MODES = ("overview", "findings", *_HOST_MODES)
+_MODES = ("overview", "findings", "compare", *_HOST_MODES)
 _MOST = 200
 
 
