@@ -19,17 +19,19 @@ from qcow2inspect.output import Output
 from qcow2inspect.progress import Cancelled, Silent
 from qcow2inspect.source.file import FileSource
 from qcow2inspect.source.protocol import read_padded
-from qcow2inspect.units import HostRange
+from qcow2inspect.units import GuestRange, HostRange
 from qcow2inspect.workers import in_order
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from qcow2inspect.codec import Codec
     from qcow2inspect.image.view import View
+    from qcow2inspect.output import Identity
     from qcow2inspect.progress import Progress
+    from qcow2inspect.source.protocol import Source
 
-__all__ = ["Created", "Form", "create_image"]
+__all__ = ["Created", "Form", "ViewSource", "create_from", "create_image"]
 
 _BATCH = 1 << 20
 _LEVEL = {CompressionType.ZLIB: 6, CompressionType.ZSTD: 3}
@@ -91,28 +93,50 @@ def create_image(
         CannotExport: the image must not or cannot be written, or its clusters are too small for the disk.
         Cancelled: the user asked to stop; nothing is left behind.
     """
-    progress = progress or Silent()
     with FileSource(raw_path) as raw:
-        base = _Backing(form.backing, image_path) if form.backing is not None else None
-        size = -(-raw.size // SECTOR) * SECTOR
-        try:
-            layout = Layout(
-                size=size,
-                cluster_bits=form.cluster_bits,
-                compression=form.compression or CompressionType.ZLIB,
-                backing_name=base.name if base else b"",
-                backing_format=base.format if base else b"",
-            )
-        except ValueError as error:
-            raise CannotExport(f"{image_path}: {error}", hint="choose a larger --cluster-size") from error
-        evidence = [raw.identity, *(base.identities if base else ())]
-        with Output(image_path, force=force, evidence=evidence) as output:
-            writer = ImageWriter(output, layout)
-            progress.begin(f"Writing {image_path}", raw.size)
-            _Filler(raw, base, writer, form.codec).fill(progress)
-            writer.finish()
-            stored = os.fstat(output.fd).st_size
-            output.commit()
+        return create_from(raw, image_path, form, force=force, progress=progress)
+
+
+def create_from(
+    raw: Source,
+    image_path: str,
+    form: Form,
+    *,
+    evidence: Collection[Identity] = (),
+    force: bool = False,
+    progress: Progress | None = None,
+) -> Created:
+    """Write the bytes of ``raw`` as an image of version 3; see :func:`create_image`.
+
+    Args:
+        raw: the disk.
+        image_path: where the image shall appear.
+        form: how the image shall be made.
+        evidence: further files that must not be written.
+        force: replace an existing file.
+        progress: told about every batch, in bytes; may ask to stop.
+    """
+    progress = progress or Silent()
+    base = _Backing(form.backing, image_path) if form.backing is not None else None
+    size = -(-raw.size // SECTOR) * SECTOR
+    try:
+        layout = Layout(
+            size=size,
+            cluster_bits=form.cluster_bits,
+            compression=form.compression or CompressionType.ZLIB,
+            backing_name=base.name if base else b"",
+            backing_format=base.format if base else b"",
+        )
+    except ValueError as error:
+        raise CannotExport(f"{image_path}: {error}", hint="choose a larger --cluster-size") from error
+    kept = [*evidence, raw.identity, *(base.identities if base else ())]
+    with Output(image_path, force=force, evidence=kept) as output:
+        writer = ImageWriter(output, layout)
+        progress.begin(f"Writing {image_path}", raw.size)
+        _Filler(raw, base, writer, form.codec).fill(progress)
+        writer.finish()
+        stored = os.fstat(output.fd).st_size
+        output.commit()
     return Created(size, stored, size - raw.size)
 
 
@@ -146,6 +170,39 @@ class _Backing:
         return read_padded(self._source, offset, size)
 
 
+class ViewSource:
+    """The bytes of a view as a source: what reads as zeros because of the tables is a hole.
+
+    Args:
+        view: gives the bytes.
+    """
+
+    identity = None
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self.name = view.name
+        self.size = self.allocated = view.size
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """``size`` bytes from ``offset`` on; fewer only at the end.
+
+        Raises:
+            CannotRead, Damaged, NeedsFile, NeedsKey: they cannot be read.
+        """
+        return self._view.read_at(offset, size)
+
+    def data_ranges(self, within: HostRange) -> Iterator[HostRange]:
+        """The parts of ``within`` that do not read as zeros, in order.
+
+        Raises:
+            Damaged, NeedsFile, NeedsKey: a part cannot be read.
+        """
+        for extent in self._view.extents(GuestRange.at(within.start, within.size)):
+            if not extent.reads_as_zero:
+                yield HostRange.at(extent.guest.start, extent.guest.size)
+
+
 _Packed = tuple[int, bytes, ClusterType]
 """Guest cluster number, the bytes that are stored for it, and how."""
 
@@ -153,7 +210,7 @@ _Packed = tuple[int, bytes, ClusterType]
 class _Filler:
     """Puts the clusters of a raw disk into a writer: compressed in threads, written in order."""
 
-    def __init__(self, raw: FileSource, base: _Backing | None, writer: ImageWriter, codec: Codec | None) -> None:
+    def __init__(self, raw: Source, base: _Backing | None, writer: ImageWriter, codec: Codec | None) -> None:
         self._raw = raw
         self._base = base
         self._writer = writer

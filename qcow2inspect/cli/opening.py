@@ -127,6 +127,9 @@ def guest_disk(options: argparse.Namespace, chain: Chain, *, key: bool = True) -
 
 def _prepare(options: argparse.Namespace, chain: Chain, *, key: bool) -> None:
     """What every view needs first: a word about what ``--lenient`` passes over, and the key."""
+    for layer in chain.layers:
+        if layer.stated and layer.stated != layer.format and {layer.stated, layer.format} <= {"qcow", "qcow2"}:
+            warn(f"{layer.name} is stated to be {layer.stated} and is read as {layer.format}, as its magic says")
     for layer in chain.layers if reads_on(options) else ():
         for obstacle in getattr(layer.image, "obstacles", ()):
             warn(f"{layer.name}: {obstacle.place}: {obstacle.what}; QEMU refuses the image")

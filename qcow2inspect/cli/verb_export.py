@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from qcow2inspect.cli.common import add_image, folders_of, progress_bar, say, warn
@@ -56,6 +57,9 @@ def _add_target(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("what to write")
     text = "guest bytes START to END (not included) only, for example 1MiB:3MiB"
     group.add_argument("--range", metavar="START:END", help=text)
+    text = "the disk byte for byte (raw, the default), or only what the tables map, with OUT.pieces saying where each "
+    text += "piece belongs (mapped)"
+    group.add_argument("--format", choices=["raw", "mapped"], default="raw", help=text)
     group.add_argument("--split", metavar="SIZE", help="parts OUT.001, OUT.002, ... of this size, for example 2GiB")
     text = "zeros that become holes: those that the tables tell of (map, the default), every 4 KiB of zeros, none"
     group.add_argument("--sparse", choices=[sparse.value for sparse in Sparse], default=Sparse.MAP.value, help=text)
@@ -104,6 +108,8 @@ def run(options: argparse.Namespace) -> int:
         if size % SECTOR and view.size == size // SECTOR * SECTOR:
             warn(f"the disk size {size:,} is no multiple of {SECTOR}: its last bytes are left out, as in QEMU")
         choices = _choices(options, view)
+        if options.format == "mapped":
+            view, choices = _mapped(options, view, choices)
         if options.dry_run:
             return _dry_run(view, options.out, choices)
         if options.out != STDOUT and not choices.device:
@@ -118,6 +124,16 @@ def run(options: argparse.Namespace) -> int:
             return _INTERRUPTED
     _tell(result)
     return 0
+
+
+def _mapped(options: argparse.Namespace, view: View, choices: Choices) -> tuple[View, Choices]:
+    """What the tables map of a view, and the choices for it."""
+    from qcow2inspect.export.mapped import MappedView
+
+    if options.out == STDOUT or choices.device:
+        raise BadAddress("--format mapped needs a file: the list of pieces lies beside it")
+    with progress_bar() as progress:
+        return MappedView(view, choices.within, progress), replace(choices, within=None)
 
 
 def _choices(options: argparse.Namespace, view: View) -> Choices:

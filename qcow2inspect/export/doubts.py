@@ -44,7 +44,7 @@ def find_doubts(view: View, within: GuestRange, extents: Iterable[Extent]) -> li
     """
     found = [
         Trouble(part, None, 0, "doubtful", _GUESS, "as stored")
-        for guess in view.assumed.doubts
+        for guess in _guesses(view)
         if (part := guess.clip(int(within.start), int(within.end)))
     ]
     runs = _Runs()
@@ -60,6 +60,14 @@ def find_doubts(view: View, within: GuestRange, extents: Iterable[Extent]) -> li
     found += runs.shared()
     found += runs.inside(_tables(view))
     return _apart(found)
+
+
+def _guesses(view: View) -> Iterator[GuestRange]:
+    """The parts of a view whose place is an assumption."""
+    from qcow2inspect.export.mapped import MappedView
+
+    for guess in view.whole.assumed.doubts if isinstance(view, MappedView) else view.assumed.doubts:
+        yield from view.from_disk(guess) if isinstance(view, MappedView) else (guess,)
 
 
 def with_doubts(troubles: Iterable[Trouble], doubts: list[Trouble]) -> Iterator[Trouble]:
@@ -189,8 +197,10 @@ def _doubt(guest: int, host: int, low: int, high: int, reason: str) -> Trouble:
 
 def _tables(view: View) -> list[HostRange]:
     """Where the tables of the image lie, as far as they can be read."""
+    from qcow2inspect.export.mapped import MappedView
     from qcow2inspect.image.disk import Disk
 
+    view = view.whole if isinstance(view, MappedView) else view
     if not isinstance(view, Disk) or view.image.has_data_file:
         return []
     image = view.image

@@ -12,7 +12,7 @@ from qcow2inspect.layout.structure import printable
 from qcow2inspect.output import Output
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
     from qcow2inspect.export.load import Trouble
     from qcow2inspect.output import Identity
@@ -24,7 +24,13 @@ _STATUS = {"unreadable": "-", "past-end": "-", "absent": "?", "doubtful": "?"}
 
 
 def write_error_map(
-    path: str, origin: int, size: int, troubles: Iterable[Trouble], *, evidence: Collection[Identity] = ()
+    path: str,
+    origin: int,
+    size: int,
+    troubles: Iterable[Trouble],
+    *,
+    evidence: Collection[Identity] = (),
+    disk_offset: Callable[[int], int] = int,
 ) -> None:
     """Write both files for the output at ``path``; what is there is replaced.
 
@@ -34,6 +40,7 @@ def write_error_map(
         size: bytes of the output.
         troubles: in order.
         evidence: files that must never be written.
+        disk_offset: where on the disk a byte of the view belongs.
 
     Raises:
         CannotExport: they cannot be written.
@@ -50,7 +57,7 @@ def write_error_map(
             start, end = trouble.guest.start - origin, trouble.guest.end - origin
             _row(map_file, done, start, "+")
             _row(map_file, start, end, _STATUS[trouble.kind])
-            json_file.write(comma + json.dumps(_entry(trouble, origin)))
+            json_file.write(comma + json.dumps(_entry(trouble, origin, disk_offset)))
             done, comma = end, ",\n"
         _row(map_file, done, size, "+")
         json_file.write("\n]}\n")
@@ -63,10 +70,10 @@ def _row(file: _Stream, start: int, end: int, status: str) -> None:
         file.write(f"0x{start:08X}  0x{end - start:08X}  {status}\n")
 
 
-def _entry(trouble: Trouble, origin: int) -> dict[str, object]:
+def _entry(trouble: Trouble, origin: int, disk_offset: Callable[[int], int]) -> dict[str, object]:
     return {
         "output_offset": trouble.guest.start - origin,
-        "guest_offset": int(trouble.guest.start),
+        "guest_offset": int(disk_offset(int(trouble.guest.start))),
         "size": trouble.guest.size,
         "host_offset": int(trouble.host.start) if trouble.host else None,
         "host_size": trouble.host.size if trouble.host else None,

@@ -8,7 +8,17 @@ import stat
 from qcow2inspect.errors import CannotExport
 from qcow2inspect.units import human_size
 
-__all__ = ["STDOUT", "is_device", "journal_of", "json_of", "manifest_names", "map_of", "part_names", "sidecars"]
+__all__ = [
+    "STDOUT",
+    "is_device",
+    "journal_of",
+    "json_of",
+    "manifest_names",
+    "map_of",
+    "part_names",
+    "pieces_of",
+    "sidecars",
+]
 
 STDOUT = "-"
 """The name that means standard output."""
@@ -29,6 +39,11 @@ def map_of(path: str) -> str:
 def json_of(path: str) -> str:
     """Name of the list of troubles beside an output."""
     return f"{path}.errors.json"
+
+
+def pieces_of(path: str) -> str:
+    """Name of the list of pieces beside a mapped-only output."""
+    return f"{path}.pieces"
 
 
 def manifest_names(path: str) -> tuple[str, str]:
@@ -62,4 +77,4 @@ def is_device(path: str) -> bool:
 
 def sidecars(path: str) -> list[str]:
     """Names of everything that may lie beside a finished output."""
-    return [map_of(path), json_of(path), *manifest_names(path)]
+    return [map_of(path), json_of(path), pieces_of(path), *manifest_names(path)]

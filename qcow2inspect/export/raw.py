@@ -18,7 +18,8 @@ from qcow2inspect.export.choices import Choices, OnError, Sparse
 from qcow2inspect.export.doubts import find_doubts, with_doubts
 from qcow2inspect.export.hashes import Hashes
 from qcow2inspect.export.journal import Checkpoints, Journal, binding
-from qcow2inspect.export.names import journal_of, json_of, manifest_names, map_of, part_names, sidecars
+from qcow2inspect.export.mapped import MappedView, write_pieces
+from qcow2inspect.export.names import journal_of, json_of, manifest_names, map_of, part_names, pieces_of, sidecars
 from qcow2inspect.export.pipeline import Pipeline
 from qcow2inspect.export.plan import make_plan
 from qcow2inspect.export.preflight import Check, Preflight, evidence_of, is_file, preflight, simple, within_of
@@ -28,6 +29,8 @@ from qcow2inspect.source.file import FileSource
 from qcow2inspect.units import GuestOffset, GuestRange, HostRange, exact_size
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from qcow2inspect.export.load import Trouble
     from qcow2inspect.image.view import View
     from qcow2inspect.progress import Progress
@@ -240,7 +243,7 @@ class _Run:
     def _write_sidecars(self, journal: Journal, warnings: list[str], command: tuple[str, ...]) -> None:
         sums, count = {"unreadable": 0, "past-end": 0, "absent": 0, "doubtful": 0}, 0
         doubts = self._doubts()
-        for trouble in with_doubts(journal.troubles(), doubts):
+        for trouble in self._listed(journal, doubts):
             sums[trouble.kind] += trouble.guest.size
             count += 1
         if sums["unreadable"]:
@@ -254,17 +257,29 @@ class _Run:
         if listed:
             from qcow2inspect.export.errormap import write_error_map
 
-            ranges = with_doubts(journal.troubles(), doubts)
-            write_error_map(self._path, int(self._within.start), self._flight.size, ranges, evidence=self._evidence)
+            whole = self._view.disk_offset if isinstance(self._view, MappedView) else int
+            ranges, origin = self._listed(journal, doubts), int(self._within.start)
+            write_error_map(self._path, origin, self._flight.size, ranges, evidence=self._evidence, disk_offset=whole)
             self.files += [map_of(self._path), json_of(self._path)]
+        if isinstance(self._view, MappedView):
+            write_pieces(pieces_of(self._path), self._view, evidence=self._evidence)
+            self.files.append(pieces_of(self._path))
         if self._choices.wants_manifest:
             listed_in = os.path.basename(json_of(self._path)) if listed else None
             self._write_manifest({"ranges": count, "bytes": sums, "listed_in": listed_in}, warnings, command)
         self._remove_stale()
 
+    def _listed(self, journal: Journal, doubts: list[Trouble]) -> Iterator[Trouble]:
+        """All that is listed, in order; in mapped-only output each range lies in one piece."""
+        found = with_doubts(journal.troubles(), doubts)
+        if not isinstance(self._view, MappedView):
+            return found
+        view = self._view
+        return (part for trouble in found for part in view.split(trouble))
+
     def _doubts(self) -> list[Trouble]:
         """What is doubtful though it could be read; sound images are not searched for it."""
-        if self._choices.on_error is not OnError.BEST and not self._view.assumed.doubts:
+        if self._choices.on_error is not OnError.BEST and not self._view.assumed:
             return []
         self._progress.begin("Looking for contradictions", None)
         extents = self._flight.plan.extents(self._view, self._within, self._progress)

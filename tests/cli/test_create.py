@@ -95,3 +95,22 @@ def test_create_refuses(run: Run, tmp_path: Path) -> None:
     assert ran.code == 77
     assert "larger" in ran.err
     assert not (tmp_path / "large.qcow2").exists()
+
+
+@pytest.mark.parametrize("words", [(), ("--compress=zlib", "--level=1", "--cluster-size=4K"), ("--compress=zstd",)])
+@pytest.mark.parametrize("source", ["64K", "4K", "extended"])
+def test_an_image_from_a_snapshot(source: str, words: tuple[str, ...], run: Run, tmp_path: Path) -> None:
+    old, new, before = tmp_path / "old.qcow2", tmp_path / "new.qcow2", tmp_path / "before.raw"
+    options = "extended_l2=on" if source == "extended" else f"cluster_size={source}"
+    assert qemu("convert", "-O", "qcow2", "-o", options, disk(tmp_path / "disk.raw"), old).returncode == 0
+    assert qemu("snapshot", "-c", "before", old).returncode == 0
+    assert qemu("convert", "-l", "before", "-O", "raw", old, before).returncode == 0
+    write = ["qemu-io", "-f", "qcow2", "-c", "write -q -P 9 1M 2M", "-c", "write -q -z 3M 1M", str(old)]
+    assert subprocess.run(write, check=False).returncode == 0
+    ran = run("create", old, new, "--from-snapshot", "before", *words)
+    assert ran.code == 0, ran.err
+    assert qemu("check", new).returncode == 0
+    assert qemu("compare", "-f", "raw", "-F", "qcow2", before, new).returncode == 0
+    assert run("create", old, old, "--from-snapshot", "before", "--force").code == 77
+    assert run("create", old, tmp_path / "no.qcow2", "--from-snapshot", "none").code == 64
+    assert not (tmp_path / "no.qcow2").exists()

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from qcow2inspect.cli.main import run
 from qcow2inspect.image.chain import open_chain
 from qcow2inspect.image.gate import Follow, OpenGate
 from qcow2inspect.rules import examine
 from qcow2inspect.survey.survey import take_survey
-from tests.rules.chains import CHAINS, CHANGING, sound
+from tests.images import qemu_img, run_qemu
+from tests.rules.chains import CHAINS, CHANGING, image, sound
 
 
 def codes(path: Path, follow: Follow) -> dict[str, str]:
@@ -34,6 +36,17 @@ def test_nothing_is_said_about_files_that_are_not_opened(code: str, tmp_path: Pa
 
 def test_a_sound_chain(tmp_path: Path) -> None:
     assert not set(codes(sound(tmp_path), Follow.FOLDER)) & set(CHAINS)
+
+
+def test_a_base_of_version_1_that_is_stated_to_be_qcow2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """QEMU refuses the chain; we read by the magic, and say so wherever guest data is read."""
+    qemu_img("create", "-q", "-f", "qcow", tmp_path / "base.qcow2", "1M")
+    top = image(tmp_path / "top.qcow2", "base.qcow2")
+    assert run_qemu("qemu-img", "convert", "-f", "qcow2", "-O", "raw", top, tmp_path / "out.raw").code == 1
+    found = codes(top, Follow.FOLDER)["QCOW-BACK-FMT-MISMATCH"]
+    assert "base.qcow2 is stated to be qcow2; by its content it is qcow" in found
+    assert run(["export", str(top), str(tmp_path / "ours.raw"), "--follow=folder"]) == 0
+    assert "is stated to be qcow2 and is read as qcow, as its magic says" in capsys.readouterr().err
 
 
 def test_a_file_that_changes_while_it_is_open(tmp_path: Path) -> None:

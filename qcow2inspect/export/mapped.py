@@ -1,0 +1,170 @@
+"""Mapped-only output: what the tables map and nothing else, one piece behind the other, and where each belongs.
+
+The pieces are the guest ranges that have bytes of their own (clusters that are stored, plain or compressed, in any
+layer, and those that should be and cannot be read) in the order of the disk. What reads as zeros because of the tables
+is left out. ``OUT.pieces`` says for every piece where it starts in the output, where on the disk, and how long it is.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_right
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from qcow2inspect._version import __version__
+from qcow2inspect.image.view import Extent, clipped
+from qcow2inspect.image.windows import extents_of
+from qcow2inspect.output import Output
+from qcow2inspect.progress import Silent
+from qcow2inspect.units import GuestOffset, GuestRange, HostRange
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from qcow2inspect.export.load import Trouble
+    from qcow2inspect.image.assumed import Assumptions
+    from qcow2inspect.image.view import View
+    from qcow2inspect.output import Identity
+    from qcow2inspect.progress import Progress
+    from qcow2inspect.source.protocol import Source
+
+__all__ = ["MappedView", "write_pieces"]
+
+_ROWS = 1 << 12
+
+
+class MappedView:
+    """The mapped parts of another view, as one without gaps.
+
+    Attributes:
+        whole: the other view.
+
+    Args:
+        whole: the other view.
+        within: the part of it that counts; all of it by default.
+        progress: may ask to stop.
+
+    Raises:
+        Cancelled: the user asked to stop.
+    """
+
+    def __init__(self, whole: View, within: GuestRange | None = None, progress: Progress | None = None) -> None:
+        self.whole = whole
+        self.name = f"{whole.name} (what is mapped)"
+        self._guest, self._start = array("Q"), array("Q")
+        self.size = 0
+        end = -1
+        for extent in extents_of(whole, clipped(within, whole.size), progress or Silent()):
+            if extent.reads_as_zero and not extent.past_end:
+                continue
+            if extent.guest.start != end:
+                self._guest.append(int(extent.guest.start))
+                self._start.append(self.size)
+            self.size += extent.guest.size
+            end = int(extent.guest.end)
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """Those of the other view."""
+        return self.whole.sources
+
+    @property
+    def assumed(self) -> Assumptions:
+        """That of the other view, without the doubts, which count bytes of the disk."""
+        from qcow2inspect.image.assumed import Assumptions
+
+        return Assumptions(tuple(replace(one, doubt=None) for one in self.whole.assumed.all))
+
+    def pieces(self, within: GuestRange | None = None) -> Iterator[tuple[GuestRange, GuestOffset]]:
+        """Parts of ``within`` that lie in one piece: their bytes of the output, and where the first is on the disk."""
+        part = clipped(within, self.size)
+        at = int(part.start)
+        while at < part.end:
+            index = bisect_right(self._start, at) - 1
+            stop = self._start[index + 1] if index + 1 < len(self._start) else self.size
+            end = min(stop, int(part.end))
+            yield GuestRange.at(at, end - at), GuestOffset(self._guest[index] + at - self._start[index])
+            at = end
+
+    def disk_offset(self, offset: int) -> GuestOffset:
+        """Where a byte of the output belongs on the disk."""
+        return next(iter(self.pieces(GuestRange.at(offset, 1))))[1]
+
+    def from_disk(self, guest: GuestRange) -> Iterator[GuestRange]:
+        """The bytes of the output that belong to a range of the disk."""
+        for index in range(max(0, bisect_right(self._guest, int(guest.start)) - 1), len(self._guest)):
+            start, first = self._guest[index], self._start[index]
+            if start >= guest.end:
+                return
+            stop = self._start[index + 1] if index + 1 < len(self._start) else self.size
+            part = guest.clip(start, start + stop - first)
+            if part:
+                yield GuestRange.at(first + int(part.start) - start, part.size)
+
+    def split(self, trouble: Trouble) -> Iterator[Trouble]:
+        """A trouble cut at the borders of pieces."""
+        for part, _ in self.pieces(trouble.guest):
+            host = trouble.host
+            if host is not None and host.size == trouble.guest.size:
+                host = HostRange.at(host.start + (part.start - trouble.guest.start), part.size)
+            yield replace(trouble, guest=part, host=host)
+
+    # -- a view -------------------------------------------------------------------------------------------------------
+
+    def _on_disk(self, extent: Extent) -> Extent:
+        start = self.disk_offset(int(extent.guest.start))
+        return replace(extent, guest=GuestRange.at(start, extent.guest.size))
+
+    def read_extent(self, extent: Extent) -> bytes:
+        """The bytes of an extent."""
+        return self.whole.read_extent(self._on_disk(extent))
+
+    def plain(self, extent: Extent) -> tuple[Source, HostRange] | None:
+        """Where the bytes of an extent lie as they are."""
+        return self.whole.plain(self._on_disk(extent))
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """``size`` bytes from ``offset`` on; fewer only at the end."""
+        pieces = self.pieces(GuestRange.at(offset, size))
+        return b"".join(self.whole.read_at(guest, part.size) for part, guest in pieces)
+
+    def lookup(self, guest: GuestOffset) -> Extent:
+        """The extent at ``guest``."""
+        if not 0 <= guest < self.size:
+            raise IndexError(guest)
+        return next(self.extents(GuestRange(guest, GuestOffset(self.size))))
+
+    def extents(self, within: GuestRange | None = None) -> Iterator[Extent]:
+        """The extents of all pieces."""
+        for part, start in self.pieces(within):
+            for extent in extents_of(self.whole, GuestRange.at(start, part.size), Silent()):
+                yield replace(extent, guest=GuestRange.at(part.start + (extent.guest.start - start), extent.guest.size))
+
+
+def write_pieces(path: str, view: MappedView, *, evidence: Collection[Identity] = ()) -> None:
+    """Write the list of pieces to ``path``; what is there is replaced.
+
+    Raises:
+        CannotExport: it cannot be written.
+    """
+    with Output(path, force=True, evidence=evidence) as output:
+        rows = [
+            f"# Pieces of a mapped-only export. Created by qcow2inspect {__version__}\n",
+            f"# disk 0x{view.whole.size:X}: what no piece covers reads as zeros\n",
+            "#   output        disk        size\n",
+        ]
+        at = 0
+        for part, guest in view.pieces():
+            rows.append(f"0x{int(part.start):08X}  0x{int(guest):08X}  0x{part.size:08X}\n")
+            if len(rows) >= _ROWS:
+                at += _append(output, at, rows)
+        _append(output, at, rows)
+        output.commit()
+
+
+def _append(output: Output, at: int, rows: list[str]) -> int:
+    data = "".join(rows).encode()
+    rows.clear()
+    output.write_at(at, data)
+    return len(data)

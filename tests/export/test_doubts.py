@@ -1,0 +1,100 @@
+"""What can be read and is doubtful: found exactly, and listed beside what cannot be read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from qcow2inspect.build.recipe import Compressed, Data, Recipe, build
+from qcow2inspect.build.writer import Layout
+from qcow2inspect.export.choices import Choices, OnError
+from qcow2inspect.export.doubts import find_doubts, with_doubts
+from qcow2inspect.export.load import Trouble
+from qcow2inspect.export.raw import export
+from qcow2inspect.image.assume import read_assumptions
+from qcow2inspect.image.image import Image
+from qcow2inspect.source.memory import MemorySource
+from qcow2inspect.units import GuestRange
+from tests.images import model, noise
+
+K = 1 << 12
+RECIPE = Recipe(
+    Layout(3 << 20, cluster_bits=12),
+    {**{index: Data(noise(index, K)) for index in range(2, 9)}, 600: Compressed(b"packed"), 601: Compressed(b"more")},
+)
+
+
+def doubts(damage: dict[str, int], assume: tuple[str, ...] = (), end: int | None = None) -> list[tuple[int, int]]:
+    source = MemorySource(build(Recipe(RECIPE.layout, RECIPE.clusters, damage=damage, end=end)))
+    disk = Image(source, read_assumptions(source, assume)).active_disk()
+    found = find_doubts(disk, GuestRange.at(0, disk.size), disk.extents())
+    return joined([(int(one.guest.start), one.guest.size) for one in found])
+
+
+def joined(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Ranges that touch each other as one."""
+    made: list[tuple[int, int]] = []
+    for start, size in ranges:
+        if made and sum(made[-1]) == start:
+            made[-1] = (made[-1][0], made[-1][1] + size)
+        else:
+            made.append((start, size))
+    return made
+
+
+def entry(address: str) -> int:
+    image = Image(MemorySource(build(RECIPE)))
+    table = image.l2_table(image.l1[int(address[3])].l2_table_offset)
+    return table[int(address.partition("L2[")[2][:-1])].raw
+
+
+def test_a_sound_image_has_none() -> None:
+    assert doubts({}) == []
+
+
+def test_two_places_that_share_a_cluster() -> None:
+    assert doubts({"L1[0].L2[3]": entry("L1[0].L2[7]")}) == [(3 * K, K), (7 * K, K)]
+    assert doubts({"L1[1].L2[88]": entry("L1[1].L2[89]")}) == [(600 * K, 2 * K)]
+
+
+def test_a_cluster_in_a_table() -> None:
+    image = Image(MemorySource(build(RECIPE)))
+    assert doubts({"L1[0].L2[3]": int(image.l1[0].l2_table_offset)}) == [(3 * K, K)]
+    assert doubts({"L1[0].L2[3]": int(image.header.l1_table_offset)}) == [(3 * K, K)]
+
+
+def test_a_cluster_that_the_end_of_the_file_cuts() -> None:
+    image = Image(MemorySource(build(RECIPE)))
+    last = max(int(e.host.start) for e in image.active_disk().extents() if e.host and e.kind.word == "normal")
+    host = entry("L1[0].L2[8]") & ~(1 << 63)
+    assert host >= last
+    assert (8 * K + 100, K - 100) in doubts({}, end=host + 100)
+
+
+def test_an_assumed_table_and_one_that_is_read_otherwise(tmp_path: Path) -> None:
+    source = MemorySource(build(RECIPE))
+    table = Image(source).l1[0].raw
+    assert doubts({}, (f"L1[1]={table}",)) == [(2 * K, 7 * K), (514 * K, 7 * K)]
+    disk = Image(source, read_assumptions(source, [f"L1[1]={table}"])).active_disk()
+    export(disk, str(tmp_path / "out"), Choices(on_error=OnError.BEST))
+    listed = json.loads((tmp_path / "out.errors.json").read_text())["ranges"]
+    assert {(one["kind"], one["written"]) for one in listed} == {("doubtful", "as stored")}
+    assert joined([(one["guest_offset"], one["size"]) for one in listed]) == [(2 * K, 7 * K), (514 * K, 7 * K)]
+    assert (tmp_path / "out").read_bytes()[: 512 * K] == model(RECIPE)[: 512 * K]
+    assert "  ?" in (tmp_path / "out.map").read_text()
+
+
+def test_troubles_come_before_doubts() -> None:
+    def one(start: int, size: int, kind: str) -> Trouble:
+        return Trouble(GuestRange.at(start, size), None, 0, kind, "", "")
+
+    merged = with_doubts(
+        [one(20, 10, "unreadable"), one(40, 10, "unreadable")], [one(0, 5, "doubtful"), one(15, 30, "doubtful")]
+    )
+    assert [(int(t.guest.start), int(t.guest.end), t.kind[0]) for t in merged] == [
+        (0, 5, "d"),
+        (15, 20, "d"),
+        (20, 30, "u"),
+        (30, 40, "d"),
+        (40, 50, "u"),
+    ]
