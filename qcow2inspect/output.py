@@ -18,10 +18,13 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-__all__ = ["Identity", "Output", "check_target", "free_space", "open_log", "part_of"]
+__all__ = ["Identity", "Output", "append_line", "check_target", "finished", "free_space", "open_log", "part_of"]
 
 Identity = tuple[int, int]
 """Device and inode of a file."""
+
+finished: list[str] = []
+"""Names of all files that appeared in this process, in order."""
 
 _IOV_MAX = 1024
 
@@ -64,6 +67,7 @@ class Output:
         force: an existing file may be replaced.
         evidence: files that must never be written, by device and inode.
         resume: go on with the unfinished file that is there.
+        listed: name it among those that are :data:`finished`.
 
     Attributes:
         path: the name under which it shall appear.
@@ -74,9 +78,16 @@ class Output:
     """
 
     def __init__(
-        self, path: str, *, force: bool = False, evidence: Collection[Identity] = (), resume: bool = False
+        self,
+        path: str,
+        *,
+        force: bool = False,
+        evidence: Collection[Identity] = (),
+        resume: bool = False,
+        listed: bool = True,
     ) -> None:
         self.path = path
+        self._listed = listed
         self.keep = resume
         self._force = force
         self._fd = -1
@@ -173,6 +184,7 @@ class Output:
             os.close(self._fd)
             self._fd = -1
             _rename(part_of(self.path), self.path, force=self._force)
+            finished.extend([self.path] if self._listed else [])
             _sync_folder(self.path)
         except FileExistsError as error:
             self._leave()
@@ -217,6 +229,34 @@ def open_log(path: str, *, fresh: bool) -> IO[bytes]:
             os.unlink(path)
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL if fresh else os.O_RDONLY
     return os.fdopen(os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666), "rb+" if fresh else "rb")
+
+
+def append_line(path: str, line: str, *, instead: bool = False) -> None:
+    """Add a line to a text file that is made if it is not there, and have it on the disk.
+
+    Args:
+        path: the file; a link is not followed.
+        line: without the line end.
+        instead: in place of what the file holds.
+
+    Raises:
+        CannotExport: it cannot be written.
+    """
+    if instead:
+        with Output(path, force=True, listed=False) as output:
+            output.write_at(0, line.encode("utf-8", "backslashreplace") + b"\n")
+            output.commit()
+        return
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        fd = os.open(path, flags, 0o666)
+        try:
+            os.write(fd, line.encode("utf-8", "backslashreplace") + b"\n")
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise CannotExport(f"{path}: cannot be written: {error.strerror}", exit_code=74) from error
 
 
 def part_of(path: str) -> str:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import FrameType
 
-__all__ = ["EXIT_CODES", "USAGE", "VERBS", "build_parser", "run"]
+__all__ = ["CASED", "EXIT_CODES", "USAGE", "VERBS", "build_parser", "parse", "run"]
 
 VERBS = {
     "info": "facts and flags of an image",
@@ -37,11 +37,15 @@ VERBS = {
     "compare": "what differs between two images, or two states of one",
     "explain": "what a finding, a field or a flag means",
     "create": "make an image from a raw disk",
+    "replay": "run the log of a case folder again, and compare",
     "completion": "print the completions of a shell",
     "demo": "make example images and run the main job on one",
     "open": "open the terminal interface (the same as a bare IMAGE)",
 }
 """Verb -> what it does."""
+
+CASED = frozenset(VERBS) - {"explain", "create", "completion", "demo", "replay"}
+"""Verbs that look at evidence: what they do can be kept in a case folder."""
 
 EXIT_CODES = """\
 exit codes:
@@ -104,12 +108,15 @@ def _add_verb(verbs: argparse._SubParsersAction[argparse.ArgumentParser], name: 
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     module.add_arguments(parser)
+    if name in CASED:
+        text = "keep a log of what is done to the evidence, notes, marks and outputs in this folder"
+        parser.add_argument("--case", metavar="DIR", help=text)
     parser.set_defaults(
         run=module.run, writes=getattr(module, "writes", None), asks_later=getattr(module, "ASKS_LATER", False)
     )
 
 
-def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Parse with the one verb that is asked for: the others need not be loaded."""
     words = list(arguments)
     if words and not words[0].startswith("-") and words[0] not in VERBS:
@@ -134,12 +141,10 @@ def run(arguments: Sequence[str], *, shielded: bool = False) -> int:
     from qcow2inspect.errors import BadAddress, Qcow2InspectError
     from qcow2inspect.progress import Cancelled
 
-    options = _parse(arguments)
+    options = parse(arguments)
     previous = signal.signal(signal.SIGTERM, _interrupt)
     try:
-        if shielded:
-            _shield(options)
-        code: int = options.run(options)
+        code = _run(options, shielded=shielded)
         sys.stdout.flush()
     except (Qcow2InspectError, BadAddress, MemoryError, OSError, KeyboardInterrupt, Cancelled) as error:
         return _failed(error)
@@ -149,13 +154,27 @@ def run(arguments: Sequence[str], *, shielded: bool = False) -> int:
         signal.signal(signal.SIGTERM, previous)
 
 
+def _run(options: argparse.Namespace, *, shielded: bool) -> int:
+    case = getattr(options, "case", None)
+    if case is not None:
+        from qcow2inspect.cli import casework
+
+        casework.prepare(options)
+    if shielded:
+        _shield(options)
+    code: int = options.run(options) if case is None else casework.run_kept(options)
+    return code
+
+
 def _shield(options: argparse.Namespace) -> None:
     """Let the process write where the command says, and nowhere else."""
     from qcow2inspect.source.landlock import confine_process
     from qcow2inspect.source.shield import raise_shield
 
     raise_shield()
-    confine_process(options.writes(options) if options.writes else (), asks_later=options.asks_later)
+    places = options.writes(options) if options.writes else []
+    places += [options.case] if getattr(options, "case", None) else []
+    confine_process(places, asks_later=options.asks_later)
 
 
 def _failed(error: BaseException) -> int:

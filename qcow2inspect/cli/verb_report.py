@@ -10,6 +10,7 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from qcow2inspect.cli.casework import remember_body
 from qcow2inspect.cli.common import add_image, folders_of, progress_bar
 from qcow2inspect.cli.opening import add_data, opened, unlock
 from qcow2inspect.dossier.wishes import SECTIONS, HashRow, Wishes, report_time
@@ -74,6 +75,7 @@ def run(options: argparse.Namespace) -> int:
         if options.output is not None:
             _write(options, chain, report)
             return 0
+    remember_body(options, "-", report, options.format or "text")
     sys.stdout.buffer.write(render(report, options.format or "text"))
     return 0
 
@@ -86,6 +88,7 @@ def _write(options: argparse.Namespace, chain: Chain, report: Report) -> None:
     name = options.format or (by_name.name if by_name else "text")
     evidence = [source.identity for source in sources_of(chain) if source.identity]
     write_report(report, options.output, name=name, force=options.force, evidence=evidence)
+    remember_body(options, options.output, report, name)
     print(visible(f"{options.output}: report written ({name})"), file=sys.stderr)
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from qcow2inspect.output import Identity
 
-__all__ = ["FileSource"]
+__all__ = ["FileSource", "Moved"]
 
 _LAST_OFFSET = (1 << 63) - 1
 _KINDS = {
@@ -31,6 +31,22 @@ _KINDS = {
     stat.S_IFSOCK: "a socket",
     stat.S_IFCHR: "a character device",
 }
+
+
+class Moved(str):
+    """The path that a file has by its name, and where it lies now.
+
+    Attributes:
+        lies_at: what is opened.
+    """
+
+    lies_at: str
+
+    def __new__(cls, name: str, lies_at: str | None = None) -> Self:
+        """``name``, which lies at ``lies_at``, or at ``name`` if that is None."""
+        made = super().__new__(cls, name)
+        made.lies_at = lies_at or name
+        return made
 
 
 class FileSource:
@@ -49,7 +65,8 @@ class FileSource:
         self.name = os.fspath(path)
         self._fd = -1
         self._protected: tuple[Identity, ...] = ()
-        self._protected = identities_of(_check_kind(self.name))
+        self._lies_at = path.lies_at if isinstance(path, Moved) else self.name
+        self._protected = identities_of(_check_kind(self._lies_at))
         protect(self._protected)
         try:
             status = self._open()
@@ -62,7 +79,7 @@ class FileSource:
 
     def _open(self) -> os.stat_result:
         """Open the file, and see that it is still the one that was looked at."""
-        self._fd = _open(self.name)
+        self._fd = _open(self._lies_at)
         status = os.fstat(self._fd)
         _require_kind(self.name, status.st_mode)
         if identities_of(status) != self._protected:  # it was replaced between the look and the opening

@@ -36,8 +36,8 @@ COMMANDS = {
 }
 """A command of every verb that reads an image."""
 
-NO_EVIDENCE = {"completion", "demo", "explain"}
-"""Verbs that read no image of the user."""
+NO_EVIDENCE = {"completion", "demo", "explain", "replay"}
+"""Verbs that read no image of the user, or by running the others only."""
 
 WATCH = """
 import json, os, sys

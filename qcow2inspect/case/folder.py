@@ -1,0 +1,165 @@
+"""A case folder: the log, ``notes.txt``, ``marks.txt``, ``exports/`` and ``reports/``."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from qcow2inspect import __version__
+from qcow2inspect.case.log import add_action, read_log
+from qcow2inspect.errors import CannotExport, Qcow2InspectError
+from qcow2inspect.output import append_line
+from qcow2inspect.progress import Silent
+from qcow2inspect.source.file import FileSource
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from qcow2inspect.progress import Progress
+
+__all__ = ["Case", "Kept", "fingerprint", "kept_file"]
+
+_STEP = 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A file, or what went to standard output, as it was when it was made.
+
+    Attributes:
+        path: where it lies; ``-`` for standard output.
+        size: bytes.
+        sha256: of all of it.
+        body: of a report without its provenance; empty for anything else.
+    """
+
+    path: str
+    size: int
+    sha256: str
+    body: str = ""
+
+    def as_data(self) -> dict[str, Any]:
+        """For the log."""
+        data: dict[str, Any] = {"path": self.path, "size": self.size, "sha256": self.sha256}
+        return {**data, "body": self.body} if self.body else data
+
+
+class Case:
+    """A case folder, made if it is not there.
+
+    Args:
+        folder: its path.
+
+    Raises:
+        CannotExport: it cannot be made.
+        Broken: its log is not as it was written.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+        try:
+            for part in ("exports", "reports"):
+                os.makedirs(os.path.join(folder, part), exist_ok=True)
+        except OSError as error:
+            raise CannotExport(f"{folder}: no case can be kept here: {error.strerror}", exit_code=74) from error
+        self._actions = list(read_log(folder))
+
+    # -- notes and marks --------------------------------------------------------------------------------------
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The examiner's notes, a line each."""
+        return tuple(self._lines("notes.txt"))
+
+    @property
+    def marks(self) -> tuple[tuple[str, str], ...]:
+        """Address and words of marked places."""
+        return tuple(
+            (address, words) for address, _, words in (line.partition("=") for line in self._lines("marks.txt"))
+        )
+
+    def remember(self, notes: Iterable[str] = (), marks: Iterable[tuple[str, str]] = ()) -> None:
+        """Keep notes and marks that are not kept yet."""
+        for name, lines in (("notes.txt", notes), ("marks.txt", (f"{address}={words}" for address, words in marks))):
+            known = set(self._lines(name))
+            for line in lines:
+                flat = " ".join(line.split())
+                if flat and flat not in known:
+                    append_line(os.path.join(self.folder, name), flat)
+                    known.add(flat)
+
+    def _lines(self, name: str) -> list[str]:
+        path = os.path.join(self.folder, name)
+        if not os.path.exists(path):
+            return []
+        with FileSource(path) as source:
+            text = source.read_at(0, source.size).decode("utf-8", "replace")
+        return [line.strip() for line in text.splitlines() if line.strip()]
+
+    # -- outputs and actions ----------------------------------------------------------------------------------
+
+    def place(self, name: str, part: str) -> str:
+        """Where an output goes: a bare name into ``exports`` or ``reports``, anything with a folder where it says."""
+        return name if os.path.dirname(name) or name == "-" else os.path.join(self.folder, part, name)
+
+    def evidence(self, path: str, progress: Progress | None = None) -> dict[str, Any]:
+        """What identifies the image: path, size, time of modification, SHA-256; the last is not computed twice."""
+        with FileSource(path) as source:
+            facts = {"path": path, "size": source.size, "modified_ns": source.opened.st_mtime_ns}
+            for action in self._actions:
+                before = action.get("image") or {}
+                if {key: before.get(key) for key in facts} == facts:
+                    return dict(before)
+            return {**facts, "sha256": fingerprint(source, progress)}
+
+    def record(
+        self,
+        words: Sequence[str],
+        *,
+        image: Mapping[str, Any] | None,
+        outputs: Iterable[Kept],
+        facts: Mapping[str, Any],
+    ) -> str:
+        """Add an action to the log.
+
+        Args:
+            words: the command line that does it again, without the name of the program.
+            image: see :meth:`evidence`.
+            outputs: what it made.
+            facts: time, exit code and what else there is.
+
+        Returns:
+            The head of the log.
+        """
+        action = {
+            **facts,
+            "tool": f"qcow2inspect {__version__}",
+            "words": list(words),
+            "image": dict(image) if image else None,
+            "outputs": [output.as_data() for output in outputs],
+        }
+        head = add_action(self.folder, action)
+        self._actions.append(action)
+        return head
+
+
+def fingerprint(source: FileSource, progress: Progress | None = None) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    digest, progress = hashlib.sha256(), progress or Silent()
+    progress.begin(f"Hashing {source.name}", source.size)
+    for at in range(0, source.size, _STEP):
+        data = source.read_at(at, _STEP)
+        digest.update(data)
+        progress.advance(len(data))
+    return digest.hexdigest()
+
+
+def kept_file(path: str, body: str = "") -> Kept:
+    """A file as it lies on the disk now; without a hash if it cannot be read."""
+    try:
+        with FileSource(path) as source:
+            return Kept(path, source.size, fingerprint(source), body)
+    except Qcow2InspectError:
+        return Kept(path, 0, "", body)
