@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from qcow2inspect.progress import Progress
 
-__all__ = ["Case", "Kept", "fingerprint", "kept_file"]
+__all__ = ["Case", "Kept", "fingerprint", "fingerprint_of", "kept_file", "moment_facts"]
 
 _STEP = 4 << 20
 
@@ -154,6 +154,30 @@ def fingerprint(source: FileSource, progress: Progress | None = None) -> str:
         digest.update(data)
         progress.advance(len(data))
     return digest.hexdigest()
+
+
+def fingerprint_of(data: bytes) -> str:
+    """SHA-256 of bytes, in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def moment_facts(code: int, command: Sequence[str], seconds: int) -> dict[str, Any]:
+    """When, where, by which command, and what came of it.
+
+    Args:
+        code: exit code.
+        command: the words that were typed, without the name of the program.
+        seconds: since 1970.
+    """
+    from datetime import UTC, datetime
+
+    return {
+        "time": datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "seconds": seconds,
+        "folder": os.getcwd(),
+        "command": list(command),
+        "exit": code,
+    }
 
 
 def kept_file(path: str, body: str = "") -> Kept:

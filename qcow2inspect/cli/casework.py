@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         def flush(self) -> object: ...
 
 
-__all__ = ["PARTS", "Ear", "body_hash", "listening", "moment_facts", "prepare", "remember_body", "run_kept"]
+__all__ = ["PARTS", "Ear", "body_hash", "listening", "manifest_body", "prepare", "remember_body", "run_kept"]
 
 _VOLATILE = re.compile(
     rb'\s*(?:"(?:path|modified|python|descriptor|audit_hook|landlock)":'
@@ -99,7 +99,7 @@ def run_kept(options: argparse.Namespace) -> int:
 
 def _log(options: argparse.Namespace, image: dict[str, Any], code: int, files: Sequence[str], ear: Ear) -> None:
     from qcow2inspect.case import Kept
-    from qcow2inspect.case.folder import kept_file
+    from qcow2inspect.case.folder import kept_file, moment_facts
     from qcow2inspect.dossier.wishes import report_time
 
     case: Case = options.case_folder
@@ -111,19 +111,6 @@ def _log(options: argparse.Namespace, image: dict[str, Any], code: int, files: S
     facts = {**moment_facts(code, sys.argv[1:], int(report_time())), "target": target}
     head = case.record(options.case_words, image=image, outputs=outputs, facts=facts)
     warn(f"logged in {options.case}; head of the log {head}")
-
-
-def moment_facts(code: int, command: Sequence[str], seconds: int) -> dict[str, Any]:
-    """When, where, by which command, and what came of it."""
-    from datetime import UTC, datetime
-
-    return {
-        "time": datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "seconds": seconds,
-        "folder": os.getcwd(),
-        "command": list(command),
-        "exit": code,
-    }
 
 
 def remember_body(options: argparse.Namespace, path: str, report: Report, name: str) -> None:
@@ -149,9 +136,10 @@ def body_hash(report: Report, name: str) -> str:
     """SHA-256 of a report in a format, without its provenance."""
     from dataclasses import replace
 
+    from qcow2inspect.case.folder import fingerprint_of
     from qcow2inspect.reports import render
 
-    return hashlib.sha256(render(replace(report, provenance=None), name)).hexdigest()
+    return fingerprint_of(render(replace(report, provenance=None), name))
 
 
 class Ear(io.RawIOBase):

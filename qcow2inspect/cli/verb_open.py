@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
+    from qcow2inspect.case import Case
     from qcow2inspect.image.assumed import Assumptions
     from qcow2inspect.image.gate import OpenGate
 
@@ -42,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
         from qcow2inspect.cli.verb_info import print_info
 
         return print_info(options.image, assumed)
-    return show(options.image, gate, passphrase, assumed)
+    return show(options.image, gate, passphrase, assumed, getattr(options, "case_folder", None))
 
 
 def show(
@@ -50,6 +51,7 @@ def show(
     gate: OpenGate | None = None,
     passphrase: bytes | None = None,
     assumed: Assumptions = NOTHING_ASSUMED,
+    case: Case | None = None,
 ) -> int:
     """Open the interface on the image at ``path``.
 
@@ -58,6 +60,7 @@ def show(
         gate: which of the files that it names may be opened; none if None.
         passphrase: what unlocks it, as read from a file.
         assumed: what is taken to stand in its metadata.
+        case: where what is done is kept; nowhere if None.
     """
     # Start-up makes many objects and no garbage: collecting would cost a tenth of the time to the first screen.
     # The interface turns the collector on again when it has painted.
@@ -66,7 +69,7 @@ def show(
     with _without("ssl"):
         from qcow2inspect.tui.app import run as run_app
 
-    return run_app(path, gate, passphrase, assumed)
+    return run_app(path, gate, passphrase, assumed, case)
 
 
 @contextmanager

@@ -29,6 +29,7 @@ from qcow2inspect.units import GuestOffset
 if TYPE_CHECKING:
     from textual.screen import Screen
 
+    from qcow2inspect.case import Case
     from qcow2inspect.image.assumed import Assumptions
     from qcow2inspect.image.gate import OpenGate
     from qcow2inspect.tui.comparison import Comparison
@@ -397,6 +398,7 @@ def run(
     gate: OpenGate | None = None,
     passphrase: bytes | None = None,
     assumed: Assumptions = NOTHING_ASSUMED,
+    case: Case | None = None,
 ) -> int:
     """Inspect the image at ``path`` on the terminal.
 
@@ -405,6 +407,7 @@ def run(
         gate: which of the files that it names may be opened, after the first paint; none if None.
         passphrase: what unlocks it.
         assumed: what is taken to stand in its metadata.
+        case: where what is done is kept; nowhere if None.
 
     Returns:
         0, or the exit code of the error if the file cannot be inspected.
@@ -417,6 +420,7 @@ def run(
         FailureApp(path, error).run()
         return error.exit_code
     session = Session.of(image, gate)
+    session.case = case
     try:
         InspectApp(session, passphrase=passphrase).run()
     finally:

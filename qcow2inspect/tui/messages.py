@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from qcow2inspect.survey.survey import Survey
     from qcow2inspect.tui.hostmap import HostMap
     from qcow2inspect.tui.location import Location
+    from qcow2inspect.tui.reporting import ReportOrder
     from qcow2inspect.tui.search import Pattern
     from qcow2inspect.tui.tasks import Order
     from qcow2inspect.units import GuestOffset, HostOffset
@@ -49,6 +50,7 @@ __all__ = [
     "Placed",
     "Preflighted",
     "Progressed",
+    "ReportPreviewed",
     "ReportWritten",
     "Resolved",
     "Searched",
@@ -356,6 +358,22 @@ class Exported(Message):
     def __init__(self, result: ExportResult) -> None:
         super().__init__()
         self.result = result
+
+
+class ReportPreviewed(Message):
+    """What a report will look like.
+
+    Attributes:
+        order: what was asked for.
+        lines: the first of them.
+        count: how many there are.
+    """
+
+    def __init__(self, order: ReportOrder, lines: list[str], count: int) -> None:
+        super().__init__()
+        self.order = order
+        self.lines = lines
+        self.count = count
 
 
 class ReportWritten(Message):

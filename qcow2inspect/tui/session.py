@@ -14,6 +14,7 @@ from qcow2inspect.tui.messages import Knowledge
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from qcow2inspect.case import Case
     from qcow2inspect.dossier import State
     from qcow2inspect.image.address import Place
     from qcow2inspect.image.chain import Chain
@@ -51,6 +52,7 @@ class Session:
         state: which bytes of the guest are looked at.
         marks: places that the user gave a letter.
         pattern: what was searched for last.
+        case: where notes, marks, outputs and what was done are kept; None if nowhere.
         typed: addresses that the user went to, the last one last.
         last_step: the last of them that counted from where the user was; empty for none.
         unexplained: bytes of the file without a known purpose; None until they are counted.
@@ -70,6 +72,7 @@ class Session:
     state: GuestState = ACTIVE
     marks: dict[str, Location] = field(default_factory=dict)
     pattern: Pattern | None = None
+    case: Case | None = None
     unexplained: int | None = None
     typed: list[str] = field(default_factory=list)
     last_step: str = ""

@@ -23,6 +23,7 @@ from qcow2inspect.tui.messages import (
     Placed,
     Preflighted,
     Progressed,
+    ReportPreviewed,
     ReportWritten,
     Resolved,
     Searched,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from qcow2inspect.image.image import Image
     from qcow2inspect.image.tree import Tree
     from qcow2inspect.image.view import View
+    from qcow2inspect.tui.reporting import Reporter, ReportOrder
     from qcow2inspect.tui.search import Pattern
     from qcow2inspect.tui.session import Session
 
@@ -60,11 +62,12 @@ __all__ = [
     "mapped",
     "place",
     "preflight",
-    "report",
+    "preview_report",
     "search",
     "survey",
     "unlock",
     "unlock_with_file",
+    "write_report",
 ]
 
 _INTERVAL = 0.1
@@ -243,17 +246,18 @@ def export(chain: Chain, order: Order, progress: TaskProgress, post: Callable[[M
     _written("export", [os.path.dirname(order.target) or ".", tempfile.gettempdir()], post, work)
 
 
-def report(image: Image, knowledge: Knowledge, path: str, *, force: bool, post: Callable[[Message], object]) -> None:
-    """Write the report to ``path``."""
+def preview_report(
+    reporter: Reporter, order: ReportOrder, progress: TaskProgress, post: Callable[[Message], object]
+) -> None:
+    """Make the first lines of a report."""
+    _guarded("report", post, lambda: ReportPreviewed(order, *reporter.preview(order, progress)))
 
-    def work() -> Message:
-        from qcow2inspect.reports.text import write_report
 
-        identity = image.source.identity
-        write_report(knowledge.dossier, path, force=force, evidence=(identity,) if identity else ())
-        return ReportWritten(path)
-
-    _written("report", [os.path.dirname(path) or "."], post, work)
+def write_report(
+    reporter: Reporter, order: ReportOrder, progress: TaskProgress, post: Callable[[Message], object]
+) -> None:
+    """Write a report."""
+    _written("report", reporter.places(order), post, lambda: ReportWritten(reporter.write(order, progress)))
 
 
 # -- files and keys ---------------------------------------------------------------------------------------------

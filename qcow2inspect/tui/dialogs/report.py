@@ -1,4 +1,4 @@
-"""Report: where to, then it is written."""
+"""Report: where to, in which format, which parts of it; what it will look like; then it is written."""
 
 from __future__ import annotations
 
@@ -7,21 +7,106 @@ from typing import TYPE_CHECKING
 
 from textual import work
 from textual.binding import Binding
-from textual.containers import Vertical
+from textual.containers import Horizontal, Vertical
+from textual.message import Message
 from textual.widgets import Input
 
+from qcow2inspect.dossier.wishes import SECTIONS
+from qcow2inspect.reports import formats
 from qcow2inspect.tui import tasks
 from qcow2inspect.tui.dialogs.export import default_target
-from qcow2inspect.tui.dialogs.parts import Dialog, Notes, Toggle
+from qcow2inspect.tui.dialogs.parts import Cycle, Dialog, Notes, Toggle
+from qcow2inspect.tui.reporting import Reporter, ReportOrder
+from qcow2inspect.tui.widgets.textpane import TextPane
+from qcow2inspect.tui.widgets.vscroll import VScroll
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from textual.app import ComposeResult
 
-    from qcow2inspect.tui.messages import ReportWritten, TaskFailed
+    from qcow2inspect.reports.base import Format
+    from qcow2inspect.tui.messages import ReportPreviewed, ReportWritten, TaskFailed
     from qcow2inspect.tui.session import Session
     from qcow2inspect.tui.theme import Look
+    from qcow2inspect.tui.widgets.paint import Line
 
-__all__ = ["ReportDialog"]
+__all__ = ["PartsList", "Preview", "ReportDialog"]
+
+
+class PartsList(VScroll):
+    """The parts of a report, each of which can be left out.
+
+    Args:
+        look: colours and glyphs.
+        id: Textual id.
+    """
+
+    BINDINGS = [
+        Binding("space", "switch", "change", show=False),
+        Binding("a", "all", "all or none", show=False),
+    ]
+
+    class Changed(Message):
+        """Other parts are chosen."""
+
+    def __init__(self, look: Look, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(look, id=id)
+        self._keys = list(SECTIONS)
+        self.chosen = set(SECTIONS)
+
+    @property
+    def row_count(self) -> int:
+        """A row for each part."""
+        return len(self._keys)
+
+    def paint(self, row: int, width: int) -> Line:
+        """Chosen or not, and its name."""
+        del width
+        key, ground = self._keys[row], self.row_ground(row)
+        mark = "x" if key in self.chosen else " "
+        return [(f"[{mark}] ", self.look.style("key", ground)), (key, self.look.style("text", ground))]
+
+    def action_switch(self) -> None:
+        """With or without the part under the cursor."""
+        self.chosen ^= {self._keys[self.cursor]}
+        self._tell()
+
+    def action_all(self) -> None:
+        """All of them or, where that is so already, none."""
+        self.chosen = set() if len(self.chosen) == len(self._keys) else set(self._keys)
+        self._tell()
+
+    def _tell(self) -> None:
+        self.refresh()
+        self.post_message(self.Changed())
+
+    def clicked(self, row: int, x: int, *, double: bool) -> None:
+        """A click changes a part."""
+        del x, double
+        self.set_cursor(row)
+        self.action_switch()
+
+
+class Preview(TextPane):
+    """The first lines of the report."""
+
+    def __init__(self, look: Look, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(look, id=id)
+        self._texts: list[str] = []
+
+    def show(self, texts: list[str]) -> None:
+        """Show these lines."""
+        self._texts = texts
+        self.recompose_lines()
+
+    def compose_lines(self, width: int) -> Iterator[Line]:
+        """Lines as they are; what is too long for the pane goes on below."""
+        style = self.look.style("text")
+        for text in self._texts:
+            shown = self.look.glyphs.text(text)
+            for start in range(0, max(1, len(shown)), width):
+                yield [(shown[start : start + width], style)]
 
 
 class ReportDialog(Dialog[str | None]):
@@ -38,15 +123,25 @@ class ReportDialog(Dialog[str | None]):
         super().__init__()
         self.session = session
         self.look = look
-        self.notes = Notes(look)
+        self.notes = Notes(look, id="outcome")
+        self.reporter = Reporter(session)
+        self._formats: list[Format] = [item for item in formats().values() if item.suffix]
+        self._progress: tasks.TaskProgress | None = None
         self._busy = False
         self._result: str | None = None
 
     def compose(self) -> ComposeResult:
-        """Target and choice."""
-        with Vertical(id="dialog"):
-            yield Input(default_target(self.session.image.name, ".report.txt"), id="target", select_on_focus=False)
+        """Target, choices, preview."""
+        with Vertical(id="dialog", classes="tall"):
+            yield Input(self._default(), id="target", select_on_focus=False)
             yield Toggle(self.look, "overwrite an existing file", value=False, id="force")
+            yield Toggle(self.look, "hide paths and names", value=False, id="redact")
+            titles = [f"{item.name}: {item.title}" for item in self._formats]
+            yield Cycle(self.look, "format", titles, self._text, id="format")
+            yield Input(placeholder="a note of yours, for the report", id="note", select_on_focus=False)
+            with Horizontal(id="report"):
+                yield PartsList(self.look, id="parts")
+                yield Preview(self.look, id="preview")
             yield self.notes
 
     def on_mount(self) -> None:
@@ -54,43 +149,123 @@ class ReportDialog(Dialog[str | None]):
         dialog = self.query_one("#dialog")
         dialog.border_title = "Write the report"
         dialog.border_subtitle = "Enter write   Tab next   Space change   Esc close"
-        if not self.session.knowledge.surveyed:
-            self.notes.show(
-                ("warning", "the tables are still being read: the report will know the header only", "warn")
-            )
+        self.query_one("#parts").border_title = "Parts"
+        self._renew()
+
+    # -- choices ----------------------------------------------------------------------------------------------
+
+    @property
+    def _text(self) -> int:
+        return next(number for number, item in enumerate(self._formats) if item.name == "text")
+
+    def _default(self, suffix: str = ".txt") -> str:
+        case = self.session.case
+        path = default_target(self.session.image.name, f".report{suffix}")
+        return os.path.join(case.folder, "reports", os.path.basename(path)) if case is not None else path
+
+    @property
+    def order(self) -> ReportOrder:
+        """What the user asks for."""
+        return ReportOrder(
+            os.path.expanduser(self.query_one("#target", Input).value),
+            self._formats[self.query_one(Cycle).index].name,
+            frozenset(self.query_one(PartsList).chosen),
+            redact=self.query_one("#redact", Toggle).value,
+            force=self.query_one("#force", Toggle).value,
+            note=self.query_one("#note", Input).value.strip(),
+        )
+
+    def on_cycle_changed(self, event: Cycle.Changed) -> None:
+        """Another format: another ending, unless the user chose the name."""
+        event.stop()
+        target = self.query_one("#target", Input)
+        if target.value in (self._default(item.suffix) for item in self._formats):
+            target.value = self._default(self._formats[self.query_one(Cycle).index].suffix)
+        self._renew()
+
+    def on_toggle_changed(self, event: Toggle.Changed) -> None:
+        """Names are hidden, or not."""
+        event.stop()
+        if event.toggle.id == "redact":
+            self._renew()
+
+    def on_parts_list_changed(self, event: PartsList.Changed) -> None:
+        """Other parts."""
+        event.stop()
+        self._renew()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Enter in the target writes."""
+        """Enter in the target writes, in the note shows what it looks like."""
         event.stop()
-        self.action_start()
+        if event.input.id == "note":
+            self._renew()
+        else:
+            self.action_start()
+
+    # -- preview and writing ----------------------------------------------------------------------------------
+
+    def _renew(self) -> None:
+        if not self.order.sections:
+            self.query_one("#preview").border_title = "Preview: nothing is chosen"
+            self.query_one(Preview).show([])
+            return
+        self.query_one("#preview").border_title = "Preview: being made"
+        self._preview(self.order)
+
+    def _fresh_progress(self) -> tasks.TaskProgress:
+        """Whatever was asked for before is not wanted any more."""
+        if self._progress is not None:
+            self._progress.stop()
+        self._progress = tasks.TaskProgress("report", self.post_message)
+        return self._progress
+
+    @work(thread=True, exclusive=True, group="report", exit_on_error=False)
+    def _preview(self, order: ReportOrder) -> None:
+        tasks.preview_report(self.reporter, order, self._fresh_progress(), self.post_message)
+
+    def on_report_previewed(self, message: ReportPreviewed) -> None:
+        """Show the first lines."""
+        message.stop()
+        if message.order == self.order or not self._busy:
+            self.query_one("#preview").border_title = f"Preview: {message.count:,} lines"
+            self.query_one(Preview).show(message.lines)
+
+    def on_progressed(self, message: Message) -> None:
+        """The tables are being read for the report; the title says that it is being made."""
+        message.stop()
 
     def action_start(self) -> None:
         """Write."""
-        target = os.path.expanduser(self.query_one(Input).value)
-        if target and not self._busy:
+        order = self.order
+        if not order.sections:
+            self.notes.show(("no", "choose at least one part", "bad"))
+        elif order.target and not self._busy:
             self._busy = True
             self.notes.show(("more", "writing", "dim"))
-            self._write(target, self.query_one(Toggle).value)
+            self._write(order)
 
     @work(thread=True, exclusive=True, group="report", exit_on_error=False)
-    def _write(self, target: str, force: bool) -> None:
-        session = self.session
-        tasks.report(session.image, session.knowledge, target, force=force, post=self.post_message)
+    def _write(self, order: ReportOrder) -> None:
+        tasks.write_report(self.reporter, order, self._fresh_progress(), self.post_message)
 
     def on_report_written(self, message: ReportWritten) -> None:
-        """Say what was written."""
+        """Say what was written, and how to do it without the interface."""
         message.stop()
         self._busy = False
         self._result = f"report written to {message.path}"
-        self.notes.show(("yes", self._result, "good"))
+        again = self.reporter.command(self.order)
+        self.notes.show(("yes", self._result, "good"), ("", f"the same: {again}", "dim"))
         self.query_one("#dialog").border_subtitle = "Esc close"
 
     def on_task_failed(self, message: TaskFailed) -> None:
         """Say why not."""
         message.stop()
-        self._busy = False
-        self.notes.show(("no", str(message.error) if message.error else "stopped", "bad"))
+        if message.error is not None:
+            self._busy = False
+            self.notes.show(("no", str(message.error), "bad"))
 
     def action_close(self) -> None:
         """Back to the screen."""
+        if self._progress is not None and not self._busy:
+            self._progress.stop()
         self.leave(self._result)
