@@ -48,6 +48,14 @@ SCENES = (
     Scene("guest", "Guest: the bytes that the guest sees", demo_recipe(), (120, 40), ("5", *GOTO), ("page 128",)),
     Scene("map", "Map: what each cluster belongs to", damaged_recipe(), (120, 40), ("3",), ("guest data", "refcounts")),
     Scene("findings", "Findings and their evidence", damaged_recipe(), (120, 40), ("4", "down"), ("evidence",)),
+    Scene(
+        "report",
+        "Report: parts, format, preview",
+        damaged_recipe(),
+        (120, 40),
+        ("r", "ctrl+u", *"demo.report.txt", *["tab"] * 5, "end", "space", *["up"] * 4, "space"),
+        ("Write the report", "[ ] checks", "[x] findings", "DAMAGED"),
+    ),
     Scene("explore", "Explore: structure, hex, inspector", demo_recipe(), (120, 40), ("2",), ("magic", "51 46 49 fb")),
 )
 

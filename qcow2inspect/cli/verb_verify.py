@@ -1,6 +1,7 @@
 """Compare an image with a manifest: the hashes of its file and of what the guest sees.
 
-The manifest is one of “hash --json” or “hash --sums”, or lines of md5sum, sha1sum, sha256sum or cksum --tag. The exit
+The manifest is one of “hash --json” or “hash --sums”, the one that export leaves beside its output, or lines of md5sum,
+sha1sum, sha256sum or cksum --tag. The exit
 code is 0 if everything in it is the same and 1 if something differs; with pieces in the manifest the ranges are named.
 """
 

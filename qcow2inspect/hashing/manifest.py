@@ -1,5 +1,7 @@
 """Manifests: hashes written down, as JSON or as the lines that ``sha256sum`` and its kin print and check.
 
+The manifest that an export leaves beside its output is read too.
+
 The lines know one kind of thing, a file. Hashes of what the guest sees stand in lines that start with ``#``, which
 those programs pass over and this one reads.
 """
@@ -30,6 +32,7 @@ _PLAIN = re.compile(r"(\\?)([0-9a-fA-F]{32,128}) [ *](.+)")
 _TAGGED = re.compile(r"(\\?)(MD5|SHA1|SHA256|BLAKE2b) \((.+)\) = ([0-9a-fA-F]+)")
 _CONTENT = re.compile(r"# guest content of (.+): (\d+) bytes, (\w+) ([0-9a-f]+)")
 _HEX = re.compile("[0-9a-f]+")
+_STATE = re.compile(r" \((?:(active state)|snapshot (.+?) “.*”)\)$")
 
 
 def as_document(digests: Iterable[Digest]) -> dict[str, Any]:
@@ -105,6 +108,8 @@ def _is_about(digest: Digest, image: str) -> bool:
 def _from_json(text: str, path: str) -> list[Digest]:
     try:
         document = json.loads(text)
+        if document.get("manifest") == 1:
+            return list(_of_export(document))
         if document["schema"] != SCHEMA or document["schema_version"].partition(".")[0] != "1":
             raise ValueError(f"its schema is {document['schema']!r} {document['schema_version']!r}")
         return [_digest(entry) for entry in document["entries"]]
@@ -112,6 +117,23 @@ def _from_json(text: str, path: str) -> list[Digest]:
         raise CannotRead(
             f"{path}: no manifest of this program: {error}", hint="check the path", exit_code=65
         ) from error
+
+
+def _of_export(document: Any) -> Iterator[Digest]:
+    """The digests of the manifest that an export leaves beside its output, as far as they are of a whole state.
+
+    Raises:
+        ValueError: it is no such manifest.
+    """
+    for source in document["sources"]:
+        if source["sha256"] is not None:
+            hashes = {"sha256": source["sha256"]}
+            yield _digest({"scope": CONTAINER, "what": source["path"], "size": source["size"], "hashes": hashes})
+    state = _STATE.search(document["view"])
+    whole = document["range"] is None and not document["substituted"]["ranges"]
+    if state and whole and document["hashes"]:
+        what = state[1] or f"snapshot {state[2]}"
+        yield _digest({"scope": CONTENT, "what": what, "size": document["size"], "hashes": document["hashes"]})
 
 
 def _digest(entry: Any) -> Digest:

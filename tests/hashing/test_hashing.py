@@ -179,6 +179,47 @@ def test_one_line_is_about_the_image_whatever_its_name_was(tmp_path: Path) -> No
     assert read_manifest(str(tmp_path / "m"), "new-name.img")[0].hashes == {"md5": "d41d8cd98f00b204e9800998ecf8427e"}
 
 
+def exported(**changes: object) -> str:
+    document: dict[str, object] = {
+        "manifest": 1,
+        "view": "in/a.qcow2 (active state)",
+        "range": None,
+        "sources": [
+            {"path": "/in/a.qcow2", "size": 9, "sha256": "ab" * 32},
+            {"path": "/in/base.qcow2", "size": 8, "sha256": "cd" * 32},
+            {"path": "/in/other.qcow2", "size": 8, "sha256": None},
+        ],
+        "size": 10,
+        "hashes": {"md5": "ef" * 16},
+        "substituted": {"ranges": 0},
+    }
+    return json.dumps({**document, **changes})
+
+
+def test_the_manifest_of_an_export_is_read(tmp_path: Path) -> None:
+    (tmp_path / "m").write_text(exported())
+    found = {
+        (digest.subject.scope, digest.subject.what): digest for digest in read_manifest(str(tmp_path / "m"), "a.qcow2")
+    }
+    assert set(found) == {("container file", "/in/a.qcow2"), ("guest content", "active state")}
+    assert found["guest content", "active state"].hashes == {"md5": "ef" * 16}
+    assert found["guest content", "active state"].size == 10
+    (tmp_path / "m").write_text(exported(view="a (b) (snapshot 3 “x (y)”)"))
+    assert read_manifest(str(tmp_path / "m"), "a.qcow2")[-1].subject.what == "snapshot 3"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"range": [0, 512]}, {"substituted": {"ranges": 1}}, {"view": "a.qcow2 (layer 1)"}, {"hashes": {}}],
+)
+def test_part_of_a_state_is_not_taken_for_all_of_it(changes: dict[str, object], tmp_path: Path) -> None:
+    (tmp_path / "m").write_text(exported(**changes))
+    assert [digest.subject.scope for digest in read_manifest(str(tmp_path / "m"), "a.qcow2")] == ["container file"]
+    (tmp_path / "m").write_text(exported(**changes, sources=[]))
+    with pytest.raises(CannotRead, match="nothing in it is a hash"):
+        read_manifest(str(tmp_path / "m"), "a.qcow2")
+
+
 # -- differences ------------------------------------------------------------------------------------------------------
 
 

@@ -127,12 +127,13 @@ class ReportDialog(Dialog[str | None]):
         self.reporter = Reporter(session)
         self._formats: list[Format] = [item for item in formats().values() if item.suffix]
         self._progress: tasks.TaskProgress | None = None
+        self._wanted: ReportOrder | None = None
         self._busy = False
         self._result: str | None = None
 
     def compose(self) -> ComposeResult:
         """Target, choices, preview."""
-        with Vertical(id="dialog", classes="tall"):
+        with Vertical(id="dialog", classes="broad"):
             yield Input(self._default(), id="target", select_on_focus=False)
             yield Toggle(self.look, "overwrite an existing file", value=False, id="force")
             yield Toggle(self.look, "hide paths and names", value=False, id="redact")
@@ -210,7 +211,8 @@ class ReportDialog(Dialog[str | None]):
             self.query_one(Preview).show([])
             return
         self.query_one("#preview").border_title = "Preview: being made"
-        self._preview(self.order)
+        self._wanted = self.order
+        self._preview(self._wanted, self._fresh_progress())
 
     def _fresh_progress(self) -> tasks.TaskProgress:
         """Whatever was asked for before is not wanted any more."""
@@ -220,13 +222,13 @@ class ReportDialog(Dialog[str | None]):
         return self._progress
 
     @work(thread=True, exclusive=True, group="report", exit_on_error=False)
-    def _preview(self, order: ReportOrder) -> None:
-        tasks.preview_report(self.reporter, order, self._fresh_progress(), self.post_message)
+    def _preview(self, order: ReportOrder, progress: tasks.TaskProgress) -> None:
+        tasks.preview_report(self.reporter, order, progress, self.post_message)
 
     def on_report_previewed(self, message: ReportPreviewed) -> None:
         """Show the first lines."""
         message.stop()
-        if message.order == self.order or not self._busy:
+        if message.order == self._wanted:
             self.query_one("#preview").border_title = f"Preview: {message.count:,} lines"
             self.query_one(Preview).show(message.lines)
 
@@ -242,11 +244,11 @@ class ReportDialog(Dialog[str | None]):
         elif order.target and not self._busy:
             self._busy = True
             self.notes.show(("more", "writing", "dim"))
-            self._write(order)
+            self._write(order, self._fresh_progress())
 
     @work(thread=True, exclusive=True, group="report", exit_on_error=False)
-    def _write(self, order: ReportOrder) -> None:
-        tasks.write_report(self.reporter, order, self._fresh_progress(), self.post_message)
+    def _write(self, order: ReportOrder, progress: tasks.TaskProgress) -> None:
+        tasks.write_report(self.reporter, order, progress, self.post_message)
 
     def on_report_written(self, message: ReportWritten) -> None:
         """Say what was written, and how to do it without the interface."""
