@@ -250,7 +250,7 @@ def preview_report(
     reporter: Reporter, order: ReportOrder, progress: TaskProgress, post: Callable[[Message], object]
 ) -> None:
     """Make the first lines of a report."""
-    _guarded("report", post, lambda: ReportPreviewed(order, *reporter.preview(order, progress)))
+    guarded("report", post, lambda: ReportPreviewed(order, *reporter.preview(order, progress)))
 
 
 def write_report(
