@@ -14,6 +14,7 @@ for those with 128. Lanes are stored as they lie in the bytes; arithmetic on the
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any, Protocol
 
 from qcow2inspect.format.geometry import SECTOR
@@ -105,7 +106,9 @@ def _widened(ivs: Lanes, lanes: int) -> Lanes:
     import numpy as np
 
     ivs = ivs.reshape(len(ivs), -1)[:, :lanes]
-    return np.pad(ivs, ((0, 0), (0, lanes - ivs.shape[1])))
+    widened = np.zeros((len(ivs), lanes), dtype=np.uint64)
+    widened[:, : ivs.shape[1]] = ivs
+    return widened
 
 
 # -- modes ----------------------------------------------------------------------------------------------------------
@@ -248,6 +251,7 @@ class SectorCipher:
         self.counts_host_sectors = counts_host_sectors
         self._mode = mode
         self._ivs = ivs
+        self._one_at_a_time = threading.Lock()  # columns are so short that two threads would only wait for each other
 
     def decrypt(self, data: bytes, first_sector: int) -> bytes:
         """Plain bytes of consecutive sectors; see :meth:`qcow2inspect.cipher.protocol.Cipher.decrypt`."""
@@ -264,8 +268,9 @@ class SectorCipher:
             raise ValueError(f"{len(data):,} bytes are no whole number of sectors")
         source = np.frombuffer(data, dtype=np.uint64).reshape(-1, SECTOR // _LANE)
         out = np.empty_like(source)
-        for at in range(0, len(source), _BATCH // SECTOR):
-            part = source[at : at + _BATCH // SECTOR]
-            sectors = np.arange(len(part), dtype=np.uint64) + np.uint64(first_sector + at)
-            out[at : at + len(part)] = work(part, self._ivs(sectors))
+        with self._one_at_a_time:
+            for at in range(0, len(source), _BATCH // SECTOR):
+                part = source[at : at + _BATCH // SECTOR]
+                sectors = np.arange(len(part), dtype=np.uint64) + np.uint64(first_sector + at)
+                out[at : at + len(part)] = work(part, self._ivs(sectors))
         return out.tobytes()

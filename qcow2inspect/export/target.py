@@ -105,6 +105,7 @@ class FileTarget:
     def __init__(self, path: str, size: int, choices: Choices, evidence: Collection[Identity]) -> None:
         self._part = choices.split or max(size, 1)
         self._in_kernel = True
+        self._kernel = threading.Lock()  # which lets one writer at a time into a file anyway: others would spin
         self._buffers = threading.local()
         self.outputs: list[Output] = []
         try:
@@ -166,7 +167,8 @@ class FileTarget:
         if not self._in_kernel:
             return self._copy_here(source, int(host.start), (output, offset, amount))
         try:
-            return os.copy_file_range(source.fd, output.fd, amount, int(host.start), offset)
+            with self._kernel:
+                return os.copy_file_range(source.fd, output.fd, amount, int(host.start), offset)
         except OSError as error:
             if error.errno in _TARGET_FULL:
                 raise output.failed(f"copying to {offset:#x}", error) from error
