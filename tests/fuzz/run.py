@@ -40,6 +40,7 @@ class Totals:
     Attributes:
         kinds: number of images by what became of them.
         policies: number of differences by the policy that explains them.
+        walked: images whose tree of structures was walked through.
         read: images that qemu-io read, extent by extent.
         compared: images of which qemu-img's info, check, convert and map were compared, too.
         unexplained: images with a difference that nothing explains.
@@ -50,6 +51,7 @@ class Totals:
 
     kinds: Counter[str] = field(default_factory=Counter)
     policies: Counter[str] = field(default_factory=Counter)
+    walked: int = 0
     read: int = 0
     compared: int = 0
     unexplained: int = 0
@@ -67,6 +69,7 @@ class Totals:
 
     def add(self, result: dict[str, Any]) -> None:
         self.kinds[result["kind"]] += 1
+        self.walked += bool(result.get("walked"))
         self.read += bool(result.get("read"))
         self.compared += bool(result.get("compared"))
         self.policies.update(result.get("policies", ()))
@@ -79,6 +82,7 @@ class Totals:
     def lines(self, seconds: float) -> list[str]:
         """The counts, as they are printed at the end."""
         lines = [f"  {kind:<10}{count:>9,}" for kind, count in self.kinds.most_common()]
+        lines += [f"  walked through {self.walked:,}"]
         lines += [f"  compared with QEMU: by qemu-io {self.read:,}, by qemu-img as well {self.compared:,}; by policy:"]
         lines += [f"    {count:>7,} {name}" for name, count in self.policies.most_common()]
         lines += [f"  slowest image {self.slowest:.1f} s, largest growth {self.largest >> 20} MiB"]

@@ -76,14 +76,14 @@ def test_a_crash_a_hang_and_a_hoard_are_seen(tmp_path: Path, monkeypatch: pytest
         kind: str = worker.attempt(make(1, planned()), None)["kind"]
         return kind
 
-    def crash(data: bytes, nodes: int) -> None:
+    def crash(data: bytes, *, walk: bool) -> None:
         raise ZeroDivisionError
 
-    def hang(data: bytes, nodes: int) -> None:
+    def hang(data: bytes, *, walk: bool) -> None:
         while True:
             random.random()
 
-    def hoard(data: bytes, nodes: int) -> None:
+    def hoard(data: bytes, *, walk: bool) -> None:
         assert len(random.randbytes(40 << 20))
 
     previous = signal.signal(signal.SIGPROF, worker._stop)
