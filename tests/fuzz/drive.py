@@ -83,7 +83,8 @@ def drive(data: bytes, *, walk: bool = True) -> Seen:
 
     Args:
         data: the bytes of the file.
-        walk: also walk through the tree of its structures and find nodes by address, which takes most of the time.
+        walk: also walk through the tree of its structures, find nodes by address, and read what can be read in spite
+            of damage; this takes most of the time.
     """
     source = MemorySource(data, "fuzzed.qcow2")
     try:
@@ -98,6 +99,9 @@ def drive(data: bytes, *, walk: bool = True) -> Seen:
     else:
         v1_facts(image)
         seen.findings = {(obstacle.code, "error"): 1 for obstacle in image.obstacles}
+    if walk:
+        with suppress(Qcow2InspectError):
+            _read_view(_lenient_disk(image), Seen())
     _read_disk(image, seen)
     return seen
 
@@ -203,10 +207,11 @@ def _unlock(image: Image) -> None:
 # -- guest data -----------------------------------------------------------------------------------------------------
 
 
+def _lenient_disk(image: AnyImage) -> View:
+    return image.active_disk(lenient=True) if isinstance(image, Image) else image.active_disk()
+
+
 def _read_disk(image: AnyImage, seen: Seen) -> None:
-    with suppress(Qcow2InspectError):
-        if isinstance(image, Image):
-            _read_view(image.active_disk(lenient=True), Seen())
     try:
         disk: View = image.active_disk()
     except Qcow2InspectError as error:

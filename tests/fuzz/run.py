@@ -13,6 +13,7 @@ import json
 import os
 import secrets
 import selectors
+import signal
 import subprocess
 import sys
 import tempfile
@@ -152,7 +153,9 @@ def fuzz(options: argparse.Namespace) -> Totals:
 
         for index in range(options.jobs):
             start(options.start + index)
-        while totals.images < options.images and time.monotonic() < end:
+        stopped: list[int] = []
+        signal.signal(signal.SIGTERM, lambda number, frame: stopped.append(number))
+        while totals.images < options.images and time.monotonic() < end and not stopped:
             for key, _ in waiting.select(timeout=1):
                 if not key.data.hear(totals):
                     stop(key.data)
