@@ -79,6 +79,8 @@ class Totals:
         self.largest = max(self.largest, result.get("grown", 0))
         if result["kind"] in ("crash", "hang", "memory") or result.get("unexplained"):
             self.failures.append(result)
+            what = (result.get("unexplained") or [result.get("trace", "")])[0]
+            print(f"{result['kind']}: image {result['number']}: {what[-500:]}", flush=True)
 
     def lines(self, seconds: float) -> list[str]:
         """The counts, as they are printed at the end."""

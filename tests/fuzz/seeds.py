@@ -165,11 +165,11 @@ def seed(name: str) -> Seed:
     """The seed of this name."""
     data = RECIPES[name]()
     version = int.from_bytes(data[4:8], "big")
-    places = _v1_places(data) if version == 1 else _places(data)
+    places = _v1_places(data) if version == 1 else places_of(data)
     return Seed(name, data, tuple(place for place in places if not _FEATURE_NAME.match(place.path)), version)
 
 
-def _places(data: bytes) -> Iterator[Place]:
+def places_of(data: bytes) -> Iterator[Place]:
     """Header fields, extension fields, entries of all tables, snapshots, bitmaps, LUKS header."""
     tree = Tree(Image(MemorySource(data)))
     seen: set[tuple[int, int]] = set()
