@@ -127,8 +127,14 @@ def _odd_slots(luks: LuksHeader) -> Iterator[tuple[str, int, str]]:
             yield f"{name}.active", slot.active, f"the state of key slot {index} is {int(slot.active):#x}"
         if slot.active is SlotState.ENABLED and not slot.iterations:
             yield f"{name}.iterations", 0, f"the number of iterations of key slot {index} is zero"
-        if at + size > luks.fields.payload_offset:
+        if _end(at, size) > luks.fields.payload_offset:
             yield f"{name}.key_material_offset", at, f"key slot {index} overlaps the payload"
         for other, behind in enumerate(luks.slots[index + 1 :], index + 1):
-            if abs(behind.key_material_offset - at) < size:
+            start = behind.key_material_offset
+            if _end(at, size) > start and _end(start, size) > at:
                 yield f"{name}.key_material_offset", at, f"key slots {index} and {other} overlap"
+
+
+def _end(start: int, size: int) -> int:
+    """Where key material ends, in sectors, as QEMU counts: in 32 bits, so that the last sectors wrap around."""
+    return (start + size) & 0xFFFF_FFFF

@@ -105,7 +105,7 @@ class Image(ImageFile):
         version = require_magic(source, assumed)
         _require_version(source, version)
         self.header = Header.read(assumed.over(0, source.read_at(0, Header.SIZE)))
-        needed = max(HeaderV2.SIZE if version == 2 else HeaderV3.SIZE, self.header.stored_size)
+        needed = HeaderV2.SIZE if version == 2 else HeaderV3.SIZE  # QEMU, too, reads later fields as zero
         if source.size < needed:
             raise NotQcow2(
                 f"{source.name} is cut off inside the header: it has {source.size} bytes, this header {needed}",

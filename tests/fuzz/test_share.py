@@ -22,7 +22,7 @@ from tests.fuzz.seeds import NAMES, seed
 
 pytestmark = pytest.mark.oracle
 
-SHARE = 400
+SHARE = 100
 
 
 def share(start: int, folder: Path) -> Totals:

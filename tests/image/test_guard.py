@@ -316,6 +316,7 @@ ACCEPTED: dict[str, Recipe] = {
     "LUKS with other ciphers": Recipe(locked(cipher_name=text(b"serpent"), key_bytes=32)),
     "LUKS with another vector": Recipe(locked(cipher_mode=text(b"cbc-essiv:sha256"), key_bytes=32)),
     "LUKS with no key": Recipe(locked(slots={0: {"active": 0xDEAD}})),
+    "LUKS slot that ends past 32 bits": Recipe(LOCKED, damage={"luks.slot[7].key_material_offset": (1 << 32) - 1}),
     "LUKS beyond the file": Recipe(LOCKED, damage=pointer("length", 1 << 50)),
     "stale bitmaps": Recipe(V3, bitmaps=BITMAPS, damage={"hdr.autoclear_features": 0, **pointer("nb_bitmaps", 0)}),
     "bitmap in use": Recipe(V3, bitmaps=BITMAPS, damage={"bitmap[0].flags": 3, "bitmap[0].table[0]": 0x10200}),
@@ -336,6 +337,8 @@ ACCEPTED: dict[str, Recipe] = {
         Layout(1 << 20, extra_extensions=((7, bytes(65_536 - 112 - 8 - 8)),)), damage={"ext.end": b"\0\0\0\7"}
     ),
     "cut in the first cluster": Recipe(V3, end=300),
+    "cut behind the fields of version 3": Recipe(V3, end=104),
+    "cut in the compression type's padding": Recipe(V3, end=109),
 }
 """What is odd and yet no obstacle."""
 
@@ -383,7 +386,6 @@ OPENED: dict[str, tuple[bytes, type[Qcow2InspectError], str]] = {
     "version 4": (START + b"\0\0\0\4" + bytes(200), Unsupported, "is 4;"),
     "version 2 cut": (START + b"\0\0\0\2" + bytes(63), NotQcow2, "it has 71 bytes, this header 72"),
     "version 3 cut": (SOUND[:103], NotQcow2, "it has 103 bytes, this header 104"),
-    "new field cut": (SOUND[:111], NotQcow2, "it has 111 bytes, this header 112"),
     "cluster bits 8": (SOUND[:20] + b"\0\0\0\x08" + SOUND[24:], Damaged, "cluster_bits .offset 0x14. is 8, possible"),
     "cluster bits 22": (SOUND[:20] + b"\0\0\0\x16" + SOUND[24:], Damaged, "is 22, possible are 9 to 21"),
     "cluster bits huge": (SOUND[:20] + b"\xff" * 4 + SOUND[24:], Damaged, "is 4,294,967,295, possible"),
