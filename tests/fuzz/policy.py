@@ -115,7 +115,9 @@ def _needs_files(data: bytes, difference: Difference) -> bool:
 
 
 def _crashed(data: bytes, difference: Difference) -> bool:
-    return difference.theirs.crashed and not difference.theirs.given and "hangs" not in difference.theirs.error
+    theirs = difference.theirs
+    ended = theirs.crashed and "hangs" not in theirs.error
+    return not theirs.given and (ended or "ot allocate memory" in theirs.error)
 
 
 def _hung(data: bytes, difference: Difference) -> bool:
