@@ -101,7 +101,7 @@ def _extensions(image: Image) -> Iterator[Obstacle]:
 
             found = encryption_obstacles(image, extension, path)
             yield from _as_far_as_readable(found, "QCOW-CRY-LUKS-BAD", "crypt_method")
-        elif isinstance(extension, Bitmaps) and image.header.autoclear_features.bitmaps:
+        elif isinstance(extension, Bitmaps):
             from qcow2inspect.image.guard_bitmaps import pointer_obstacles
 
             yield from pointer_obstacles(image, extension, path)

@@ -31,12 +31,14 @@ _BUDGET = 8 << 20
 
 
 def pointer_obstacles(image: Image, extension: Bitmaps, path: str) -> Iterator[Obstacle]:
-    """What is wrong with the bitmaps extension at address ``path``."""
+    """What is wrong with the bitmaps extension at address ``path``; a stale one must have the right length only."""
     pointer = extension.pointer
     if pointer is None or len(extension.data) != BitmapsPointer.SIZE:
         size = len(extension.data)
         what = f"the bitmaps extension is {size:,} bytes long; it has {BitmapsPointer.SIZE}"
         yield _obstacle("QCOW-BMP-EXT-BAD", size, what, f"{path}.length")
+        return
+    if not image.header.autoclear_features.bitmaps:
         return
     count, size, at = pointer.nb_bitmaps, pointer.bitmap_directory_size, pointer.bitmap_directory_offset
     odd = {

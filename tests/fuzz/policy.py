@@ -114,6 +114,11 @@ def _needs_files(data: bytes, difference: Difference) -> bool:
     return (image.has_data_file or bool(image.backing_name)) and "ould not open" in theirs.error
 
 
+def _key_material_outside(data: bytes, difference: Difference) -> bool:
+    ours, theirs = difference.ours, difference.theirs
+    return ours.given and not theirs.given and "Request for data outside of extension header" in theirs.error
+
+
 def _crashed(data: bytes, difference: Difference) -> bool:
     theirs = difference.theirs
     ended = theirs.crashed and "hangs" not in theirs.error
@@ -159,6 +164,12 @@ POLICIES = (
         "qemu-img check opens the backing file and the data file and asks for the key, and fails without them. "
         "Our check of the structure needs none of them.",
         _needs_files,
+    ),
+    Policy(
+        "key material outside the stated length",
+        "QEMU reads no key material past the length that the encryption extension states for the LUKS header. We read "
+        "it where the LUKS header says it lies, and report the clusters that nothing refers to.",
+        _key_material_outside,
     ),
     Policy(
         "QEMU crashes",

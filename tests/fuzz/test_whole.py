@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator
 
@@ -24,8 +25,11 @@ pytestmark = pytest.mark.oracle
 
 
 def some(examples: int) -> settings:
+    """Always the same examples; others, and as many as ``QCOW2INSPECT_EXAMPLES`` says, if it is set."""
     slow = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
-    return settings(max_examples=examples, deadline=None, suppress_health_check=slow)
+    more = int(os.environ.get("QCOW2INSPECT_EXAMPLES", "0"))
+    kept = {"derandomize": True, "database": None} if not more else {}
+    return settings(max_examples=more or examples, deadline=None, suppress_health_check=slow, **kept)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +80,7 @@ def test_the_strategies_reach_what_they_shall(strategy: st.SearchStrategy[Made])
     reached: Counter[str] = Counter()
 
     @given(data=strategy)
-    @settings(some(60), derandomize=True, database=None)
+    @settings(some(60), max_examples=60)
     def look(data: Made) -> None:
         seen = drive(data, walk=False)
         reached.update(refused=bool(seen.refused), stopped=bool(seen.stopped))

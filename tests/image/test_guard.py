@@ -203,6 +203,9 @@ REFUSED = {
     "no bitmaps": in_bitmaps("QCOW-BMP-EXT-BAD", "with zero bitmaps", pointer("nb_bitmaps", 0)),
     "many bitmaps": in_bitmaps("QCOW-BMP-EXT-BAD", "exceeding the QEMU supp", pointer("nb_bitmaps", 65_536)),
     "bitmaps reserved": in_bitmaps("QCOW-BMP-EXT-BAD", "Reserved field is not zero", pointer("reserved", 1)),
+    "bitmaps pointer long, stale": in_bitmaps(
+        "QCOW-BMP-EXT-BAD", "Invalid extension length", {"ext[0].length": 32, "hdr.autoclear_features": 0}
+    ),
     "bitmaps pointer long": in_bitmaps("QCOW-BMP-EXT-BAD", "Invalid extension length", {"ext[0].length": 32}),
     "bitmaps unaligned": in_bitmaps(
         "QCOW-BMP-EXT-BAD", "invalid bitmap directory offset", pointer("bitmap_directory_offset", 0x200)
