@@ -14,7 +14,9 @@ def main() -> int:
     gc.set_threshold(20_000)  # loading modules makes many objects and no garbage
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy starts a thread for each core, to multiply matrices
     from qcow2inspect.cli.main import run
+    from qcow2inspect.cli.streams import take_streams
 
+    take_streams()
     return run(sys.argv[1:], shielded=True)
 
 

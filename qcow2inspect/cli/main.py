@@ -10,6 +10,7 @@ import importlib
 import os
 import signal
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
 from qcow2inspect._version import __version__
@@ -65,6 +66,8 @@ USAGE = 64
 _DAMAGED = 65
 _IO = 74
 _INTERRUPTED = 130
+_ENDS = (signal.SIGTERM, signal.SIGHUP)
+"""Signals that end a command as Ctrl+C does, unless they are ignored, as under nohup."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -142,7 +145,8 @@ def run(arguments: Sequence[str], *, shielded: bool = False) -> int:
     from qcow2inspect.progress import Cancelled
 
     options = parse(arguments)
-    previous = signal.signal(signal.SIGTERM, _interrupt)
+    heeded = [number for number in _ENDS if signal.getsignal(number) != signal.SIG_IGN]
+    previous = {number: signal.signal(number, _interrupt) for number in heeded}
     try:
         code = _run(options, shielded=shielded)
         sys.stdout.flush()
@@ -151,7 +155,8 @@ def run(arguments: Sequence[str], *, shielded: bool = False) -> int:
     else:
         return code
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 def _run(options: argparse.Namespace, *, shielded: bool) -> int:
@@ -181,8 +186,9 @@ def _failed(error: BaseException) -> int:
     """Say in one line what went wrong; the exit code for it."""
     from qcow2inspect.errors import Qcow2InspectError
 
+    if isinstance(error, OSError):
+        _drop_output()
     if isinstance(error, BrokenPipeError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     if isinstance(error, Qcow2InspectError):
         words, code = str(error), error.exit_code
@@ -199,6 +205,14 @@ def _failed(error: BaseException) -> int:
     return code
 
 
+def _drop_output() -> None:
+    """What is still to be printed and cannot be is lost: Python would try again at its end, and complain."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
@@ -206,4 +220,5 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> None:
 def _complain(message: str) -> None:
     from qcow2inspect.layout.structure import visible
 
-    print(visible(f"qcow2inspect: {message}"), file=sys.stderr)
+    with suppress(OSError):  # there may be no terminal any more
+        print(visible(f"qcow2inspect: {message}"), file=sys.stderr, flush=True)

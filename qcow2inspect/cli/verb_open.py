@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -66,6 +67,8 @@ def show(
     # The interface turns the collector on again when it has painted.
     gc.disable()
     os.environ.setdefault("TEXTUAL_FPS", _FRAMES)
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # without its terminal there is nobody to say goodbye to
     with _without("ssl"):
         from qcow2inspect.tui.app import run as run_app
 
