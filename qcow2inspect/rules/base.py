@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from qcow2inspect.findings import Category, Evidence, Finding, Severity
 from qcow2inspect.image.address import resolve
-from qcow2inspect.units import GuestRange, HostRange, human_size
+from qcow2inspect.units import GuestRange, HostRange, counted, human_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -246,7 +246,7 @@ def guest_impact(ranges: list[GuestRange]) -> str:
     if not ranges:
         return ""
     total = sum(part.size for part in ranges)
-    more = f" and {len(ranges) - 1:,} more ranges" if len(ranges) > 1 else ""
+    more = f" and {counted(len(ranges) - 1, 'more range')}" if len(ranges) > 1 else ""
     return f" (guest {ranges[0]}{more}, {human_size(total)})"
 
 

@@ -27,11 +27,19 @@ __all__ = ["RULE"]
 
 
 def _find(survey: Survey) -> Iterator[tuple[str, None]]:
-    count = survey.clusters.get(ClusterType.COMPRESSED, 0)
-    if count:
+    count = survey.clusters.get(ClusterType.COMPRESSED, 0) - _mistaken(survey)
+    if count > 0:
         kind = survey.image.header.compression_type.name.lower()
         size = human_size(count * survey.image.geometry.cluster_size)
         yield f"{count:,} guest cluster{'s' if count > 1 else ''} ({size}) stored compressed with {kind}", None
+
+
+def _mistaken(survey: Survey) -> int:
+    """What seem to be compressed clusters in tables that hold something else."""
+    rows = sorted(survey.overwritten)
+    if survey.table_types is None or survey.tables is None or not rows:
+        return 0
+    return int((survey.table_types[rows, ClusterType.COMPRESSED] * survey.tables.mapped[rows]).sum())
 
 
 RULE = simple_rule(

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from qcow2inspect.findings import Category, Finding, Severity
 from qcow2inspect.rules.base import entry_evidence, guest_impact
-from qcow2inspect.rules.spans import SHOWN, guest_of, survey_rule
+from qcow2inspect.rules.spans import KEPT_CLUSTERS, SHOWN, guest_of, survey_rule
 from qcow2inspect.rules.tables import is_wiped, l1_entries_of
 from qcow2inspect.survey.faults import Fault
 from qcow2inspect.units import counted
@@ -43,7 +43,13 @@ def _find(survey: Survey) -> Iterator[Finding]:
     )
     evidence = tuple(entry_evidence(survey, entry) for entry in entries[:SHOWN])
     yield Finding(
-        "QCOW-L2-WIPED", Severity.ERROR, Category.CORRUPTION, message, evidence, tuple(guest[:SHOWN]), len(empty)
+        "QCOW-L2-WIPED",
+        Severity.ERROR,
+        Category.CORRUPTION,
+        message,
+        evidence,
+        tuple(guest[:KEPT_CLUSTERS]),
+        len(empty),
     )
 
 

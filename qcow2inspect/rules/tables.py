@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from qcow2inspect.findings import Category, Finding, Severity
 from qcow2inspect.format.mapping import L1Entry, L2Entry, compressed_descriptor
 from qcow2inspect.rules.base import entry_evidence, guest_impact
-from qcow2inspect.rules.spans import SHOWN, grouped, guest_of
+from qcow2inspect.rules.spans import KEPT_CLUSTERS, SHOWN, grouped, guest_of, metadata_names
+from qcow2inspect.survey.claims import Owner
 from qcow2inspect.survey.faults import Fault
 from qcow2inspect.survey.odd import KEPT, Odd, OddEntry
 from qcow2inspect.units import HostRange, counted
@@ -59,12 +60,21 @@ def overwritten_findings(survey: Survey, code: str, kind: str, *, what: str) -> 
     if not entries:
         return
     guest = guest_of(survey, entries)
-    evidence = [entry_evidence(survey, entry) for entry in entries[:SHOWN]]
+    evidence = [entry_evidence(survey, entry) for entry in entries]
     names = grouped([f"L2 table of {each.path}" for each in evidence])
-    message = f"{names} overwritten by {what}, its guest range is unreadable{guest_impact(guest)}"
-    yield Finding(
-        code, Severity.ERROR, Category.CORRUPTION, message, tuple(evidence), tuple(guest[:SHOWN]), len(entries)
-    )
+    message = f"{names} overwritten by {what}{_intruders(survey, entries)}, its guest range is unreadable"
+    shown = tuple(guest[:KEPT_CLUSTERS])
+    message += guest_impact(guest)
+    yield Finding(code, Severity.ERROR, Category.CORRUPTION, message, tuple(evidence[:SHOWN]), shown, len(entries))
+
+
+def _intruders(survey: Survey, entries: list[OddEntry]) -> str:
+    """What else claims the clusters of some L2 tables, as the end of a phrase; empty if nothing does."""
+    bits = survey.image.geometry.cluster_bits
+    clusters = [(entry.raw & int(L1Entry.l2_table_offset.mask)) >> bits for entry in entries[:SHOWN]]
+    owners = [each for cluster in clusters for each in metadata_names(survey, cluster)]
+    others = [f"{owner.word} {path}" for owner, path in owners if owner not in (Owner.L2, Owner.L2_SNAPSHOT)]
+    return f" ({grouped(others)} in the same place)" if others else ""
 
 
 def is_wiped(survey: Survey) -> bool:
