@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from qcow2inspect.image.chain import Chain
     from qcow2inspect.image.gate import OpenGate
+    from qcow2inspect.image.image import Image
     from qcow2inspect.image.view import View
 
 __all__ = [
@@ -138,17 +139,23 @@ def _prepare(options: argparse.Namespace, chain: Chain, *, key: bool) -> None:
 
 
 def add_states(parser: argparse.ArgumentParser) -> None:
-    """Which bytes: the active state, a snapshot, its VM state, or what one layer holds."""
+    """Which bytes: the active state, a snapshot, its VM state, what one layer holds, or what no guest sees."""
     add_snapshot(parser)
     parser.add_argument(
         "--vm-state", action="store_true", help="the VM state (RAM) of the snapshot instead of its disk"
     )
     text = "what one file of the chain holds: 0 the image, 1 its backing file, ...; the rest reads as zeros"
     parser.add_argument("--layer", metavar="N", type=int, help=text)
+    text = "bytes that no guest sees, one after the other: a kind that “check --deep” lists, for example free"
+    parser.add_argument("--residue", metavar="KIND", help=text)
 
 
 def chosen_view(options: argparse.Namespace, chain: Chain, *, key: bool = True) -> View:
     """The view that the options of :func:`add_states` and :func:`add_data` ask for; see :func:`guest_disk`."""
+    if options.residue is not None:
+        if options.layer is not None or options.vm_state or options.snapshot is not None:
+            raise BadAddress("--residue takes all of the image file: give no --layer, --snapshot or --vm-state")
+        return _residue(options.residue, chain.qcow2)
     if options.layer is None and not options.vm_state:
         return guest_disk(options, chain, key=key)
     if options.vm_state:
@@ -163,6 +170,27 @@ def chosen_view(options: argparse.Namespace, chain: Chain, *, key: bool = True) 
         raise BadAddress(f"there is no layer {options.layer}, the last is {len(chain.layers) - 1}{end}")
     _prepare(options, chain, key=key)
     return chain.layer_disk(options.layer, lenient=reads_on(options))
+
+
+def _residue(kind: str, image: Image) -> View:
+    """What a deep look at an image finds of one kind.
+
+    Raises:
+        BadAddress: there is no such kind, or the image has nothing of it.
+    """
+    from qcow2inspect.survey.deep import look_deep
+    from qcow2inspect.survey.residues import KINDS
+    from qcow2inspect.survey.survey import take_survey
+
+    if kind not in KINDS:
+        raise BadAddress(f"--residue: “{kind}” is no kind of residue; there are {', '.join(KINDS)}")
+    with progress_bar() as progress:
+        found = {residue.name: residue for residue in look_deep(take_survey(image, progress), progress).residues}
+    if kind not in found:
+        raise BadAddress(f"{image.name} has nothing of {kind}: {KINDS[kind]}; it has {', '.join(found) or 'none'}")
+    if not found[kind].is_whole:
+        warn(f"{kind}: the first {len(found[kind].ranges):,} of {found[kind].count:,} ranges only")
+    return found[kind].view(image)
 
 
 def reads_on(options: argparse.Namespace) -> bool:

@@ -154,7 +154,7 @@ def _print_lines(findings: Sequence[Finding]) -> None:
 
 def _document(survey: Survey, findings: Sequence[Finding]) -> dict[str, Any]:
     from qcow2inspect.dossier.gist import not_checked
-    from qcow2inspect.reports.check import finding_document, verdict_of
+    from qcow2inspect.reports.check import finding_document, residue_document, verdict_of
     from qcow2inspect.reports.qemu_check import check_document
     from qcow2inspect.rules.outlook import repair_outlook
     from qcow2inspect.rules.tables import differences
@@ -176,4 +176,5 @@ def _document(survey: Survey, findings: Sequence[Finding]) -> dict[str, Any]:
             "differences": list(differences(survey)),
         },
         "not_checked": list(not_checked(survey.image, survey)),
+        "residues": [residue_document(residue) for residue in survey.deep.residues] if survey.deep else None,
     }

@@ -51,7 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the bytes."""
-    if options.guest or options.vm_state or options.snapshot is not None or options.layer is not None:
+    is_guest = options.guest or options.vm_state or options.residue is not None
+    if is_guest or options.snapshot is not None or options.layer is not None:
         return _run_guest(options)
     return _run_host(options)
 

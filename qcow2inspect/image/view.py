@@ -5,7 +5,9 @@ Hex pane, search, hash and export take a view and need not know what is behind i
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import TYPE_CHECKING, Protocol
 
 from qcow2inspect.format.geometry import SECTOR
@@ -15,12 +17,12 @@ from qcow2inspect.source.protocol import read_padded
 from qcow2inspect.units import GuestOffset, GuestRange, HostOffset, HostRange
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from qcow2inspect.errors import Qcow2InspectError
     from qcow2inspect.source.protocol import Source
 
-__all__ = ["Extent", "HostFile", "RawDisk", "View", "Window", "clipped"]
+__all__ = ["Extent", "HostFile", "HostParts", "RawDisk", "View", "Window", "clipped"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +168,65 @@ class HostFile:
         part = clipped(within, self.size)
         if part:
             yield _as_it_is(part)
+
+
+class HostParts:
+    """Some ranges of a file, one after the other.
+
+    Args:
+        source: the file.
+        parts: its ranges.
+        name: what a person calls them.
+        assumed: what is taken to stand in the metadata that led to them.
+    """
+
+    def __init__(
+        self, source: Source, parts: Sequence[HostRange], name: str, assumed: Assumptions = NOTHING_ASSUMED
+    ) -> None:
+        self._source = source
+        self.assumed = assumed
+        self._parts = parts
+        self._starts = list(accumulate((part.size for part in parts), initial=0))
+        self.name = name
+        self.size = self._starts.pop()
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """The file."""
+        return (self._source,)
+
+    def read_extent(self, extent: Extent) -> bytes:
+        """The bytes of an extent."""
+        return read_padded(self._source, extent.host.start, extent.host.size) if extent.host else b""
+
+    def plain(self, extent: Extent) -> tuple[Source, HostRange] | None:
+        """Every byte lies where it is."""
+        return (self._source, extent.host) if extent.host else None
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """``size`` bytes from ``offset`` on; fewer only at the end."""
+        if offset < 0 or size < 0:
+            raise ValueError(f"cannot read {size} bytes at {offset}")
+        return b"".join(self.read_extent(extent) for extent in self.extents(GuestRange.at(offset, size)))
+
+    def lookup(self, guest: GuestOffset) -> Extent:
+        """The range around ``guest``."""
+        if not 0 <= guest < self.size:
+            raise IndexError(guest)
+        return self._extent(bisect_right(self._starts, guest) - 1)
+
+    def extents(self, within: GuestRange | None = None) -> Iterator[Extent]:
+        """One extent for each range."""
+        part = clipped(within, self.size)
+        for index in range(max(0, bisect_right(self._starts, part.start) - 1), len(self._parts) if part else 0):
+            extent = self._extent(index)
+            if extent.guest.start >= part.end:
+                return
+            yield extent.cut(extent.guest.clip(part.start, part.end))
+
+    def _extent(self, index: int) -> Extent:
+        part = self._parts[index]
+        return Extent(GuestRange.at(self._starts[index], part.size), ClusterType.NORMAL, part)
 
 
 def _as_it_is(part: GuestRange, kind: ClusterType = ClusterType.NORMAL) -> Extent:

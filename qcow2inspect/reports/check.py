@@ -18,14 +18,17 @@ if TYPE_CHECKING:
 
     from qcow2inspect.findings import Evidence, Finding
     from qcow2inspect.rules.base import Rule
+    from qcow2inspect.survey.deep import Deep
     from qcow2inspect.survey.qemu import QemuCheck
+    from qcow2inspect.survey.residues import Residue
     from qcow2inspect.survey.survey import Survey
 
-__all__ = ["finding_document", "qemu_words", "render_check", "strict_exit_code", "verdict_of"]
+__all__ = ["finding_document", "qemu_words", "render_check", "residue_document", "strict_exit_code", "verdict_of"]
 
 _WIDTH = 100
 _INDENT = 12
 _EVIDENCE = 4
+_RANGES = 1024
 
 
 def verdict_of(survey: Survey, findings: Sequence[Finding]) -> str:
@@ -69,6 +72,8 @@ def render_check(
             yield from _wrapped(finding.message, first="info    ", rest=" " * 8)
     yield from _section("Repair", list(repair_outlook(survey)))
     yield from _section("Where qemu-img check judges otherwise", list(differences(survey)))
+    if survey.deep:
+        yield from _section("Residues: “--residue KIND” of hexdump and export reads them", _residues(survey.deep))
     yield ""
     yield f"{counted(passed, 'other check')} passed."
     yield from _wrapped(f"Not checked: {'; '.join(not_checked) or 'nothing'}.")
@@ -183,6 +188,27 @@ def finding_document(finding: Finding) -> dict[str, Any]:
         ],
         "guest": [{"start": int(part.start), "end": int(part.end)} for part in finding.guest],
     }
+
+
+def _residues(deep: Deep) -> list[str]:
+    return [_residue_line(residue) for residue in deep.residues] or ["none"]
+
+
+def residue_document(residue: Residue) -> dict[str, Any]:
+    """A kind of residue as JSON, with its first ranges."""
+    return {
+        "kind": residue.name,
+        "title": residue.title,
+        "count": residue.count,
+        "size": residue.size,
+        "ranges": [{"start": int(part.start), "end": int(part.end)} for part in residue.ranges[:_RANGES]],
+    }
+
+
+def _residue_line(residue: Residue) -> str:
+    ranges = ", ".join(str(part) for part in residue.ranges[:_EVIDENCE])
+    more = f" and {counted(residue.count - _EVIDENCE, 'more range')}" if residue.count > _EVIDENCE else ""
+    return f"{residue.name}: {residue.title}, {human_size(residue.size)}: {ranges}{more}"
 
 
 def strict_exit_code(survey: Survey, findings: Sequence[Finding]) -> int:

@@ -17,7 +17,7 @@ from qcow2inspect.format.bitmap import BitmapTableEntry
 from qcow2inspect.image.guard_bitmaps import bits_of
 from qcow2inspect.layout.structure import brief
 from qcow2inspect.rules.base import places_rule
-from qcow2inspect.rules.residue import content_range
+from qcow2inspect.survey.unseen import content_range
 from qcow2inspect.units import HostOffset, HostRange
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from qcow2inspect.findings import Category, Evidence, Finding, Severity
 from qcow2inspect.rules.base import Rule, entry_evidence, evidence_at, guest_impact
-from qcow2inspect.rules.residue import content_range
 from qcow2inspect.rules.spans import SHOWN, guest_of
 from qcow2inspect.rules.tables import target_of
+from qcow2inspect.survey.unseen import content_range
 from qcow2inspect.units import HostRange, counted, human_size
 
 if TYPE_CHECKING:

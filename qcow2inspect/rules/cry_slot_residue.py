@@ -18,7 +18,7 @@ from qcow2inspect.findings import Category, Severity
 from qcow2inspect.format.luks import SlotState
 from qcow2inspect.image.guard_luks import key_material
 from qcow2inspect.rules.base import places_rule
-from qcow2inspect.rules.residue import content_range
+from qcow2inspect.survey.unseen import content_range
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,9 +16,16 @@ from typing import TYPE_CHECKING
 
 from qcow2inspect.findings import Category, Severity
 from qcow2inspect.format.extensions.data_file import DataFile
-from qcow2inspect.layout.structure import printable
 from qcow2inspect.rules.base import places_rule
-from qcow2inspect.rules.names import has_protocol, is_absolute, is_device, is_traversal, local_name, odd_characters
+from qcow2inspect.rules.names import (
+    has_protocol,
+    is_absolute,
+    is_device,
+    is_traversal,
+    local_name,
+    odd_characters,
+    shown_name,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +45,7 @@ def _find(survey: Survey) -> Iterator[Spot]:
     said = ", ".join(filter(None, words))
     if extension is not None and image.has_data_file and said:
         index = image.extensions.extensions.index(extension)
-        yield f"ext[{index}].data", f"the external data file name “{printable(name)}”: {said}"
+        yield f"ext[{index}].data", f"the external data file name “{shown_name(name)}”: {said}"
 
 
 _DANGERS = (

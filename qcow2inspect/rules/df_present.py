@@ -12,8 +12,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qcow2inspect.findings import Category, Severity
-from qcow2inspect.layout.structure import printable
 from qcow2inspect.rules.base import header_rule
+from qcow2inspect.rules.names import shown_name
 
 if TYPE_CHECKING:
     from qcow2inspect.image.image import Image
@@ -24,7 +24,7 @@ __all__ = ["RULE"]
 def _says(image: Image) -> str | None:
     if not image.has_data_file:
         return None
-    name = printable(image.data_file_name)
+    name = shown_name(image.data_file_name)
     return f"guest data lies in the external data file {f'“{name}”' if name else '(which the image does not name)'}"
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from qcow2inspect.findings import Category, Severity
 from qcow2inspect.layout.structure import printable
 from qcow2inspect.rules.base import places_rule
-from qcow2inspect.rules.residue import content_range
+from qcow2inspect.survey.unseen import content_range
 from qcow2inspect.units import HostRange
 
 if TYPE_CHECKING:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["has_protocol", "is_absolute", "is_device", "is_traversal", "local_name", "odd_characters"]
+from qcow2inspect.format.geometry import MAX_BACKING_NAME
+from qcow2inspect.layout.structure import printable
+
+__all__ = ["has_protocol", "is_absolute", "is_device", "is_traversal", "local_name", "odd_characters", "shown_name"]
 
 _DEVICES = re.compile(rb"/+(dev|proc|sys)(/|$)")
 
@@ -12,6 +15,11 @@ _DEVICES = re.compile(rb"/+(dev|proc|sys)(/|$)")
 def local_name(stored: bytes) -> bytes:
     """The name as QEMU takes it: up to the first NUL."""
     return stored.partition(b"\0")[0]
+
+
+def shown_name(stored: bytes) -> str:
+    """A name for a message, safe to print and no longer than a backing file name can be."""
+    return printable(stored[:MAX_BACKING_NAME]) + ("..." if len(stored) > MAX_BACKING_NAME else "")
 
 
 def has_protocol(name: bytes) -> bool:

@@ -18,6 +18,7 @@ from qcow2inspect.format.geometry import SECTOR
 from qcow2inspect.format.mapping import ClusterType
 from qcow2inspect.progress import Silent
 from qcow2inspect.survey.odd import OddEntry
+from qcow2inspect.survey.residues import MOST_RANGES, Residue, find_residues
 from qcow2inspect.survey.streams import DESCRIPTOR, BadStreams, StreamFault, Streams, inflate_streams
 from qcow2inspect.survey.unseen import Unseen, look_for_content
 from qcow2inspect.survey.walk import read_batches
@@ -58,6 +59,8 @@ class Deep:
         stale: clusters, or subclusters, that read as zeros and keep other data.
         holes: clusters of guest data of which the file system stores nothing, so that they read as zeros.
         free: clusters that nobody uses and that hold data, up to the last cluster in use.
+        trailing: sectors with content behind the last cluster in use.
+        residues: all of this and more that no guest sees, by kind, each readable as a view.
         skipped: what was left out, and why.
     """
 
@@ -67,6 +70,8 @@ class Deep:
     stale: Unseen = field(default_factory=lambda: Unseen(1))
     holes: Unseen = field(default_factory=lambda: Unseen(1))
     free: Unseen = field(default_factory=lambda: Unseen(1))
+    trailing: Unseen = field(default_factory=lambda: Unseen(1))
+    residues: list[Residue] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
 
 
@@ -105,11 +110,20 @@ class _Look:
             self._deep.holes = self._holes(usage)
         free = _free(usage, min(int(self._image.end), self._survey.qemu.image_end), self._geometry.cluster_bits)
         self._deep.free = self._unseen("Reading free clusters", free, self._geometry.cluster_size)
+        self._deep.trailing = self._unseen("Reading behind the last cluster", self._rest(), SECTOR)
+        self._deep.residues = find_residues(self._survey, self._deep)
+
+    def _rest(self) -> npt.NDArray[np.int64]:
+        """Whole sectors behind the last cluster in use, the last one perhaps cut off: rows start and end."""
+        import numpy as np
+
+        start, end = self._survey.qemu.image_end, -(-self._image.end // SECTOR) * SECTOR
+        return np.array([[start], [end]] if start < end else [[], []], dtype=np.int64)
 
     def _unseen(self, what: str, ranges: npt.NDArray[np.int64], unit: int) -> Unseen:
         self._progress.begin(what, int((ranges[1] - ranges[0]).sum()))
         parts = (HostRange.at(start, end - start) for start, end in zip(*ranges.tolist(), strict=True))
-        return look_for_content(self._image, parts, unit, self._progress, most=_KEPT)
+        return look_for_content(self._image, parts, unit, self._progress, most=MOST_RANGES)
 
     def _holes(self, usage: Usage) -> Unseen:
         """Clusters of guest data of which the file system stores nothing."""

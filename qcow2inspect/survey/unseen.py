@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from qcow2inspect.image.image import Image
     from qcow2inspect.progress import Progress
 
-__all__ = ["Unseen", "look_for_content"]
+__all__ = ["Unseen", "content_range", "look_for_content"]
 
 _PIECE = 1 << 20
 _PIECES = 4096
+_RANGE_PIECE = 4 << 20
 
 
 @dataclass
@@ -72,6 +73,17 @@ def look_for_content(image: Image, ranges: Iterable[HostRange], unit: int, progr
             found.add(part, most)
         progress.advance(size)
     return found
+
+
+def content_range(image: Image, where: HostRange) -> HostRange | None:
+    """From the first byte of a range that is not zero to the last one; None if all are zero."""
+    first = last = None
+    for at in range(int(where.start), int(where.end), _RANGE_PIECE):
+        data = image.read(at, min(_RANGE_PIECE, where.end - at))
+        if any(data):
+            first = at + len(data) - len(data.lstrip(b"\0")) if first is None else first
+            last = at + len(data.rstrip(b"\0"))
+    return HostRange.at(first, last - first) if first is not None and last is not None else None
 
 
 def _stored(image: Image, ranges: Iterable[HostRange], unit: int) -> Iterator[HostRange]:

@@ -121,3 +121,23 @@ def test_a_file_that_is_no_image_has_one_finding(run: Run, tmp_path: Path) -> No
     assert (done.code, document["verdict"], document["complete"]) == (1, "CANNOT BE READ", False)
     assert [finding["code"] for finding in document["findings"]] == ["QCOW-HDR-CLUSTERBITS"]
     assert "explain QCOW-HDR-CLUSTERBITS" in run("check", path).err
+
+
+def test_residues_are_listed_and_can_be_read(run: Run, tmp_path: Path) -> None:
+    path, out = tmp_path / "x.qcow2", tmp_path / "residue"
+    path.write_bytes(build(recipes.SOUND) + b"appended")
+    assert "trailing: content behind the last cluster in use, 8 B: 0x9000..0x9008" in run("check", path, "--deep").out
+    assert "Residues" not in run("check", path).out
+    (listed,) = [
+        each
+        for each in json.loads(run("check", path, "--deep", "--json").out)["residues"]
+        if each["kind"] == "trailing"
+    ]
+    assert listed["ranges"] == [{"start": 0x9000, "end": 0x9008}]
+    assert "|appended|" in run("hexdump", path, "0", "--residue", "trailing").out.replace("  ", "")
+    assert run("export", path, out, "--residue", "trailing").code == 0
+    assert out.read_bytes() == b"appended"
+    refused = run("export", path, out, "--residue", "leaked")
+    assert refused.code == 64
+    assert "it has" in refused.err
+    assert run("hexdump", path, "0", "--residue", "nonsense").code == 64
