@@ -171,7 +171,9 @@ def encryption_section(layer: Layer, command: str) -> Section:
     key = isinstance(layer.cipher, Qcow2InspectError) or layer.cipher is None
     fields = (
         Field("method", "method", words),
-        Field("key", "key", Nothing.ABSENT if key else "derived from the passphrase that was given; never printed"),
+        Field("key", "key", Nothing.ABSENT, "no passphrase was given: guest data is not read")
+        if key
+        else Field("key", "key", "derived from the passphrase that was given; never printed"),
     )
     luks = image.luks if isinstance(image, Image) else None
     more, tables = _luks(luks) if luks is not None else ((), ())

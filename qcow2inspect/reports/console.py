@@ -27,6 +27,13 @@ _NOTHING = ("absent", "zero", "unreadable", "not checked")
 _MAP = {"!": "red", "~": "yellow", "?": "red", "c": "magenta", "#": "green", "Z": "blue", "z": "cyan", ".": "dim"}
 
 
+_MOST = 18
+"""Cells of width up to which a column is narrow: a number of 64 bits has 16 digits."""
+
+_LEAST = 13
+"""Cells of width that a column keeps that is broken."""
+
+
 def render_console(report: Report, width: int | None = None, *, colour: bool | None = None) -> str:
     """The report for a terminal.
 
@@ -117,18 +124,39 @@ def _fields(console: Console, section: Section) -> None:
 def _table(console: Console, table: Table) -> None:
     from rich import box
     from rich.table import Table as Grid
+    from rich.text import Text
 
     if not table.rows:
         console.print(_text(f"{table.title}: ", "bold").append_text(_value(table.nothing.value)))
         return
     grid = Grid(title=_text(table.title, "bold"), box=box.SIMPLE_HEAD, title_justify="left", padding=(0, 1, 0, 0))
-    for _, title in table.columns:
-        grid.add_column(_text(title), overflow="fold")
-    for row in table.rows:
-        grid.add_row(*(_value(words(value)) for value in row))
+    texts = [[words(value) for value in row] for row in table.rows]
+    titles, whole = _fitted([title for _, title in table.columns], texts, console.width)
+    for lines, is_whole in zip(titles, whole, strict=True):
+        grid.add_column(Text("\n").join(map(_text, lines)), overflow="fold", no_wrap=is_whole)
+    for row in texts:
+        grid.add_row(*map(_value, row))
     console.print(grid)
     if table.more:
         console.print(_text(f"and {table.more:,} more"))
+
+
+def _fitted(titles: list[str], rows: list[list[str]], width: int) -> tuple[list[list[str]], list[bool]]:
+    """Titles in lines, as many lines as they have words where room is short; and which columns are never broken.
+
+    A broken number or offset is easily misread: the narrow columns stay whole as long as the others keep some room.
+    """
+    widest = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    if sum(max(len(title), cells) + 2 for title, cells in zip(titles, widest, strict=True)) <= width:
+        return [[title] for title in titles], [False] * len(titles)
+    need = [max(cells, *map(len, title.split())) + 1 for title, cells in zip(titles, widest, strict=True)]
+    room, whole = width - 2, [False] * len(titles)
+    for place in sorted(range(len(need)), key=need.__getitem__):
+        others = len(titles) - sum(whole) - 1
+        if need[place] <= min(_MOST, room - others * _LEAST):
+            whole[place] = True
+            room -= need[place]
+    return [title.split() if kept else [title] for title, kept in zip(titles, whole, strict=True)], whole
 
 
 def _map(console: Console, report: Report) -> None:

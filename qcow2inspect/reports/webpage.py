@@ -100,6 +100,13 @@ def _section(report: Report, section: Section) -> Iterator[str]:
     yield "</section>"
 
 
+_LONG = 36
+"""Letters from which on a cell may break anywhere."""
+
+_SHORT = 14
+"""Letters up to which a cell does not break at all on paper."""
+
+
 def _field(field: Field) -> str:
     note = f"<small>{html_text(field.note)}</small>" if field.note else ""
     return f"<dt>{html_text(field.label)}</dt><dd>{_value(field.value)}{note}</dd>"
@@ -130,12 +137,14 @@ def _table(table: Table) -> Iterator[str]:
 
 def _cell(key: str, value: Value) -> str:
     kind = ""
-    if isinstance(value, str) and len(value) >= 32 and value.isalnum():
+    if isinstance(value, str) and ((len(value) >= 32 and value.isalnum()) or (key in _CODE and len(value) > _LONG)):
         kind = ' class="hash"'
     elif key in _CODE or isinstance(value, (HostOffset, GuestOffset)):
         kind = ' class="code"'
     elif isinstance(value, int):
         kind = ' class="num"'
+    elif isinstance(value, str) and len(value) <= _SHORT:
+        kind = ' class="short"'
     return f"<td{kind}>{_value(value)}</td>"
 
 
