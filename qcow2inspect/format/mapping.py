@@ -185,8 +185,12 @@ def classify_column(raw: Column, *, extended_l2: bool = False, data_file: bool =
     types = np.where(stored, np.uint8(ClusterType.NORMAL), np.uint8(ClusterType.UNALLOCATED))
     if not extended_l2:
         zero = (raw & np.uint64(1)) != 0
-        types[zero] = np.where((raw[zero] & np.uint64(_OFFSET)) != 0, ClusterType.ZERO_ALLOC, ClusterType.ZERO_PLAIN)
-    types[(raw & np.uint64(L2Entry.compressed.mask)) != 0] = ClusterType.COMPRESSED
+        if zero.any():
+            has_offset = (raw[zero] & np.uint64(_OFFSET)) != 0
+            types[zero] = np.where(has_offset, ClusterType.ZERO_ALLOC, ClusterType.ZERO_PLAIN)
+    compressed = (raw & np.uint64(L2Entry.compressed.mask)) != 0
+    if compressed.any():
+        types[compressed] = ClusterType.COMPRESSED
     return types
 
 

@@ -62,11 +62,12 @@ class RunFinder:
     end: int
 
     @cached_property
-    def _has_host(self) -> npt.NDArray[np.bool_]:
-        """By the value of the type."""
+    def _places(self) -> npt.NDArray[np.uint64]:
+        """Guest offsets of the subclusters of a whole table."""
         import numpy as np
 
-        return np.isin(np.arange(len(ClusterType)), HAS_HOST)
+        count = self.geometry.l2_entries * self.geometry.subclusters
+        return np.arange(count, dtype=np.uint64) * np.uint64(self.geometry.subcluster_size)
 
     @cached_property
     def _may_be_sound(self) -> npt.NDArray[np.bool_]:
@@ -90,15 +91,19 @@ class RunFinder:
         hosts = raw & np.uint64(L2Entry.host_cluster_offset.mask)
         if count > 1:
             kinds, hosts = _expand(kinds, hosts, words[:, 1], unit)
-        place = np.arange(len(kinds), dtype=np.uint64) * np.uint64(unit)
-        base = np.where(self._has_host[kinds], hosts - place, np.uint64(0))  # equal along a run
-        breaks = (kinds[1:] != kinds[:-1]) | (base[1:] != base[:-1])
-        breaks |= (kinds[1:] == ClusterType.COMPRESSED) & (np.arange(1, len(kinds)) % count == 0)
-        first = np.concatenate(([0], np.flatnonzero(breaks) + 1))
-        sizes = np.diff(first, append=len(kinds)).astype(np.uint64) * np.uint64(unit)
-        entries, kinds, base = raw[first // count], kinds[first], base[first]
-        hosts, host_sizes = self._hosts(entries, kinds, np.where(self._has_host[kinds], hosts[first], 0), sizes)
-        aligned = base & np.uint64(self.geometry.cluster_size - 1) == 0
+        place, has_host = self._places[: len(kinds)], _has_host(kinds)
+        base = hosts - place  # equal along a run that lies somewhere
+        breaks = (kinds[1:] != kinds[:-1]) | (has_host[1:] & (base[1:] != base[:-1]))
+        packed = kinds[1:] == ClusterType.COMPRESSED
+        if packed.any():
+            breaks |= packed & (np.arange(1, len(kinds)) % count == 0)
+        edges = np.concatenate(([0], breaks.nonzero()[0] + 1, [len(kinds)]))
+        first = edges[:-1]
+        sizes = (edges[1:] - first).astype(np.uint64) * np.uint64(unit)
+        entries, kinds, has_host, base = raw[first // count], kinds[first], has_host[first], base[first]
+        hosts = np.where(has_host, hosts[first], np.uint64(0))
+        hosts, host_sizes = self._hosts(entries, kinds, hosts, np.where(has_host, sizes, np.uint64(0)))
+        aligned = (base & np.uint64(self.geometry.cluster_size - 1) == 0) | ~has_host
         inside = (hosts + host_sizes <= np.uint64(self.end)) | (kinds == ClusterType.COMPRESSED)
         sound = self._may_be_sound[kinds] & aligned & inside
         columns = (place[first], sizes, kinds, hosts, host_sizes, sound, entries)
@@ -112,16 +117,20 @@ class RunFinder:
         sizes: npt.NDArray[np.uint64],
     ) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
         """Where runs lie, and how many bytes belong to them, those of streams included."""
-        import numpy as np
-
         packed = kinds == ClusterType.COMPRESSED
-        sizes = np.where(self._has_host[kinds], sizes, np.uint64(0))
         if packed.any():
             streams = compressed_descriptor(self.geometry.cluster_bits)(entries[packed])
             hosts[packed] = streams.host_offset
-            sectors = (streams.additional_sectors + np.uint64(1)) * np.uint64(SECTOR)
-            sizes[packed] = sectors - streams.host_offset % np.uint64(SECTOR)
+            sizes[packed] = (streams.additional_sectors + 1) * SECTOR - streams.host_offset % SECTOR
         return hosts, sizes
+
+
+def _has_host(kinds: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+    """Which types say where host clusters lie."""
+    found: npt.NDArray[np.bool_] = kinds == HAS_HOST[0]
+    for kind in HAS_HOST[1:]:
+        found |= kinds == kind
+    return found
 
 
 def _expand(
@@ -130,17 +139,14 @@ def _expand(
     """Types and host offsets of all subclusters: arrays of ``32 * len(kinds)``, subcluster 0 of entry 0 first."""
     import numpy as np
 
-    index = np.arange(32, dtype=np.uint64)
-    allocated = (bitmaps[:, None] >> index & np.uint64(1)) != 0
-    zero = (bitmaps[:, None] >> (index + np.uint64(32)) & np.uint64(1)) != 0
-    normal = np.where(
-        zero, ClusterType.ZERO_ALLOC, np.where(allocated, ClusterType.NORMAL, ClusterType.UNALLOCATED_ALLOC)
-    )
-    absent = np.where(zero, ClusterType.ZERO_PLAIN, ClusterType.UNALLOCATED)
+    bits = np.unpackbits(bitmaps.astype("<u8").view(np.uint8), bitorder="little").view(np.bool_).reshape(-1, 64)
+    allocated, zero = bits[:, :32], bits[:, 32:]
+    unallocated, zero_plain, zero_alloc, normal, _, unallocated_alloc, _ = map(np.uint8, ClusterType)
+    with_host = np.where(zero, zero_alloc, np.where(allocated, normal, unallocated_alloc))
     is_normal = kinds == ClusterType.NORMAL
-    types = np.where(is_normal[:, None], normal, absent)
+    types = np.where(is_normal[:, None], with_host, np.where(zero, zero_plain, unallocated))
     invalid = np.where(is_normal, (allocated & zero).any(axis=1), allocated.any(axis=1))
     types[invalid] = ClusterType.INVALID
     types[kinds == ClusterType.COMPRESSED] = ClusterType.COMPRESSED
-    offsets = hosts[:, None] + index * np.uint64(size)
-    return types.reshape(-1).astype(np.uint8), offsets.reshape(-1)
+    offsets = hosts[:, None] + np.arange(32, dtype=np.uint64) * np.uint64(size)
+    return types.reshape(-1), offsets.reshape(-1)
