@@ -34,25 +34,24 @@ class Hashes:
     def __bool__(self) -> bool:
         return bool(self._workers)
 
-    def update(self, data: bytes) -> None:
-        """The next bytes of the stream.
+    def update(self, *parts: bytes | int) -> None:
+        """The next bytes of the stream, as few calls as possible; a number stands for so many zeros.
 
         Raises:
             Cancelled: the user asked to stop.
         """
         for worker in self._workers:
-            self._give(worker, data)
+            self._give(worker, parts)
 
     def update_zeros(self, size: int) -> None:
-        """``size`` zeros are next.
+        """``size`` zeros are next, however many.
 
         Raises:
             Cancelled: the user asked to stop.
         """
         while self._workers and size > 0:
             part = min(size, _MOST_ZEROS)
-            for worker in self._workers:
-                self._give(worker, part)
+            self.update(part)
             size -= part
 
     def digests(self) -> dict[str, str]:
@@ -76,7 +75,7 @@ class Hashes:
         for worker in self._workers:
             worker.thread.join()
 
-    def _give(self, worker: _Worker, item: bytes | int | None) -> None:
+    def _give(self, worker: _Worker, item: tuple[bytes | int, ...] | None) -> None:
         while True:
             try:
                 worker.items.put(item, timeout=_PATIENCE)
@@ -94,7 +93,7 @@ class _Worker:
 
         self.name = name
         self.hash = hashlib.new(name, usedforsecurity=False)
-        self.items: queue.Queue[bytes | int | None] = queue.Queue(_WAITING)
+        self.items: queue.Queue[tuple[bytes | int, ...] | None] = queue.Queue(_WAITING)
         self.stop = threading.Event()
         self.thread = threading.Thread(target=self._run, name=f"hash-{name}", daemon=True)
         self.thread.start()
@@ -107,10 +106,11 @@ class _Worker:
                 continue
             if item is None:
                 return
-            if isinstance(item, int):
-                self._zeros(item)
-            else:
-                self.hash.update(item)
+            for part in item:
+                if isinstance(part, int):
+                    self._zeros(part)
+                else:
+                    self.hash.update(part)
 
     def _zeros(self, size: int) -> None:
         while size > 0 and not self.stop.is_set():

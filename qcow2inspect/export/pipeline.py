@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from qcow2inspect.export.choices import Sparse
 from qcow2inspect.export.load import Loaded, Loader
-from qcow2inspect.export.steps import steps
+from qcow2inspect.export.steps import steps, with_zeros
 from qcow2inspect.format.mapping import ClusterType
 from qcow2inspect.progress import Cancelled
 from qcow2inspect.source.file import FileSource
@@ -147,14 +147,8 @@ class Pipeline:
         """Show the bytes of a step to whatever must see them in order."""
         if self._target.in_order:
             self._write(step, loaded)
-        if not self._hashes:
-            return
-        at = step.start
-        for start, data in loaded.pieces:
-            self._hashes.update_zeros(start - at)
-            self._hashes.update(data)
-            at = start + len(data)
-        self._hashes.update_zeros(step.end - at)
+        if self._hashes:
+            self._hashes.update(*with_zeros(step, loaded.pieces))
 
 
 def _runs(pieces: Iterable[Piece]) -> Iterator[tuple[int, list[bytes]]]:

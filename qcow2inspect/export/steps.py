@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from qcow2inspect.image.view import Extent
 
-__all__ = ["COPY", "LOAD", "Step", "extents_of", "steps"]
+__all__ = ["COPY", "LOAD", "Step", "extents_of", "steps", "with_zeros"]
 
 LOAD = 1 << 20
 """Bytes that one step takes into memory."""
@@ -62,6 +62,18 @@ def steps(extents: Iterable[Extent], *, in_kernel: bool, cut_zeros: bool) -> Ite
             batch, load, work = [], 0, 0
     if batch:
         yield Step(int(batch[0].guest.start), int(batch[-1].guest.end), batch, work)
+
+
+def with_zeros(step: Step, pieces: Iterable[tuple[int, bytes]]) -> Iterator[bytes | int]:
+    """All bytes of a step in order; numbers stand for the zeros between the pieces."""
+    at = step.start
+    for start, data in pieces:
+        if start > at:
+            yield start - at
+        yield data
+        at = start + len(data)
+    if step.end > at:
+        yield step.end - at
 
 
 def _pieces(extents: Iterable[Extent], largest: int, *, cut_zeros: bool) -> Iterator[Extent]:

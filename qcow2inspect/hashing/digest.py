@@ -12,7 +12,7 @@ from qcow2inspect.errors import CannotRead
 from qcow2inspect.export.choices import HASHES, OnError, Sparse
 from qcow2inspect.export.hashes import Hashes
 from qcow2inspect.export.load import Loader
-from qcow2inspect.export.steps import extents_of, steps
+from qcow2inspect.export.steps import extents_of, steps, with_zeros
 from qcow2inspect.progress import Silent
 from qcow2inspect.source.file import FileSource
 from qcow2inspect.units import GuestRange
@@ -127,15 +127,13 @@ def _require_unchanged(view: View) -> None:
 
 def _see(step: Step, loaded: Loaded, hashes: Hashes, pieces: _Pieces) -> None:
     """Show the bytes of a step to all hashes; zeros lie between what was loaded."""
-    at = step.start
-    for start, data in loaded.pieces:
-        hashes.update_zeros(start - at)
-        pieces.update_zeros(start - at)
-        hashes.update(data)
-        pieces.update(data)
-        at = start + len(data)
-    hashes.update_zeros(step.end - at)
-    pieces.update_zeros(step.end - at)
+    parts = tuple(with_zeros(step, loaded.pieces))
+    hashes.update(*parts)
+    for part in parts:
+        if isinstance(part, int):
+            pieces.update_zeros(part)
+        else:
+            pieces.update(part)
 
 
 class _Pieces:
