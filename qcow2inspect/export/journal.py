@@ -102,8 +102,12 @@ class Journal:
             journal = cls(open_log(path, fresh=True), path)
         except OSError as error:
             raise CannotExport(f"{path}: cannot be created: {error.strerror}", exit_code=74) from error
-        journal._write(bound)
-        journal._sync()
+        try:
+            journal._write(bound)
+            journal._sync()
+        except BaseException:
+            journal.close(keep=False)
+            raise
         return journal
 
     @classmethod

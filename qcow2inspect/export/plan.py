@@ -150,7 +150,7 @@ def make_plan(
         Cancelled: the user asked to stop.
     """
     progress = progress or Silent()
-    within = within or GuestRange.at(0, view.size)
+    within = GuestRange.at(0, view.size) if within is None else within
     plan = Plan(within.size, on_error=on_error)
     progress.begin("Planning", None)
     layers: set[int] = set()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from qcow2inspect.errors import CannotExport
 from qcow2inspect.export.names import STDOUT, is_device, part_names
-from qcow2inspect.output import Output, check_target
+from qcow2inspect.output import Output, check_target, part_of
 from qcow2inspect.source.file import FileSource
 from qcow2inspect.units import exact_size, human_size
 
@@ -110,6 +110,8 @@ class FileTarget:
         self.outputs: list[Output] = []
         try:
             for name in part_names(path, size, choices.split):
+                if _is_named(name, choices):
+                    os.rename(name, part_of(name))
                 output = Output(name, force=choices.force, evidence=evidence, resume=choices.resume)
                 output.keep = choices.keep or choices.resume
                 self.outputs.append(output)
@@ -346,7 +348,16 @@ def check(path: str, size: int, choices: Choices, evidence: Collection[Identity]
         _check_device(path, size, evidence)
     else:
         for name in part_names(path, size, choices.split):
-            check_target(name, force=choices.force, evidence=evidence, resume=choices.resume)
+            named = _is_named(name, choices)
+            resume = choices.resume and not named
+            check_target(name, force=choices.force or named, evidence=evidence, resume=resume)
+
+
+def _is_named(name: str, choices: Choices) -> bool:
+    """True for a part that got its name in an earlier run that was stopped before the others got theirs."""
+    if not (choices.resume and choices.split):
+        return False
+    return os.path.isfile(name) and not os.path.islink(name) and not os.path.lexists(part_of(name))
 
 
 def _check_plain_stream(choices: Choices) -> None:
