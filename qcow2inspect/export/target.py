@@ -111,7 +111,7 @@ class FileTarget:
         try:
             for name in part_names(path, size, choices.split):
                 if _is_named(name, choices):
-                    os.rename(name, part_of(name))
+                    _take_name(name)
                 output = Output(name, force=choices.force, evidence=evidence, resume=choices.resume)
                 output.keep = choices.keep or choices.resume
                 self.outputs.append(output)
@@ -357,7 +357,17 @@ def _is_named(name: str, choices: Choices) -> bool:
     """True for a part that got its name in an earlier run that was stopped before the others got theirs."""
     if not (choices.resume and choices.split):
         return False
-    return os.path.isfile(name) and not os.path.islink(name) and not os.path.lexists(part_of(name))
+    if not os.path.isfile(name) or os.path.islink(name):
+        return False
+    return not os.path.lexists(part_of(name)) or os.path.samefile(name, part_of(name))
+
+
+def _take_name(name: str) -> None:
+    """Make a part that has its name, perhaps beside that of an unfinished file, unfinished again."""
+    if os.path.lexists(part_of(name)):
+        os.unlink(name)
+    else:
+        os.rename(name, part_of(name))
 
 
 def _check_plain_stream(choices: Choices) -> None:
