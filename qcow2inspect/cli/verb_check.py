@@ -10,7 +10,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from qcow2inspect.cli.common import add_image, add_json, dump_json, progress_bar, say
+from qcow2inspect.cli.common import add_image, add_json, dump_json, progress_bar, say, warn
 from qcow2inspect.cli.opening import add_following, opened
 from qcow2inspect.errors import BadAddress, NotQcow2, Qcow2InspectError, Unsupported
 
@@ -98,6 +98,8 @@ def _check(chain: Chain, options: argparse.Namespace) -> int:
     if options.json:
         dump_json(_document(survey, findings))
     elif options.jsonl:
+        if not survey.complete:
+            warn("the result is partial: “check --json” says what was left out")
         _print_lines(findings)
     else:
         _print_text(survey, findings, passed)

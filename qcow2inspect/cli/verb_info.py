@@ -6,7 +6,6 @@ The facts of the header come first and at once; then the tables are read for wha
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from qcow2inspect.cli.common import add_image, add_json, assumed_of, dump_json, progress_bar, say
@@ -169,15 +168,13 @@ def _print_states(dossier: Dossier) -> None:
 def take_dossier(image: Image) -> Dossier:
     """Read the tables, apply the rules, gather what is known."""
     from qcow2inspect.dossier import compile_dossier
-    from qcow2inspect.dossier.gist import CHANGED, changes
+    from qcow2inspect.dossier.gist import with_changes
     from qcow2inspect.rules import examine
     from qcow2inspect.survey.survey import take_survey
 
     with progress_bar() as progress:
         survey = take_survey(image, progress)
-    changed = changes([image.source])
-    dossier = compile_dossier(image, survey, examine(survey))
-    return replace(dossier, findings=(*changed, *dossier.findings), verdict=CHANGED) if changed else dossier
+    return with_changes(compile_dossier(image, survey, examine(survey)), [image.source])
 
 
 def _require_sound(image: Image) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from qcow2inspect.findings import Finding, Severity
@@ -28,7 +28,16 @@ if TYPE_CHECKING:
     from qcow2inspect.source.protocol import Source
     from qcow2inspect.survey.survey import Survey
 
-__all__ = ["CHANGED", "Dossier", "State", "changes", "compile_dossier", "compile_v1_dossier", "not_checked"]
+__all__ = [
+    "CHANGED",
+    "Dossier",
+    "State",
+    "changes",
+    "compile_dossier",
+    "compile_v1_dossier",
+    "not_checked",
+    "with_changes",
+]
 
 CHANGED = "CHANGED WHILE IT WAS READ"
 """The verdict where what is said may mix two states of the file."""
@@ -163,6 +172,15 @@ def changes(sources: Iterable[Source]) -> list[Finding]:
 
     rule = file_changed.RULE
     return [Finding(rule.code, rule.severity, rule.category, text) for text in file_changed.changes(sources)]
+
+
+def with_changes(dossier: Dossier, sources: Iterable[Source]) -> Dossier:
+    """The dossier, with what changed since it was opened as its first findings and its verdict."""
+    changed = changes(sources)
+    if not changed:
+        return dossier
+    others = [finding for finding in dossier.findings if finding.code != changed[0].code]
+    return replace(dossier, findings=(*changed, *others), verdict=CHANGED)
 
 
 def _numbers(survey: Survey) -> dict[str, int]:

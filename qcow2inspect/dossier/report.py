@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from qcow2inspect.dossier.clusters import allocation_section, cluster_map, map_section
-from qcow2inspect.dossier.gist import CHANGED, Dossier, changes, compile_dossier, compile_v1_dossier
+from qcow2inspect.dossier.gist import Dossier, compile_dossier, compile_v1_dossier, with_changes
 from qcow2inspect.dossier.proof import checks_section, findings_section, proofs_of, titles
 from qcow2inspect.dossier.section import Exhibit, Field, Report, Section, Table
 from qcow2inspect.dossier.structure import bitmap_section, encryption_section, header_section, snapshot_section
@@ -79,11 +79,7 @@ def compile_report(chain: Chain, dossier: Dossier, wishes: Wishes | None = None)
         CannotRead: the image file cannot be read.
     """
     wishes = wishes or Wishes()
-    changed = [*changes(sources_of(chain))]
-    if changed:
-        others = [finding for finding in dossier.findings if finding.code != changed[0].code]
-        dossier = replace(dossier, findings=(*changed, *others), verdict=CHANGED)
-    dossier = _with_opened(dossier, chain)
+    dossier = _with_opened(with_changes(dossier, sources_of(chain)), chain)
     report = _Layout(chain, dossier, wishes).report()
     if not wishes.redact:
         return report

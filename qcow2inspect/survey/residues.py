@@ -105,6 +105,7 @@ def find_residues(survey: Survey, deep: Deep) -> list[Residue]:
     Raises:
         CannotRead: the image file cannot be read.
     """
+    slack = find_slack(survey).content
     finders: dict[str, Callable[[], Iterator[HostRange]]] = {
         "stale": lambda: iter(deep.stale.ranges),
         "free": lambda: iter(deep.free.ranges),
@@ -113,8 +114,8 @@ def find_residues(survey: Survey, deep: Deep) -> list[Residue]:
         "tail": lambda: _tails(survey),
         "beyond": lambda: _beyond(survey),
         "compressed-slack": lambda: iter(deep.slack.ranges),
-        "header-slack": lambda: (part for part in find_slack(survey).content if _in_first(survey, part)),
-        "table-slack": lambda: (part for part in find_slack(survey).content if not _in_first(survey, part)),
+        "header-slack": lambda: (part for part in slack if _in_first(survey, part)),
+        "table-slack": lambda: (part for part in slack if not _in_first(survey, part)),
         "padding": lambda: _padding(survey.image),
         "late-refcounts": lambda: _late_refcounts(survey),
         "key-slots": lambda: _key_slots(survey.image),

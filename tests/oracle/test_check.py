@@ -21,6 +21,8 @@ from tests.images import ROOT, noise, qemu_img, qemu_io, run_qemu
 from tests.oracle.test_matrix import MAKERS, TAIL, Options, rows
 from tests.oracle.test_mutations import BASES
 from tests.rules import recipes
+from tests.rules.deep import DEEP
+from tests.rules.incidents import claimed_by_refcounts, double_allocation, punched
 
 pytestmark = pytest.mark.oracle
 
@@ -107,11 +109,19 @@ def test_luks(tmp_path: Path, record_property: Count) -> None:
     record_property("cells check luks", 1)
 
 
-@pytest.mark.parametrize("code", sorted(recipes.BAD))
+CORRUPTED: dict[str, Callable[[], bytes]] = {
+    **recipes.BAD,
+    **DEEP,
+    **{make.__name__: make for make in (double_allocation, claimed_by_refcounts, punched)},
+}
+"""Every image with damage that there is, but for those that cannot be opened and those of several files."""
+
+
+@pytest.mark.parametrize("code", sorted(CORRUPTED))
 def test_every_bad_image(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record_property: Count) -> None:
     monkeypatch.chdir(tmp_path)  # QEMU takes a relative data file name from here
     (tmp_path / DATA_FILE.decode()).write_bytes(bytes(recipes.MIB))
-    path, data = tmp_path / "bad.qcow2", recipes.BAD[code]()
+    path, data = tmp_path / "bad.qcow2", CORRUPTED[code]()
     path.write_bytes(data)
     ran = run_qemu("qemu-img", "check", "-f", "qcow2", path)
     needs = [reason for words, reason in NEEDS_MORE.items() if words in ran.error]
@@ -120,6 +130,12 @@ def test_every_bad_image(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     else:
         same(path, data, code)
         record_property("cells check bad images", 1)
+
+
+def test_every_exception_stands_in_the_table() -> None:
+    table = (ROOT / "docs" / "validation.md").read_text().partition("## Where `check`")[2]
+    for reason in NEEDS_MORE.values():
+        assert f"| {reason} |" in table
 
 
 SMALL: dict[int, Cluster] = {0: Data(b"a"), 1: Zero(), 2: Zero(b"k"), 3: Data(b"b"), 5: Data(b"q")}
