@@ -65,7 +65,7 @@ def allocation_section(image: AnyImage, dossier: Dossier, command: str) -> Secti
         value = dossier.numbers.get(label)
         said = Nothing.NOT_CHECKED if value is None else HostOffset(value) if label.startswith("end of") else value
         fields.append(Field(label.lower().replace(" ", "_").replace("-", "_"), label, said))
-    commands = (f"{command} info IMAGE --json", f"{command} check IMAGE", f"{command} map IMAGE")
+    commands = (f"{command} info IMAGE --json", f"{command} check IMAGE --json", f"{command} map IMAGE")
     return Section("allocation", "Allocation", fields=tuple(fields), tables=(table,), commands=commands)
 
 

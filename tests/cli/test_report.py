@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 
 from qcow2inspect.build.demo import demo_disk
+from qcow2inspect.cli.main import run as run_here
 from qcow2inspect.schemas import read_schema
 from tests.cli.conftest import ROOT, Ran, Run
 
@@ -42,6 +46,64 @@ def test_the_same_command_gives_the_same_bytes(demo: Path, tmp_path: Path) -> No
     ]
     assert runs[0] == runs[1]
     assert json.loads(runs[0])["provenance"]["fields"]["time"] == "2023-11-14T22:13:20Z"
+
+
+def numbers_in(text: str) -> set[int]:
+    """Every number that a text holds, read as decimal and as hexadecimal."""
+    words = re.findall(r"(?:0x)?[0-9a-f]+", text.replace(",", "").lower())
+    return {int(word, base) for word in words for base in (10, 16) if base == 16 or word.isdecimal()}
+
+
+def facts_of(section: dict[str, Any]) -> Iterator[tuple[str, int]]:
+    """Every number of a section: label, value; offsets and hashes are numbers too."""
+    rows = [row for table in section.get("tables", {}).values() for row in table["rows"]]
+    for key, value in [*section.get("fields", {}).items(), *(pair for row in rows for pair in row.items())]:
+        if isinstance(value, str) and re.fullmatch("0x[0-9a-f]+|[0-9a-f]{32,64}", value):
+            yield key, int(value, 16)
+        elif isinstance(value, int) and not isinstance(value, bool):
+            yield key, value
+
+
+@pytest.mark.parametrize("name", ["demo.qcow2", "demo-damaged.qcow2", "demo-encrypted.qcow2"])
+def test_the_commands_print_every_number_again(
+    name: str, demo: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(demo)
+
+    def told(command: str) -> str:
+        run_here(shlex.split(command)[1:])
+        return capfd.readouterr().out
+
+    document = json.loads(told(f"qcow2inspect report {name} --format json --hash sha256,md5"))
+    cluster = 1 << 16
+    seen = 0
+    for key, section in document["sections"].items():
+        commands = section.get("commands", [])
+        if key == "map" or not commands:  # a figure is made of what the allocation says
+            continue
+        found = numbers_in("".join(map(told, commands)))
+        for label, value in facts_of(section):
+            derived = label == "guest_bytes" and value // cluster in found
+            assert value in found or derived or not value, f"{key}: {label} {value:,} is not in the output of {commands}"
+            seen += 1
+    assert seen > 60
+
+
+@pytest.mark.parametrize("name", ["demo-damaged.qcow2"])
+def test_the_commands_of_evidence_print_its_bytes_again(
+    name: str, demo: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(demo)
+    data = (demo / name).read_bytes()
+    run_here(["report", name, "--format", "json"])
+    document = json.loads(capfd.readouterr().out)
+    evidence = [evidence for finding in document["findings"] for evidence in finding["evidence"]]
+    assert len(evidence) > 8
+    for item in evidence:
+        run_here(shlex.split(item["command"])[1:])
+        shown = re.findall(r"\b[0-9a-f]{2}\b", capfd.readouterr().out)
+        wanted = [f"{byte:02x}" for byte in data[item["offset"] : item["offset"] + min(item["size"], 96)]]
+        assert " ".join(wanted) in " ".join(shown), item["command"]
 
 
 def test_sections_can_be_chosen_and_left_out(demo: Path, run: Run) -> None:
