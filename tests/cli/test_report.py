@@ -84,7 +84,9 @@ def test_the_commands_print_every_number_again(
         found = numbers_in("".join(map(told, commands)))
         for label, value in facts_of(section):
             derived = label == "guest_bytes" and value // cluster in found
-            assert value in found or derived or not value, f"{key}: {label} {value:,} is not in the output of {commands}"
+            assert value in found or derived or not value, (
+                f"{key}: {label} {value:,} is not in the output of {commands}"
+            )
             seen += 1
     assert seen > 60
 

@@ -9,6 +9,7 @@ from qcow2inspect.build.recipe import DirtyBitmap, Recipe, Snapshot, build
 from qcow2inspect.dossier.report import compile_report, examine_chain
 from qcow2inspect.dossier.section import Report
 from qcow2inspect.dossier.wishes import SECTIONS, HashRow, Wishes
+from qcow2inspect.format.extensions.feature_names import FeatureNames
 from qcow2inspect.image.chain import chain_of
 from qcow2inspect.image.image import Image
 from qcow2inspect.source.memory import MemorySource
@@ -41,11 +42,15 @@ def evil_recipe() -> Recipe:
     """An image with odd names wherever a name can be."""
     base = demo_recipe()
     odd = b"".join(EVIL)
+    names = b"".join(bytes([1, 10 + bit]) + name[:46].ljust(46, b"\0") for bit, name in enumerate(EVIL))
+    extensions = (FeatureNames.MAGIC, names), (0x1B5B326A, odd)
+    layout = replace(base.layout, backing_name=odd[:900], backing_format=EVIL[1], extra_extensions=extensions)
     return replace(
         base,
-        layout=replace(base.layout, backing_name=odd[:900], backing_format=EVIL[1]),
-        snapshots=tuple(Snapshot(name) for name in EVIL),
+        layout=layout,
+        snapshots=tuple(Snapshot(name, ident=name) for name in EVIL),
         bitmaps=tuple(DirtyBitmap(name, (0,)) for name in EVIL),
+        damage={"hdr.compatible_features": 0xFF << 10},
     )
 
 

@@ -27,10 +27,15 @@ __all__ = ["ExportDialog", "default_target"]
 
 
 def default_target(image: str, suffix: str) -> str:
-    """A path for what is made of ``image``: beside it, or in the working directory if nothing can be written there."""
+    """A path for what is made of ``image``: beside it, or in the working directory if nothing can be written there.
+
+    A name that could steer a terminal is not taken over: the path stands in a field that shows it as it is.
+    """
     folder, name = os.path.split(os.path.abspath(image))
     stem = name.removesuffix(".qcow2").removesuffix(".img") or name
-    return os.path.join(folder if os.access(folder, os.W_OK) else os.getcwd(), stem + suffix)
+    stem = "".join(letter if letter.isprintable() else "_" for letter in stem)
+    beside = folder.isprintable() and os.access(folder, os.W_OK)
+    return os.path.join(folder if beside else os.getcwd(), stem + suffix)
 
 
 def _what(state: GuestState) -> str:
