@@ -64,7 +64,8 @@ class Verdict:
         self._add("snapshots with an external data file", bool(table.l1) and self._image.has_data_file)
         crooked = [at % self._size != 0 for at, _ in table.l1]
         self._add("unaligned L1 table of a snapshot", sum(crooked))
-        far = any(size and at + 8 * size > READABLE and not at % self._size for at, size in table.l1)
+        fits = [(at, size) for at, size in table.l1 if 0 < size <= MAX_L1_ENTRIES and not at % self._size]
+        far = any(at + 8 * size > READABLE for at, size in fits)
         if far and not self._qemu.failed:
             self._qemu.failed = "the L1 table of a snapshot is beyond any possible file"
         large = [size > MAX_L1_ENTRIES and not bad for (_, size), bad in zip(table.l1, crooked, strict=True)]

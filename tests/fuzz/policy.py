@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from qcow2inspect.errors import Qcow2InspectError
+from qcow2inspect.format.v1 import HeaderV1
 from qcow2inspect.image.chain import AnyImage, chain_of
 from qcow2inspect.image.image import Image
 from qcow2inspect.image.v1 import V1Image
 from qcow2inspect.source.memory import MemorySource
 from qcow2inspect.units import GuestOffset
-from tests.fuzz.oracle import Difference
+from tests.fuzz.oracle import Difference, kind_of
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,10 @@ def _needs_files(data: bytes, difference: Difference) -> bool:
     return (image.has_data_file or bool(image.backing_name)) and "ould not open" in theirs.error
 
 
+def _cut_v1_header(data: bytes, difference: Difference) -> bool:
+    return kind_of(data) == "qcow" and len(data) < HeaderV1.SIZE and not difference.ours.given
+
+
 def _key_material_outside(data: bytes, difference: Difference) -> bool:
     ours, theirs = difference.ours, difference.theirs
     return ours.given and not theirs.given and "Request for data outside of extension header" in theirs.error
@@ -164,6 +169,12 @@ POLICIES = (
         "qemu-img check opens the backing file and the data file and asks for the key, and fails without them. "
         "Our check of the structure needs none of them.",
         _needs_files,
+    ),
+    Policy(
+        "the header is cut off (version 1)",
+        "Where a file ends inside a version 1 header, QEMU takes zeros for the rest, and so the header for the L1 "
+        "table. We say that the file is cut off.",
+        _cut_v1_header,
     ),
     Policy(
         "key material outside the stated length",
