@@ -26,6 +26,8 @@ _MAX_NAME = 1023
 _GRANULARITY = range(9, 32)
 _KNOWN_FLAGS = 0b11
 _COMPATIBLE = 0b100
+_READABLE = (1 << 63) - (1 << 30)
+"""Where the largest file ends that QEMU reads."""
 _BUDGET = 8 << 20
 """Bitmap table entries that are looked at; an image with more of them is no honest one."""
 
@@ -144,10 +146,14 @@ def _content(image: Image, bitmaps: list[Bitmap]) -> Iterator[Obstacle]:
 
 
 def _table(image: Image, index: int, bitmap: Bitmap) -> Iterator[Obstacle]:
-    """The first entry of a bitmap table that contradicts itself."""
+    """The first entry of a bitmap table that contradicts itself, or that the table is where no file reaches."""
     import numpy as np
 
     at, size = bitmap.entry.bitmap_table_offset, bitmap.entry.bitmap_table_size
+    if at + size * 8 > _READABLE:
+        what = f"bitmap “{brief(bitmap.name)}” has a bitmap table at {at}, beyond any possible file"
+        yield _obstacle("QCOW-BMP-ENTRY-BAD", at, what, f"bitmap[{index}].bitmap_table_offset")
+        return
     column = packed.unpack(image.source.read_at(at, size * 8), 64)
     offsets = column & np.uint64(BitmapTableEntry.bitmap_cluster_offset.mask)
     unaligned = (offsets & np.uint64(image.geometry.cluster_size - 1)) != 0

@@ -167,14 +167,15 @@ def _claim_bitmaps(image: Image, claims: Claims) -> None:
     if pointer is None or not image.header.autoclear_features.bitmaps or not image.bitmaps:
         return
     claims.claim(Owner.BITMAP_DIRECTORY, pointer.bitmap_directory_offset, pointer.bitmap_directory_size)
-    tables: dict[tuple[int, int], tuple[Table[BitmapTableEntry[int]], int, int]] = {}
+    tables: dict[tuple[HostOffset, int], tuple[Table[BitmapTableEntry[int]], int, int]] = {}
     for number, bitmap in enumerate(image.bitmaps):
         table = bitmap_table(image, bitmap)
-        first = tables.get((table.at, len(table)), (table, number, 0))
-        tables[table.at, len(table)] = (*first[:2], first[2] + 1)
+        stated = int(bitmap.entry.bitmap_table_size)
+        first = tables.get((table.at, stated), (table, number, 0))
+        tables[table.at, stated] = (*first[:2], first[2] + 1)
     left = MAX_BITMAP_ENTRIES
-    for table, number, times in tables.values():
-        claims.claim(Owner.BITMAP_TABLE, table.at, len(table) * 8, number, weight=times)
+    for (at, stated), (table, number, times) in tables.items():
+        claims.claim(Owner.BITMAP_TABLE, at, stated * 8, number, weight=times)
         left -= len(table)
         if left >= 0:
             _claim_bitmap_data(image, claims, table, number, times)

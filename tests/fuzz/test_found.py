@@ -58,6 +58,16 @@ FOUND: dict[str, tuple[str, bytes, set[str]]] = {
         build(replace(SNAPSHOTS, damage={"snap[0].l1_size": 1 << 30, "snap[0].l1_table_offset": BEYOND})),
         set(),
     ),
+    "a bitmap table too far": (
+        "bitmaps",
+        build(replace(BITMAPS, damage={"bitmap[0].bitmap_table_offset": 1 << 63})),
+        set(),
+    ),
+    "a bitmap table at the last place of a file": (
+        "bitmaps",
+        build(replace(BITMAPS, damage={"bitmap[0].bitmap_table_offset": (1 << 63) - (1 << 30) - (1 << 12)})),
+        set(),
+    ),
     "a snapshot's L1 table too far": (
         "snapshots",
         build(replace(SNAPSHOTS, damage={"snap[0].l1_table_offset": BEYOND})),
