@@ -17,7 +17,9 @@ def main() -> int:
     from qcow2inspect.cli.streams import take_streams
 
     take_streams()
-    return run(sys.argv[1:], shielded=True)
+    code = run(sys.argv[1:], shielded=True)
+    gc.freeze()  # what is left goes with the process: nobody need look for garbage in it
+    return code
 
 
 if __name__ == "__main__":

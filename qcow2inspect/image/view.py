@@ -56,7 +56,7 @@ class Extent:
         host = self.host
         if host is not None and self.kind is not ClusterType.COMPRESSED:
             host = HostRange.at(host.start + (guest.start - self.guest.start), guest.size)
-        return replace(self, guest=guest, host=host)
+        return Extent(guest, self.kind, host, self.layer, self.error, self.past_end, self.absent)
 
     @property
     def readable(self) -> bool:
