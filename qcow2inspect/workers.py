@@ -25,8 +25,8 @@ _KEPT = 8 << 20
 
 
 def worker_count() -> int:
-    """Threads that work at the same time: one a core, at least two so that one can wait for the disk."""
-    return min(_MOST_WORKERS, max(2, len(os.sched_getaffinity(0))))
+    """Threads that work at the same time: one a core, and one more, for each waits now and then for the disk."""
+    return min(_MOST_WORKERS, len(os.sched_getaffinity(0)) + 1)
 
 
 def in_order(
