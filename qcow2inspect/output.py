@@ -14,11 +14,21 @@ from typing import IO, TYPE_CHECKING
 from qcow2inspect.errors import CannotExport
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterator, Sequence
     from types import TracebackType
     from typing import Self
 
-__all__ = ["Identity", "Output", "append_line", "check_target", "finished", "free_space", "open_log", "part_of"]
+__all__ = [
+    "Identity",
+    "Output",
+    "append_line",
+    "check_target",
+    "finished",
+    "free_space",
+    "locked",
+    "open_log",
+    "part_of",
+]
 
 Identity = tuple[int, int]
 """Device and inode of a file."""
@@ -251,12 +261,38 @@ def append_line(path: str, line: str, *, instead: bool = False) -> None:
     try:
         fd = os.open(path, flags, 0o666)
         try:
-            os.write(fd, line.encode("utf-8", "backslashreplace") + b"\n")
-            os.fsync(fd)
+            _append(fd, line.encode("utf-8", "backslashreplace") + b"\n")
         finally:
             os.close(fd)
     except OSError as error:
-        raise CannotExport(f"{path}: cannot be written: {error.strerror}", exit_code=74) from error
+        what = f"{path}: cannot be written: {error.strerror}"
+        raise CannotExport(what, why="nothing was added to it", hint="free some space", exit_code=74) from error
+
+
+def _append(fd: int, data: bytes) -> None:
+    """All of ``data``, or nothing of it."""
+    size = os.fstat(fd).st_size
+    try:
+        done = 0
+        while done < len(data):
+            done += os.write(fd, data[done:])
+        os.fsync(fd)
+    except OSError:
+        os.ftruncate(fd, size)
+        raise
+
+
+@contextlib.contextmanager
+def locked(folder: str) -> Iterator[None]:
+    """Nobody else who asks for this folder gets it meanwhile; whoever comes second waits."""
+    import fcntl
+
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
 
 
 def part_of(path: str) -> str:

@@ -94,7 +94,7 @@ class Case:
         path = os.path.join(self.folder, name)
         if not os.path.exists(path):
             return []
-        with FileSource(path) as source:
+        with FileSource(path, is_ours=True) as source:
             text = source.read_at(0, source.size).decode("utf-8", "replace")
         return [line.strip() for line in text.splitlines() if line.strip()]
 
@@ -183,7 +183,7 @@ def moment_facts(code: int, command: Sequence[str], seconds: int) -> dict[str, A
 def kept_file(path: str, body: str = "") -> Kept:
     """A file as it lies on the disk now; without a hash if it cannot be read."""
     try:
-        with FileSource(path) as source:
+        with FileSource(path, is_ours=True) as source:
             return Kept(path, source.size, fingerprint(source), body)
     except Qcow2InspectError:
         return Kept(path, 0, "", body)

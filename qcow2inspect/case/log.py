@@ -13,7 +13,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from qcow2inspect.errors import CannotRead
-from qcow2inspect.output import append_line
+from qcow2inspect.output import append_line, locked
 from qcow2inspect.source.file import FileSource
 
 if TYPE_CHECKING:
@@ -42,11 +42,12 @@ def add_action(folder: str, action: dict[str, Any]) -> str:
         Broken: the log is not as it was written.
         CannotExport: it cannot be written.
     """
-    before = list(read_log(folder))
-    line = json.dumps({"line": len(before) + 1, "previous": head_of(folder), **action}, ensure_ascii=True)
-    head = _hash(line.encode())
-    append_line(os.path.join(folder, LOG), line)
-    append_line(os.path.join(folder, HEAD), head, instead=True)
+    with locked(folder):
+        number = sum(1 for _ in read_log(folder)) + 1
+        line = json.dumps({"line": number, "previous": head_of(folder), **action}, ensure_ascii=True)
+        head = _hash(line.encode())
+        append_line(os.path.join(folder, LOG), line)
+        append_line(os.path.join(folder, HEAD), head, instead=True)
     return head
 
 
@@ -90,7 +91,7 @@ def _text(path: str) -> bytes:
     """All of a file; nothing if it is not there yet."""
     if not os.path.exists(path):
         return b""
-    with FileSource(path) as source:
+    with FileSource(path, is_ours=True) as source:
         if source.size > _LARGEST:
             raise Broken(f"{path}: {source.size:,} bytes are no log")
         return source.read_at(0, source.size)

@@ -52,6 +52,10 @@ class Moved(str):
 class FileSource:
     """A :class:`~qcow2inspect.source.protocol.Source` over a regular file or a block device.
 
+    Args:
+        path: the file; see :class:`Moved`.
+        is_ours: we wrote it ourselves: it is no evidence, and may be written to while it is read.
+
     Attributes:
         name: the path as it was given.
         size: bytes when it was opened.
@@ -61,13 +65,13 @@ class FileSource:
         CannotRead: there is no such file, it may not be read, or it is neither file nor block device.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, is_ours: bool = False) -> None:
         self.name = os.fspath(path)
         self._fd = -1
         self._protected: tuple[Identity, ...] = ()
         self._lies_at = path.lies_at if isinstance(path, Moved) else self.name
-        self._protected = identities_of(_check_kind(self._lies_at))
-        protect(self._protected)
+        self._is_ours = is_ours
+        self._protect(identities_of(_check_kind(self._lies_at)))
         try:
             status = self._open()
         except BaseException:
@@ -82,12 +86,15 @@ class FileSource:
         self._fd = _open(self._lies_at)
         status = os.fstat(self._fd)
         _require_kind(self.name, status.st_mode)
-        if identities_of(status) != self._protected:  # it was replaced between the look and the opening
-            release(self._protected)
-            self._protected = identities_of(status)
-            protect(self._protected)
+        self._protect(identities_of(status))  # it may have been replaced between the look and the opening
         require_apart(self.name, self._protected)
         return status
+
+    def _protect(self, identities: tuple[Identity, ...]) -> None:
+        """This file is evidence, and no other that was under its name."""
+        release(self._protected)
+        self._protected = () if self._is_ours else identities
+        protect(self._protected)
 
     @property
     def fd(self) -> int:

@@ -148,6 +148,43 @@ def test_what_failed_is_logged_too(desk: Desk) -> None:
     assert desk("replay", "c")[0] == 0
 
 
+def test_a_full_disk_leaves_the_log_as_it_was(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert desk("info", "demo.qcow2", "--case", "c")[0] == 0
+    before = {path.name: path.read_bytes() for path in Path("c").glob("actions.*")}
+    write = os.write
+
+    def full(fd: int, data: bytes) -> int:
+        if len(data) < 100:
+            raise OSError(28, "No space left on device")
+        return write(fd, data[: len(data) // 2])
+
+    monkeypatch.setattr(os, "write", full)
+    code, _, err = desk("info", "demo.qcow2", "--case", "c")
+    monkeypatch.undo()
+    os.chdir(desk.folder)
+    assert (code, "No space left" in err, "nothing was added" in err) == (74, True, True)
+    assert {path.name: path.read_bytes() for path in Path("c").glob("actions.*")} == before
+
+
+def test_two_at_once_make_one_chain(tmp_path: Path) -> None:
+    import threading
+
+    from qcow2inspect.case import Case, read_log
+
+    cases = [Case(str(tmp_path)) for _ in range(2)]
+
+    def work(case: Case) -> None:
+        for _ in range(10):
+            case.record(["note"], image=None, outputs=(), facts={})
+
+    threads = [threading.Thread(target=work, args=(case,)) for case in cases]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [action["line"] for action in read_log(str(tmp_path))] == list(range(1, 21))
+
+
 def test_a_folder_without_a_log_is_no_case(desk: Desk) -> None:
     code, _, err = desk("replay", ".")
     assert (code, "there is no log in it" in err) == (66, True)

@@ -113,6 +113,12 @@ def test_a_file_is_evidence_as_often_as_it_is_open(folder: Path) -> None:
     assert identity not in shield._held
 
 
+def test_what_we_wrote_ourselves_is_no_evidence(folder: Path) -> None:
+    with FileSource(folder / "image", is_ours=True) as source:
+        assert source.read_at(0, 5) == b"bytes"
+        assert shield.identities_of((folder / "image").stat())[0] not in shield._held
+
+
 def test_a_file_that_cannot_be_opened_is_no_evidence(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> int:
         raise MemoryError
