@@ -8,12 +8,14 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from qcow2inspect.build.demo import demo_recipe
 from qcow2inspect.build.recipe import build
-from qcow2inspect.cli.main import VERBS
+from qcow2inspect.cli.main import VERBS, run
+from qcow2inspect.survey import survey
 from tests.cli.conftest import ROOT
 
 COMMANDS = {
@@ -192,3 +194,30 @@ def test_evidence_is_read_and_nothing_else(verb: str, evidence: Path, tmp_path: 
     assert not [event for event in opened if event[2]]
     changes = [event for event in seen if event[0] != "open" and any(str(folder) in str(arg) for arg in event[1:])]
     assert changes == []
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["check"], "QCOW-FILE-CHANGED"),
+        (["check", "--json"], '"code": "QCOW-FILE-CHANGED"'),
+        (["info"], "CHANGED WHILE IT WAS READ"),
+        (["info", "--json"], "CHANGED WHILE IT WAS READ"),
+        (["report"], "CHANGED WHILE IT WAS READ"),
+    ],
+)
+def test_an_image_that_changes_meanwhile_is_named(
+    words: list[str], says: str, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = tmp_path / "image.qcow2"
+    image.write_bytes(build(demo_recipe()))
+    take = survey.take_survey
+
+    def meddle(*args: Any, **more: Any) -> Any:
+        found = take(*args, **more)
+        os.utime(image, (1, 1))
+        return found
+
+    monkeypatch.setattr(survey, "take_survey", meddle)
+    run([words[0], str(image), *words[1:]])
+    assert says in capfd.readouterr().out
