@@ -291,8 +291,9 @@ class Disk(GuestDisk):
                 "where only an equal offset is allowed",
                 why="which bytes are meant cannot be told",
             )
-        elif kind is ClusterType.NORMAL:
-            error = self._needs_data_file or self._needs_key
+        elif kind in (ClusterType.NORMAL, ClusterType.ZERO_ALLOC):
+            if kind is ClusterType.NORMAL:
+                error = self._needs_data_file or self._needs_key
             cluster = where.start - where.start % self._geometry.cluster_size
             past_end = not self._needs_data_file and cluster >= self._file.size
         return Extent(guest, kind, where, error=error, past_end=past_end, absent=plain.absent)

@@ -15,8 +15,8 @@ CLUSTER = 512
 SPAN = 64
 TABLES = 200
 EACH = 6
-COUNTS = b"\0\1\0\1\0\1\0\2"
-"""Refcounts of an image with snapshots. Four ones would read as an entry with the zero flag: zeros without an error."""
+COUNTS = b"\0\1" * 4
+"""Four refcounts of one: as an L2 entry, a cluster that reads as zeros and lies far past the end of the file."""
 WHOLE = Recipe(
     Layout(size=TABLES * SPAN * CLUSTER, cluster_bits=9),
     {table * SPAN + 7 * index: Data(b"%d/%d " % (table, index)) for table in range(TABLES) for index in range(EACH)},
