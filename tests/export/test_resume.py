@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -171,7 +172,7 @@ def test_a_killed_export_is_continued_as_often_as_need_be(
         if not resume:
             (tmp_path / "out.raw.journal").unlink(missing_ok=True)
     else:
-        run(evidence, out, RESUMED)
+        run(evidence, out, replace(RESUMED, resume=resume))  # a busy machine may not have come to write anything
     assert kills
     assert contents(tmp_path) == undisturbed
 
