@@ -53,7 +53,7 @@ class Case:
         export = [*OURS, "export", str(self.image), str(mine), "--force", "--follow=any", *self.ours]
         convert = ["qemu-img", "convert", *exports.SECRET, *(self.source or ["-f", "qcow2", str(self.image)])]
         ways = [[*convert, "-O", "raw", *setting, str(theirs)] for setting in self.settings]
-        took = [(timed(export, ENV), [timed(way) for way in ways]) for _ in range(runs + 1)][1:]
+        took = [(_anew(mine, export, ENV), [_anew(theirs, way) for way in ways]) for _ in range(runs + 1)][1:]
         assert filecmp.cmp(mine, theirs, shallow=False)
         mine.unlink()
         theirs.unlink()
@@ -62,6 +62,12 @@ class Case:
         peer = min(peers, key=lambda ran: ran.seconds)
         words = " ".join(["qemu-img convert", *self.settings[peers.index(peer)]])
         return _row(f"export, {self.what}", ours, (words, peer), self.goal)
+
+
+def _anew(out: Path, command: list[str], env: dict[str, str] | None = None) -> Ran:
+    """Run a command that finds no earlier output: one side would keep it until the end, the other cuts it first."""
+    out.unlink(missing_ok=True)
+    return timed(command, env)
 
 
 def _row(what: str, ours: Ran, peer: tuple[str, Ran], goal: float | None) -> Row:
