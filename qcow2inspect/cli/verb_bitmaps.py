@@ -1,7 +1,7 @@
 """Print the persistent dirty bitmaps: which guest ranges were written since each was made or cleared.
 
 A bitmap that cannot be read is named with the reason, and the others are printed; the exit code is then that of the
-first reason.
+first reason. Of very many bitmaps, or of very large ones, the first are read, and the rest is named; --only reads any.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import itertools
 from typing import TYPE_CHECKING, Any
 
 from qcow2inspect.cli.common import add_image, add_json, assumed_of, dump_json, print_rows, progress_bar, say, warn
+from qcow2inspect.errors import BadAddress
 from qcow2inspect.format.extensions.bitmaps import Bitmaps
 from qcow2inspect.image.dirty import DirtyBitmap
 from qcow2inspect.image.image import Image
@@ -24,12 +25,17 @@ if TYPE_CHECKING:
 __all__ = ["add_arguments", "run"]
 
 _RANGES = 1000
+_BITMAPS = 1000
+_DATA = 128 << 20
+_ROWS = 20_000
 _LABEL = 14
+_UNREAD = "not counted: the bitmaps before it are large; give --only NAME"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the verb takes."""
     add_image(parser)
+    parser.add_argument("--only", metavar="NAME", help="the bitmap of this name only")
     text = f"ranges of each bitmap at most ({_RANGES}); 0 for all"
     parser.add_argument("--limit", type=int, default=_RANGES, metavar="N", help=text)
     add_json(parser)
@@ -37,17 +43,65 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the bitmaps."""
-    limit = options.limit if options.limit > 0 else None
     with Image.open(options.image, assumed_of(options)) as image:
-        bitmaps = [DirtyBitmap(image, entry) for entry in image.bitmaps]
+        bitmaps = _chosen(image, options.only)
         _warn_of_missing(image)
+        budget = _Budget(image, None if options.limit <= 0 else options.limit, unbounded=options.only is not None)
+        shown = bitmaps[:_BITMAPS]
         if options.json:
-            dump_json([_document(bitmap, limit) for bitmap in bitmaps])
+            dump_json([_document(bitmap, budget) for bitmap in shown])
         else:
             say(counted(len(bitmaps), "bitmap") if bitmaps else "no bitmaps")
-            for bitmap in bitmaps:
-                _print(bitmap, limit)
-    return next((bitmap.error.exit_code for bitmap in bitmaps if bitmap.error), 0)
+            for bitmap in shown:
+                _print(bitmap, budget)
+        if len(bitmaps) > len(shown):
+            warn(f"{len(bitmaps) - len(shown):,} more bitmaps are not shown; give --only NAME")
+    return next((bitmap.error.exit_code for bitmap in shown if bitmap.error), 0)
+
+
+def _chosen(image: Image, name: str | None) -> list[DirtyBitmap]:
+    """All bitmaps, or those of one name.
+
+    Raises:
+        BadAddress: there is no bitmap of that name.
+    """
+    bitmaps = [DirtyBitmap(image, entry) for entry in image.bitmaps]
+    chosen = [bitmap for bitmap in bitmaps if name is None or bitmap.name == name]
+    if name is not None and not chosen:
+        raise BadAddress(f"there is no bitmap “{name}”; the image has {counted(len(bitmaps), 'bitmap')}")
+    return chosen
+
+
+class _Budget:
+    """How much is read and printed unless one bitmap is asked for: tables that name clusters again and again are cheap.
+
+    Args:
+        image: the image.
+        limit: ranges of each bitmap at most; None for all.
+        unbounded: True if a bitmap was asked for by name.
+    """
+
+    def __init__(self, image: Image, limit: int | None, *, unbounded: bool) -> None:
+        self._cluster = image.geometry.cluster_size
+        self._limit = limit
+        self._data: int | None = None if unbounded else _DATA
+        self._rows: int | None = None if unbounded else _ROWS
+
+    def take(self, bitmap: DirtyBitmap) -> bool:
+        """True if the data of a bitmap may still be read."""
+        if self._data is None:
+            return True
+        is_left = self._data > 0
+        self._data -= len(bitmap.table) * self._cluster
+        return is_left
+
+    def ranges(self, bitmap: DirtyBitmap) -> list[GuestRange]:
+        """The ranges of a bitmap that may still be shown."""
+        most = self._limit if self._rows is None or self._limit is None else min(self._limit, self._rows)
+        found = list(itertools.islice(bitmap.dirty_ranges(), most))
+        if self._rows is not None:
+            self._rows = max(0, self._rows - len(found))
+        return found
 
 
 def _warn_of_missing(image: Image) -> None:
@@ -65,11 +119,7 @@ def _count(bitmap: DirtyBitmap) -> Dirty:
         return bitmap.count(progress)
 
 
-def _shown(bitmap: DirtyBitmap, limit: int | None) -> list[GuestRange]:
-    return list(itertools.islice(bitmap.dirty_ranges(), limit))
-
-
-def _print(bitmap: DirtyBitmap, limit: int | None) -> None:
+def _print(bitmap: DirtyBitmap, budget: _Budget) -> None:
     say()
     _fact("bitmap", bitmap.name)
     _fact("type", bitmap.kind)
@@ -80,9 +130,12 @@ def _print(bitmap: DirtyBitmap, limit: int | None) -> None:
     if bitmap.error is not None:
         _fact("dirty", f"cannot be read: {bitmap.error}")
         return
+    if not budget.take(bitmap):
+        _fact("dirty", _UNREAD)
+        return
     dirty = _count(bitmap)
     _fact("dirty", f"{exact_size(dirty.size)} in {counted(dirty.ranges, 'range')}" if dirty.ranges else "nothing")
-    ranges = _shown(bitmap, limit)
+    ranges = budget.ranges(bitmap)
     if ranges:
         rows = ((str(part.start), str(part.end), human_size(part.size)) for part in ranges)
         print_rows(("guest start", "guest end", "size"), rows)
@@ -94,7 +147,7 @@ def _fact(label: str, value: str) -> None:
     say(f"{label:<{_LABEL}}{value}")
 
 
-def _document(bitmap: DirtyBitmap, limit: int | None) -> dict[str, Any]:
+def _document(bitmap: DirtyBitmap, budget: _Budget) -> dict[str, Any]:
     document: dict[str, Any] = {
         "name": bitmap.name,
         "type": bitmap.kind,
@@ -105,7 +158,9 @@ def _document(bitmap: DirtyBitmap, limit: int | None) -> dict[str, Any]:
     }
     if bitmap.error is not None:
         return document | {"why_not": str(bitmap.error)}
-    dirty, ranges = _count(bitmap), _shown(bitmap, limit)
+    if not budget.take(bitmap):
+        return document | {"why_not": _UNREAD}
+    dirty, ranges = _count(bitmap), budget.ranges(bitmap)
     return document | {
         "dirty_bytes": dirty.size,
         "dirty_ranges": dirty.ranges,

@@ -57,6 +57,9 @@ def _nodes(source: Source, assumed: Assumptions) -> Sequence[Node]:
     except Qcow2InspectError as error:
         warn(error.what)
         return Header.read(assumed.over(0, _whole(source, HeaderV2.SIZE))).stored_nodes()
+    left_out = tree.image.extensions.left_out
+    if left_out:
+        warn(f"{left_out:,} more header extensions are not shown")
     return (*tree.front.header.children(), *tree.front.extensions.children(), *tree.front.backing)
 
 

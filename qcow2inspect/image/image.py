@@ -32,6 +32,7 @@ from qcow2inspect.image.imagefile import ImageFile
 from qcow2inspect.image.table import L2Table, Table
 from qcow2inspect.image.view import HostFile
 from qcow2inspect.layout import packed
+from qcow2inspect.source.file import FileSource
 from qcow2inspect.units import HostOffset, HostRange
 
 if TYPE_CHECKING:
@@ -131,6 +132,11 @@ class Image(ImageFile):
     def _read_stored(self, offset: int, size: int) -> bytes:
         """Like :meth:`read`, but short at the end of the file."""
         return self.assumed.over(offset, self.source.read_at(offset, size))
+
+    @property
+    def changed(self) -> bool:
+        """True if somebody has written to the image file since it was opened."""
+        return isinstance(self.source, FileSource) and self.source.changed
 
     # -- header -----------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ import pkgutil
 from functools import cache
 from typing import TYPE_CHECKING
 
+from qcow2inspect.errors import CannotRead
 from qcow2inspect.survey.survey import Survey
 
 if TYPE_CHECKING:
@@ -35,9 +36,31 @@ def examine(survey: Survey) -> list[Finding]:
 
     Rules that need the tables stay silent on a survey that has seen only the header, those about content until
     somebody looked at it.
+
+    Raises:
+        CannotRead: the file cannot be read, or was changed since its tables were read.
     """
-    found = [finding for rule in all_rules() if can_judge(rule, survey) for finding in rule.check(survey)]
+    found = [finding for rule in all_rules() if can_judge(rule, survey) for finding in _findings(rule, survey)]
     return sorted(found, key=_weight)
+
+
+def _findings(rule: Rule, survey: Survey) -> list[Finding]:
+    """What one rule says.
+
+    Raises:
+        CannotRead: the file was changed since its tables were read: they no longer lead where they led.
+    """
+    try:
+        return list(rule.check(survey))
+    except (ValueError, LookupError) as error:
+        if not survey.image.changed:
+            raise
+        raise CannotRead(
+            f"{survey.image.name} was changed while it was inspected",
+            why="its tables no longer lead where they led",
+            hint="inspect a copy, or stop what writes to it",
+            exit_code=74,
+        ) from error
 
 
 def can_judge(rule: Rule, survey: Survey) -> bool:

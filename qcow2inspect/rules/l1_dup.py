@@ -17,12 +17,21 @@ from qcow2inspect.findings import Category, Finding, Severity
 from qcow2inspect.rules.base import entry_evidence, guest_impact
 from qcow2inspect.rules.spans import SHOWN, guest_of, survey_rule
 from qcow2inspect.survey.odd import KEPT, OddEntry
+from qcow2inspect.survey.tables import table_offsets
 from qcow2inspect.units import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import numpy as np
+    import numpy.typing as npt
+
+    from qcow2inspect.layout.word import Column
+    from qcow2inspect.survey.columns import Ints
     from qcow2inspect.survey.survey import Survey
+    from qcow2inspect.survey.tables import L1Column, Tables
+
+    Mask = npt.NDArray[np.bool_]
 
 __all__ = ["RULE"]
 
@@ -30,26 +39,50 @@ __all__ = ["RULE"]
 def _find(survey: Survey) -> Iterator[Finding]:
     import numpy as np
 
+    tables = survey.tables
+    if tables is None or not len(tables):
+        return
     for column in survey.l1_columns:
-        used = np.flatnonzero(column.offsets)
-        values, which, counts = np.unique(column.offsets[used], return_inverse=True, return_counts=True)
-        sound = (values % survey.image.geometry.cluster_size == 0) & (values < survey.image.end)
-        rows = used[((counts > 1) & sound)[which]]
-        if not len(rows):
-            continue
-        entries = [OddEntry(column.mapping, int(row), None, int(column.raw[row])) for row in rows[:KEPT]]
-        guest = guest_of(survey, entries)
-        tables = int(np.count_nonzero((counts > 1) & sound))
-        message = f"{len(rows):,} L1 entries of the {column.mapping.title} lead to only {counted(tables, 'L2 table')}"
-        yield Finding(
-            "QCOW-L1-DUP",
-            Severity.ERROR,
-            Category.CORRUPTION,
-            message + guest_impact(guest),
-            tuple(entry_evidence(survey, entry) for entry in entries[:SHOWN]),
-            tuple(guest[:SHOWN]),
-            len(rows),
-        )
+        counts = np.zeros(len(tables), dtype=np.int64)
+        for _, raw in column.blocks():
+            counts += np.bincount(_known(tables, raw)[1], minlength=len(tables))
+        repeated = (counts > 1) & ~tables.is_phantom & (tables.offsets < survey.image.end)
+        if repeated.any():
+            yield _finding(survey, column, tables, counts, repeated)
+
+
+def _known(tables: Tables, raw: Column) -> tuple[Ints, Ints]:
+    """Places of entries that lead to a known table, and which table that is."""
+    import numpy as np
+
+    offsets = table_offsets(raw)
+    which = np.minimum(np.searchsorted(tables.offsets, offsets), len(tables) - 1)
+    places = np.flatnonzero((offsets != 0) & (tables.offsets[which] == offsets))
+    return places, which[places]
+
+
+def _finding(survey: Survey, column: L1Column, tables: Tables, counts: Ints, repeated: Mask) -> Finding:
+    import numpy as np
+
+    entries: list[OddEntry] = []
+    for first, raw in column.blocks():
+        places, which = _known(tables, raw)
+        rows = places[repeated[which]][: KEPT - len(entries)].tolist()
+        entries += [OddEntry(column.mapping, first + row, None, int(raw[row])) for row in rows]
+        if len(entries) == KEPT:
+            break
+    guest = guest_of(survey, entries)
+    count, shared = int(counts[repeated].sum()), int(np.count_nonzero(repeated))
+    message = f"{count:,} L1 entries of the {column.mapping.title} lead to only {counted(shared, 'L2 table')}"
+    return Finding(
+        "QCOW-L1-DUP",
+        Severity.ERROR,
+        Category.CORRUPTION,
+        message + guest_impact(guest),
+        tuple(entry_evidence(survey, entry) for entry in entries[:SHOWN]),
+        tuple(guest[:SHOWN]),
+        count,
+    )
 
 
 RULE = survey_rule(

@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
     from qcow2inspect.survey.columns import Ints
 
-__all__ = ["Claims", "MetadataClaims", "Owner"]
+__all__ = ["ANY_FILE", "Claims", "MetadataClaims", "Owner"]
 
-_ANY_FILE = 1 << 61
+ANY_FILE = 1 << 61
+"""Host offset behind the end of any file; sums of two still fit 64 bits."""
 
 
 class Owner(IntEnum):
@@ -107,6 +108,7 @@ class Claims:
         beyond: number of claims that reach a cluster or more past the end; they are not counted.
         beyond_owners: the same by owner.
         phantom_beyond: the same of what only QEMU's check takes for L2 tables.
+        uncounted: bitmap table entries that are not counted: there are too many.
     """
 
     cluster_bits: int
@@ -114,6 +116,7 @@ class Claims:
     beyond: int = 0
     beyond_owners: dict[Owner, int] = field(default_factory=dict)
     phantom_beyond: int = 0
+    uncounted: int = 0
     _parts: list[tuple[Owner, Ints, Ints, Ints, Ints]] = field(default_factory=list)
 
     def claim(self, owner: Owner, offset: int, size: int, index: int = 0, *, weight: int = 1) -> None:
@@ -121,7 +124,7 @@ class Claims:
         import numpy as np
 
         if size > 0 and weight:
-            offset, size = min(offset, _ANY_FILE), min(size, _ANY_FILE)
+            offset, size = min(offset, ANY_FILE), min(size, ANY_FILE)
             column = (np.array([value], dtype=np.int64) for value in (offset, size, weight, index))
             self.claim_all(owner, *column)
 

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from qcow2inspect.format.mapping import ClusterType, classify_column
+from qcow2inspect.survey.tables import table_offsets
 from qcow2inspect.units import HostOffset
 
 if TYPE_CHECKING:
     from qcow2inspect.survey.survey import Survey
+    from qcow2inspect.survey.tables import L1Column
 
 __all__ = ["Hidden", "find_hidden"]
 
@@ -43,25 +45,30 @@ def find_hidden(survey: Survey) -> Hidden:
         return Hidden()
     geometry, size = survey.image.geometry, survey.tree.active.size
     needed = geometry.l1_entries(size)
-    offsets = columns[0].offsets
-    index = np.flatnonzero(offsets[needed:]) + needed
-    which = np.searchsorted(tables.offsets, offsets[index])
-    stored = types[which][:, list(_STORED)].sum(axis=1)
-    sound = ~tables.is_phantom[which] & (tables.offsets[which] < survey.image.end)
-    sound &= ~np.isin(which, np.array(sorted(survey.overwritten), dtype=np.int64))
-    some = sound & (stored > 0)
-    tail_at, tail = _tail(survey, offsets)
-    return Hidden(tuple(index[some].tolist()), int(stored[some].sum()), tail, tail_at)
+    skipped = np.array(sorted(survey.overwritten), dtype=np.int64)
+    found: list[int] = []
+    clusters = 0
+    for first, raw in columns[0].blocks(needed):
+        offsets = table_offsets(raw)
+        index = np.flatnonzero(offsets)
+        which = np.minimum(np.searchsorted(tables.offsets, offsets[index]), max(0, len(tables) - 1))
+        known = tables.offsets[which] == offsets[index]
+        stored = types[which][:, list(_STORED)].sum(axis=1)
+        sound = known & ~tables.is_phantom[which] & (tables.offsets[which] < survey.image.end)
+        some = sound & (stored > 0) & ~np.isin(which, skipped)
+        found += (index[some] + first).tolist()
+        clusters += int(stored[some].sum())
+    tail_at, tail = _tail(survey, columns[0])
+    return Hidden(tuple(found), clusters, tail, tail_at)
 
 
-def _tail(survey: Survey, offsets: object) -> tuple[int, tuple[int, ...]]:
+def _tail(survey: Survey, active: L1Column) -> tuple[int, tuple[int, ...]]:
     import numpy as np
 
     geometry = survey.image.geometry
     clusters = -(-survey.tree.active.size // geometry.cluster_size)
     last, inside = divmod(clusters, geometry.l2_entries)
-    column = np.asarray(offsets)
-    at = int(column[last]) if inside and last < len(column) else 0
+    at = active.offset(last) if inside else 0
     if not at or at % geometry.cluster_size or at >= survey.image.end:
         return 0, ()
     if survey.tables is not None and int(np.searchsorted(survey.tables.offsets, at)) in survey.overwritten:

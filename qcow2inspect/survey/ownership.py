@@ -19,6 +19,7 @@ from qcow2inspect.progress import Silent
 from qcow2inspect.survey.claims import Owner as Claimant
 from qcow2inspect.survey.referrers import find_referrers
 from qcow2inspect.survey.slack import Slack, find_slack
+from qcow2inspect.survey.tables import table_offsets
 from qcow2inspect.survey.walk import read_batches
 from qcow2inspect.units import GuestRange, HostOffset, HostRange
 
@@ -200,10 +201,11 @@ class Ownership:
 
         found = []
         for column in self._survey.l1_columns:
-            for index in np.flatnonzero(column.offsets == at)[:_NAMED_STATES].tolist():
-                found.append(f"{column.mapping.prefix}L1[{index}]{_more(column.times)}")
-                if len(found) > _NAMED_STATES:
-                    return found
+            for first, raw in column.blocks():
+                for index in np.flatnonzero(table_offsets(raw) == at)[:_NAMED_STATES].tolist():
+                    found.append(f"{column.mapping.prefix}L1[{first + index}]{_more(column.times)}")
+                    if len(found) > _NAMED_STATES:
+                        return found
         return found
 
     # -- which guest bytes --------------------------------------------------------------------------------------

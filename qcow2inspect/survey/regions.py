@@ -13,7 +13,7 @@ from qcow2inspect.format.header import CryptMethod
 from qcow2inspect.format.refcount import RefcountTableEntry
 from qcow2inspect.format.snapshot import SnapshotEntry
 from qcow2inspect.image.table import Table
-from qcow2inspect.survey.claims import Claims, Owner
+from qcow2inspect.survey.claims import ANY_FILE, Claims, Owner
 from qcow2inspect.units import HostOffset
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ __all__ = ["SnapshotTable", "bitmap_table", "claim_metadata", "open_refusal", "r
 
 _CHECKED_LATER = {"QCOW-HDR-RT-NONE", "QCOW-HDR-SNAP-COUNT", "QCOW-HDR-SNAP-OFFSET"}
 _MAX_BITMAP_TABLE = 512 << 20
-MAX_BITMAP_ENTRIES = 4 << 20
+MAX_BITMAP_ENTRIES = 1 << 17
 """Bitmap table entries that are counted; an image with more of them is no honest one."""
 _COMPLETE = 16
 
@@ -162,6 +162,8 @@ def _claim_bitmaps(image: Image, claims: Claims) -> None:
     A table that many bitmaps share is looked at once; the data of more than :data:`MAX_BITMAP_ENTRIES` is not counted
     and shows as leaked.
     """
+    import numpy as np
+
     extension = image.extension(Bitmaps)
     pointer = extension.pointer if extension else None
     if pointer is None or not image.header.autoclear_features.bitmaps or not image.bitmaps:
@@ -173,12 +175,15 @@ def _claim_bitmaps(image: Image, claims: Claims) -> None:
         stated = int(bitmap.entry.bitmap_table_size)
         first = tables.get((table.at, stated), (table, number, 0))
         tables[table.at, stated] = (*first[:2], first[2] + 1)
+    rows = [(min(at, ANY_FILE), 8 * stated, times, number) for (at, stated), (_, number, times) in tables.items()]
+    claims.claim_all(Owner.BITMAP_TABLE, *np.array([row for row in rows if row[1]], dtype=np.int64).reshape(-1, 4).T)
     left = MAX_BITMAP_ENTRIES
-    for (at, stated), (table, number, times) in tables.items():
-        claims.claim(Owner.BITMAP_TABLE, at, stated * 8, number, weight=times)
+    for table, number, times in tables.values():
         left -= len(table)
         if left >= 0:
             _claim_bitmap_data(image, claims, table, number, times)
+        else:
+            claims.uncounted += len(table) * times
 
 
 def _claim_bitmap_data(
@@ -191,9 +196,9 @@ def _claim_bitmap_data(
     offsets = (column & np.uint64(BitmapTableEntry.bitmap_cluster_offset.mask)).astype(np.int64)
     bad = ((column & np.uint64(BitmapTableEntry.RESERVED)) != 0) | (offsets % image.geometry.cluster_size != 0)
     bad |= (offsets != 0) & ((column & np.uint64(1)) != 0)
-    at = offsets[(offsets != 0) & ~bad]
+    at, counts = np.unique(offsets[(offsets != 0) & ~bad], return_counts=True)
     size = np.full(len(at), image.geometry.cluster_size, dtype=np.int64)
-    claims.claim_all(Owner.BITMAP_DATA, at, size, np.full_like(at, times), np.full_like(at, number))
+    claims.claim_all(Owner.BITMAP_DATA, at, size, counts.astype(np.int64) * times, np.full_like(at, number))
 
 
 def bitmap_table(image: Image, bitmap: Bitmap) -> Table[BitmapTableEntry[int]]:

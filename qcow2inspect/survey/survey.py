@@ -30,7 +30,15 @@ from qcow2inspect.survey.qemu import QemuCheck
 from qcow2inspect.survey.refcounts import StoredRefcounts, read_refcounts
 from qcow2inspect.survey.referrers import find_referrers
 from qcow2inspect.survey.regions import claim_metadata, open_refusal, read_snapshot_table
-from qcow2inspect.survey.tables import MAX_CROOKED_TABLES, MAX_L1_TOTAL, L1Column, Tables, gather_tables, read_l1
+from qcow2inspect.survey.tables import (
+    MAX_CROOKED_TABLES,
+    MAX_L1_TOTAL,
+    L1Column,
+    Tables,
+    gather_tables,
+    read_l1,
+    table_offsets,
+)
 from qcow2inspect.survey.usage import Usage
 from qcow2inspect.survey.verdict import Verdict
 from qcow2inspect.survey.walk import read_batches
@@ -44,11 +52,13 @@ if TYPE_CHECKING:
 
     from qcow2inspect.image.chain import Chain
     from qcow2inspect.image.image import Image
+    from qcow2inspect.layout.word import Column
     from qcow2inspect.progress import Progress
     from qcow2inspect.survey.deep import Deep
 
 __all__ = ["KEPT", "Odd", "OddEntry", "Survey", "take_survey"]
 
+_KEPT_ENTRIES = 1 << 20
 _CONCERNING = (
     Fault.DATA_IN_METADATA,
     Fault.MIXED_DATA,
@@ -197,11 +207,17 @@ class _Surveyor:
         for column in columns:
             self._odd_l1(column)
         needed = self._geometry.l1_entries(image.header.size) if image.header.size >> 63 == 0 else 0
-        tables = gather_tables(columns, self._geometry.cluster_size, needed)
+        tables, left_out = gather_tables(image, columns, needed)
+        if left_out:
+            survey.skipped.append(f"{left_out:,} L1 entries: they lead to further L2 tables that hold nothing")
         account = Account(image, tables, refcounts, states=self._states, limit=limit + 1)
         self._walk(tables, account)
         self._count(columns[0] if columns else None, tables, account)
         claims = claim_metadata(image, columns, tables, refcounts, account)
+        if claims.uncounted:
+            survey.skipped.append(f"{claims.uncounted:,} bitmap table entries: what they name shows as leaked")
+        if image.extensions.left_out:
+            survey.skipped.append(f"{image.extensions.left_out:,} header extensions")
         survey.tables = tables
         survey.odd_count |= account.odd_count
         survey.odd |= account.odd
@@ -210,11 +226,14 @@ class _Surveyor:
         survey.usage = Usage(account, claims, refcounts, limit)
         verdict = Verdict(image, survey.usage, qemu)
         verdict.count(columns)
-        if verdict.l1_copied is not None:
+        if verdict.l1_copied:
             wrong = verdict.l1_copied
-            entries = (OddEntry(columns[0].mapping, int(i), None, int(columns[0].raw[i])) for i in wrong[:KEPT])
-            survey.note(Odd.L1_COPIED, len(wrong), entries)
+            l1 = columns[0].mapping.l1
+            entries = (OddEntry(columns[0].mapping, i, None, l1[i].raw) for i in wrong[:KEPT])
+            survey.note(Odd.L1_COPIED, verdict.l1_copied_count, entries)
         self._judge_copied()
+        if image.changed:
+            survey.skipped.append("the file as one whole: somebody wrote to it while it was read")
         return survey
 
     def _judge_copied(self) -> None:
@@ -261,7 +280,7 @@ class _Surveyor:
         """The L1 tables that are where a table can be; equal ones of several snapshots once."""
         columns = []
         if not self._refused & {"QCOW-HDR-L1-LARGE", "QCOW-HDR-L1-OFFSET"}:
-            columns.append(read_l1(self._image, self._survey.tree.active, 0))
+            columns.append(read_l1(self._image, self._survey.tree.active, 0, keep=True))
         if self._refused & {"QCOW-HDR-SNAP-COUNT", "QCOW-HDR-SNAP-OFFSET"}:
             return columns
         seen: dict[tuple[int, int], list[int]] = {}
@@ -274,7 +293,9 @@ class _Surveyor:
             if left < 0:
                 self._survey.skipped.append(f"snapshots from number {numbers[0]} on: too many L1 entries")
                 break
-            columns.append(read_l1(self._image, self._states[numbers[0]], numbers[0], len(numbers)))
+            keep = MAX_L1_TOTAL - left < _KEPT_ENTRIES
+            state = self._states[numbers[0]]
+            columns.append(read_l1(self._image, state, numbers[0], times=len(numbers), keep=keep))
         return columns
 
     @cached_property
@@ -287,19 +308,27 @@ class _Surveyor:
         return states
 
     def _odd_l1(self, l1: L1Column) -> None:
+        for first, raw in l1.blocks():
+            for kind, mask in self._odd_masks(raw).items():
+                self._note_l1(kind, l1, first, raw, mask)
+
+    def _odd_masks(self, raw: Column) -> dict[Odd, npt.NDArray[np.bool_]]:
         import numpy as np
 
-        offsets = l1.offsets
-        masks = {
-            Odd.L1_RESERVED: (l1.raw & np.uint64(L1Entry.RESERVED)) != 0,
+        offsets = table_offsets(raw)
+        return {
+            Odd.L1_RESERVED: (raw & np.uint64(L1Entry.RESERVED)) != 0,
             Odd.L1_UNALIGNED: (offsets & (self._geometry.cluster_size - 1)) != 0,
             Odd.L1_EOF: (offsets != 0) & (offsets + self._geometry.cluster_size > self._image.end),
-            Odd.L1_FLAGS_ONLY: (offsets == 0) & (l1.raw != 0),
+            Odd.L1_FLAGS_ONLY: (offsets == 0) & (raw != 0),
         }
-        for kind, mask in masks.items():
-            places = np.flatnonzero(mask)
-            entries = (OddEntry(l1.mapping, int(i), None, int(l1.raw[i])) for i in places[:KEPT])
-            self._survey.note(kind, len(places), entries)
+
+    def _note_l1(self, kind: Odd, l1: L1Column, first: int, raw: Column, mask: npt.NDArray[np.bool_]) -> None:
+        import numpy as np
+
+        places = np.flatnonzero(mask)
+        entries = (OddEntry(l1.mapping, first + i, None, int(raw[i])) for i in places[:KEPT].tolist())
+        self._survey.note(kind, len(places), entries)
 
     # -- L2 tables --------------------------------------------------------------------------------------------
 
@@ -331,7 +360,7 @@ class _Surveyor:
         weight = np.where(usable, tables.mapped, 0)
         for kind, count in enumerate((account.types * weight[:, None]).sum(axis=0).tolist()):
             survey.clusters[ClusterType(kind)] = int(count)
-        survey.l1_used = int(np.count_nonzero(active.offsets))
+        survey.l1_used = sum(int(np.count_nonzero(table_offsets(raw))) for _, raw in active.blocks())
         clusters = -(-size // geometry.cluster_size)
         mapped = sum(survey.clusters.values())
         survey.clusters[ClusterType.UNALLOCATED] += geometry.l1_entries(size) * geometry.l2_entries - mapped
@@ -345,7 +374,7 @@ class _Surveyor:
         if not clusters % geometry.l2_entries:
             return
         last = clusters // geometry.l2_entries
-        at = int(active.offsets[last]) if last < len(active.raw) else 0
+        at = active.offset(last)
         beyond = geometry.l2_entries - clusters % geometry.l2_entries
         if not at or at % geometry.cluster_size or at >= self._image.end:
             counts[ClusterType.UNALLOCATED] -= beyond

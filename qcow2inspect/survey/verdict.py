@@ -8,11 +8,14 @@ from qcow2inspect.format.geometry import MAX_L1_ENTRIES
 from qcow2inspect.format.mapping import L1Entry
 from qcow2inspect.format.refcount import RefcountTableEntry
 from qcow2inspect.survey.claims import Owner
+from qcow2inspect.survey.odd import KEPT
 from qcow2inspect.survey.refcounts import READABLE
 from qcow2inspect.survey.regions import read_snapshot_table
+from qcow2inspect.survey.tables import table_offsets
 
 if TYPE_CHECKING:
     from qcow2inspect.image.image import Image
+    from qcow2inspect.layout.word import Column
     from qcow2inspect.survey.columns import Counts, Ints
     from qcow2inspect.survey.qemu import QemuCheck
     from qcow2inspect.survey.tables import L1Column
@@ -30,7 +33,8 @@ class Verdict:
         qemu: the counters; those of L2 entries are there already.
 
     Attributes:
-        l1_copied: entries of the active L1 table with a wrong COPIED flag.
+        l1_copied: the first entries of the active L1 table with a wrong COPIED flag.
+        l1_copied_count: how many there are.
     """
 
     def __init__(self, image: Image, usage: Usage, qemu: QemuCheck) -> None:
@@ -38,7 +42,8 @@ class Verdict:
         self._usage = usage
         self._qemu = qemu
         self._size = image.geometry.cluster_size
-        self.l1_copied: Ints | None = None
+        self.l1_copied: list[int] = []
+        self.l1_copied_count = 0
 
     def count(self, columns: list[L1Column]) -> None:
         """Count everything that is not in an L2 table."""
@@ -74,25 +79,28 @@ class Verdict:
     def _l1_entries(self, column: L1Column) -> None:
         import numpy as np
 
-        reserved = np.count_nonzero(column.raw & np.uint64(L1Entry.RESERVED))
-        self._add("reserved bits of an L1 entry", int(reserved) * column.times)
-        unaligned = np.count_nonzero(column.offsets & (self._size - 1))
-        self._add("unaligned L2 table", int(unaligned) * column.times)
-        if not column.number:
-            self._copied(column)
+        for first, raw in column.blocks():
+            reserved = np.count_nonzero(raw & np.uint64(L1Entry.RESERVED))
+            self._add("reserved bits of an L1 entry", int(reserved) * column.times)
+            unaligned = np.count_nonzero(table_offsets(raw) & (self._size - 1))
+            self._add("unaligned L2 table", int(unaligned) * column.times)
+            if not column.number:
+                self._copied(first, raw)
 
-    def _copied(self, column: L1Column) -> None:
-        """The COPIED flags of the active L1 table."""
+    def _copied(self, first: int, raw: Column) -> None:
+        """The COPIED flags of some entries of the active L1 table."""
         import numpy as np
 
-        used = np.flatnonzero(column.offsets)
-        clusters = column.offsets[used] // self._size
+        offsets = table_offsets(raw)
+        used = np.flatnonzero(offsets)
+        clusters = offsets[used] // self._size
         refcounts = self._usage.refcounts
         once = refcounts.counts.at(clusters) == 1
         readable = refcounts.unreadable(clusters, np.ones_like(clusters)) == 0
-        wrong = (once != (column.raw[used] >> np.uint64(63) != 0)) & readable
-        self._add("COPIED flag of an L1 entry", int(np.count_nonzero(wrong)))
-        self.l1_copied = used[wrong]
+        wrong = used[(once != (raw[used] >> np.uint64(63) != 0)) & readable]
+        self._add("COPIED flag of an L1 entry", len(wrong))
+        self.l1_copied_count += len(wrong)
+        self.l1_copied += (wrong[: KEPT - len(self.l1_copied)] + first).tolist()
 
     # -- refcounts ----------------------------------------------------------------------------------------------
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from qcow2inspect.layout.word import Column
     from qcow2inspect.survey.columns import Ints
 
-__all__ = ["Batch", "read_batches", "read_clusters", "stream_places"]
+__all__ = ["Batch", "in_data", "read_batches", "read_clusters", "stream_places"]
 
 _READ = 1 << 20
 _PIECES = 16
@@ -94,7 +94,7 @@ def read_batches(image: Image, offsets: Ints, tables: Ints) -> Iterator[tuple[in
     done = 0
     for start in range(0, len(tables), _LOOKED_AT):
         looked_at = tables[start : start + _LOOKED_AT]
-        present = looked_at[_in_data(image, offsets[looked_at], size)]
+        present = looked_at[in_data(image, offsets[looked_at], size)]
         done += (len(looked_at) - len(present)) * size
         for part in _parts(present, size):
             pieces.append(finder.find(read_clusters(image, offsets[part], size), part))
@@ -113,8 +113,8 @@ def _parts(tables: Ints, size: int) -> Iterator[Ints]:
         yield tables[start : start + step]
 
 
-def _in_data(image: Image, offsets: Ints, size: int) -> npt.NDArray[np.bool_]:
-    """True for tables of which the file system stores something; asked only where many tables lie far apart."""
+def in_data(image: Image, offsets: Ints, size: int) -> npt.NDArray[np.bool_]:
+    """True for tables, in order of offset, of which something is stored; asked only where many lie far apart."""
     import numpy as np
 
     inside = offsets < image.end

@@ -108,12 +108,23 @@ class InspectApp(BaseApp):
     def _take_survey(self) -> None:
         tasks.look_at_header(self.session.image, self.post_message)
         tasks.index(self.session.tree, self.post_message)
-        tasks.survey(self.session.image, self._survey, self.post_message)
+        tasks.survey(self.session.image, self.session.asked_for, self._survey, self.post_message)
+
+    @work(thread=True, exclusive=True, group="judge", exit_on_error=False)
+    def _judge_again(self) -> None:
+        tasks.judge_again(self.session.knowledge, self.session.chain, self.post_message)
+
+    def _look_behind(self) -> None:
+        """What is found depends on what is behind the image, which may be opened after its tables were read."""
+        survey = self.session.knowledge.survey
+        if survey is not None and survey.chain is not self.session.asked_for:
+            self._judge_again()
 
     def on_knowledge_grew(self, message: KnowledgeGrew) -> None:
         """Remember it, and tell the screens."""
         if message.knowledge is not None:
             self.session.knowledge = message.knowledge
+            self._look_behind()
         self.session.indexed |= message.knowledge is None
         if message.knowledge is not None and message.knowledge.surveyed:
             self._explain()
@@ -158,6 +169,7 @@ class InspectApp(BaseApp):
         """Files were opened: guest bytes may be others now."""
         self.session.take(message.chain)
         self._compare_anew()
+        self._look_behind()
         self.news.publish(ChainChanged())
         for layer in message.chain.layers:
             if layer.end is not None:

@@ -100,6 +100,11 @@ class Session:
             self._chain = chain_of(self.image)
         return self._chain
 
+    @property
+    def asked_for(self) -> Chain | None:
+        """The same; None as long as nobody has asked for it."""
+        return self._chain
+
     def take(self, chain: Chain) -> None:
         """From now on this is behind the image. Files of the chain before stay open: a task may still read them."""
         if self._chain is not None and self._chain is not chain:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import threading
 import time
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from qcow2inspect.errors import Qcow2InspectError
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from qcow2inspect.image.image import Image
     from qcow2inspect.image.tree import Tree
     from qcow2inspect.image.view import View
+    from qcow2inspect.survey.survey import Survey
     from qcow2inspect.tui.reporting import Reporter, ReportOrder
     from qcow2inspect.tui.search import Pattern
     from qcow2inspect.tui.session import Session
@@ -57,6 +59,7 @@ __all__ = [
     "guarded",
     "host_map",
     "index",
+    "judge_again",
     "look_at_header",
     "look_up",
     "mapped",
@@ -158,22 +161,37 @@ def look_at_header(image: Image, post: Callable[[Message], object]) -> None:
     guarded("header", post, work)
 
 
-def survey(image: Image, progress: TaskProgress, post: Callable[[Message], object]) -> None:
-    """Look at the whole image and say what is found."""
+def survey(image: Image, chain: Chain | None, progress: TaskProgress, post: Callable[[Message], object]) -> None:
+    """Look at the whole image and say what is found, in it and in the files behind it that were opened."""
 
     def work() -> Message:
-        from qcow2inspect.dossier import compile_dossier
-        from qcow2inspect.rules import examine
         from qcow2inspect.survey.survey import take_survey
 
         started = time.monotonic()
-        taken = take_survey(image, progress)
-        findings = examine(taken)
-        dossier = compile_dossier(image, taken, findings)
-        seconds = time.monotonic() - started
-        return KnowledgeGrew(Knowledge(dossier, findings, surveyed=True, seconds=seconds, survey=taken))
+        taken = take_survey(image, progress, chain)
+        return KnowledgeGrew(replace(_judged(taken), seconds=time.monotonic() - started))
 
     guarded("survey", post, work)
+
+
+def judge_again(knowledge: Knowledge, chain: Chain, post: Callable[[Message], object]) -> None:
+    """Say what is found now that other files are behind the image than when its tables were read."""
+
+    def work() -> Message:
+        taken = copy(knowledge.survey)
+        assert taken is not None
+        taken.chain = chain
+        return KnowledgeGrew(replace(_judged(taken), seconds=knowledge.seconds))
+
+    guarded("survey", post, work)
+
+
+def _judged(taken: Survey) -> Knowledge:
+    from qcow2inspect.dossier import compile_dossier
+    from qcow2inspect.rules import examine
+
+    findings = examine(taken)
+    return Knowledge(compile_dossier(taken.image, taken, findings), findings, surveyed=True, survey=taken)
 
 
 def look_up(session: Session, text: str, here: Location, post: Callable[[Message], object]) -> None:

@@ -12,10 +12,12 @@ from textual import events
 from qcow2inspect.build.demo import encrypted_recipe
 from qcow2inspect.build.recipe import build
 from qcow2inspect.image.gate import Follow, OpenGate
+from qcow2inspect.image.image import Image
 from qcow2inspect.tui.dialogs.files import FilesDialog
 from qcow2inspect.tui.dialogs.passphrase import PassphraseDialog
 from qcow2inspect.tui.dialogs.states import StatesDialog
 from qcow2inspect.tui.messages import Progressed
+from tests.rules.chains import CHAINS
 from tests.tui.qemu_images import chain_in, encrypted_in
 from tests.tui.stage import guest, inspector, memory_image, playing, settle, shown, tap, type_text
 
@@ -61,6 +63,15 @@ async def test_the_folder_is_allowed(tmp_path: Path) -> None:
         assert "layer 2 base.raw" in shown(pilot.app)
         await press(pilot, "1")
         assert "2 files opened" in shown(pilot.app)
+
+
+async def test_files_that_are_opened_are_judged(tmp_path: Path) -> None:
+    async with playing(Image.open(CHAINS["QCOW-BACK-SIZE"](tmp_path))) as pilot:
+        await press(pilot, "4")
+        assert "QCOW-BACK-SIZE" not in [finding.code for finding in inspector(pilot).session.knowledge.findings]
+        await press(pilot, "o", "tab", "space", "enter", "escape")
+        assert "QCOW-BACK-SIZE" in [finding.code for finding in inspector(pilot).session.knowledge.findings]
+        assert inspector(pilot).session.knowledge.surveyed
 
 
 @pytest.mark.oracle

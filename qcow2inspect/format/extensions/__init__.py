@@ -22,7 +22,18 @@ from qcow2inspect.units import HostOffset, HostRange
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["ExtensionArea", "HeaderExtension", "Record", "Unknown", "known_extensions", "parse_extensions"]
+__all__ = [
+    "MAX_EXTENSIONS",
+    "ExtensionArea",
+    "HeaderExtension",
+    "Record",
+    "Unknown",
+    "known_extensions",
+    "parse_extensions",
+]
+
+MAX_EXTENSIONS = 8192
+"""Records that are looked at one by one; QEMU writes five at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +42,19 @@ class ExtensionArea:
 
     Attributes:
         where: the whole area, half-open host range.
-        extensions: the records in order, without the end marker.
+        extensions: the records in order, without the end marker; of a great many the first :data:`MAX_EXTENSIONS`,
+            and the last of each known kind, which is the one that counts.
         end_marker: host offset of the end marker; None if the area ends without one.
         overrun: the record, perhaps an end marker, that does not fit the area; None if there is none. Nothing after
             it is read.
+        left_out: records that are not among ``extensions``, because there are too many.
     """
 
     where: HostRange
     extensions: tuple[HeaderExtension, ...]
     end_marker: HostOffset | None
     overrun: Record | None
+    left_out: int = 0
 
 
 @cache
@@ -61,16 +75,29 @@ def parse_extensions(cluster: bytes, start: int, end: int) -> ExtensionArea:
     """
     end = min(end, len(cluster))
     area = HostRange.at(start, max(0, end - start))
-    extensions: list[HeaderExtension] = []
-    at = start
-    while at < end:
-        record = Record.parse(cluster[at : at + Record.SIZE].ljust(Record.SIZE, b"\0"))
-        data_at = at + Record.SIZE
-        if record.length > end - data_at:
-            return ExtensionArea(area, tuple(extensions), None, record)
-        if record.magic == 0:
-            return ExtensionArea(area, tuple(extensions), HostOffset(at), None)
-        kind = known_extensions().get(record.magic, Unknown)
-        extensions.append(kind(HostOffset(at), record, cluster[data_at : data_at + record.length]))
-        at = data_at + -(-record.length // 8) * 8
-    return ExtensionArea(area, tuple(extensions), None, None)
+    found: list[tuple[int, Record]] = []
+    late: dict[int, tuple[int, Record]] = {}
+    at, count, known = start, 0, known_extensions()
+    end_marker = overrun = None
+    while at < end and end_marker is None and overrun is None:
+        head = cluster[at : at + Record.SIZE].ljust(Record.SIZE, b"\0")
+        magic, length = int.from_bytes(head[:4], "big"), int.from_bytes(head[4:], "big")
+        if length > end - at - Record.SIZE:
+            overrun = Record.parse(head)
+        elif magic == 0:
+            end_marker = HostOffset(at)
+        elif len(found) < MAX_EXTENSIONS:
+            found.append((at, Record.parse(head)))
+        elif magic in known:
+            late[magic] = (at, Record.parse(head))
+        count += end_marker is None and overrun is None
+        at += Record.SIZE + -(-length // 8) * 8
+    records = (*found, *sorted(late.values(), key=lambda row: row[0]))
+    extensions = tuple(_extension(cluster, at, record) for at, record in records)
+    return ExtensionArea(area, extensions, end_marker, overrun, count - len(extensions))
+
+
+def _extension(cluster: bytes, at: int, record: Record) -> HeaderExtension:
+    kind = known_extensions().get(record.magic, Unknown)
+    data_at = at + Record.SIZE
+    return kind(HostOffset(at), record, cluster[data_at : data_at + record.length])

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from qcow2inspect.format.extensions.base import SPEC, HeaderExtension
 from qcow2inspect.layout.node import Node
 from qcow2inspect.layout.openenum import OpenEnum
 from qcow2inspect.layout.structure import Structure, blob, printable, u8
 from qcow2inspect.units import HostRange
 
-__all__ = ["KNOWN_FEATURES", "FeatureName", "FeatureNames", "FeatureType"]
+__all__ = ["KNOWN_FEATURES", "MAX_NAMES", "FeatureName", "FeatureNames", "FeatureType"]
 
 
 class FeatureType(OpenEnum):
@@ -40,6 +42,10 @@ class FeatureName(Structure):
     name: bytes = blob(2, 46, "Feature name, padded with zeros")
 
 
+MAX_NAMES = 1024
+"""Feature names that are looked at; there are 192 feature bits."""
+
+
 class FeatureNames(HeaderExtension):
     """Feature name table. Spec: Header extensions, 0x6803f857; Feature name table."""
 
@@ -47,11 +53,12 @@ class FeatureNames(HeaderExtension):
     TITLE = "feature name table"
     DOC = "Names of feature bits, for messages about features that a program does not know"
 
-    @property
+    @cached_property
     def names(self) -> tuple[FeatureName, ...]:
-        """The whole entries."""
+        """The whole entries, at most :data:`MAX_NAMES`."""
         size = FeatureName.SIZE
-        return tuple(FeatureName.parse(self.data[at : at + size]) for at in range(0, len(self.data) - size + 1, size))
+        count = min(MAX_NAMES, len(self.data) // size)
+        return tuple(FeatureName.parse(self.data[at : at + size]) for at in range(0, count * size, size))
 
     def name_of(self, kind: FeatureType, bit: int) -> str | None:
         """The name that the image gives to a feature bit, safe to print; None if it gives none."""
@@ -63,7 +70,8 @@ class FeatureNames(HeaderExtension):
     @property
     def shown(self) -> str:
         """Number of names."""
-        return f"{len(self.names)} names"
+        more = len(self.data) // FeatureName.SIZE - len(self.names)
+        return f"{len(self.names)} names" + (f", and {more:,} more, not shown" if more else "")
 
     def data_nodes(self, path: str) -> list[Node]:
         """One node for each name."""

@@ -70,7 +70,7 @@ class FrontNodes:
             name="Extensions",
             path="ext",
             where=area.where,
-            shown=f"{len(area.extensions)}",
+            shown=f"{len(area.extensions)}" + (f", and {area.left_out:,} more, not shown" if area.left_out else ""),
             doc="Header extensions: records between the header and the backing file name",
             spec="Header extensions",
             kind="extension",
