@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["in_holes"]
 
-_WORTHWHILE = 1024
+_WORTHWHILE = 32
 
 
 def in_holes(image: Image, offsets: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:

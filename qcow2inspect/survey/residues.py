@@ -205,7 +205,7 @@ def _beyond(survey: Survey) -> Iterator[HostRange]:
     """Host ranges of entries of the active state behind the last cluster of its disk."""
     geometry, mapping = survey.image.geometry, survey.tree.active
     columns = [column for column in survey.l1_columns if not column.number]
-    end = len(columns[0].raw) * geometry.l2_span if columns else 0
+    end = len(columns[0]) * geometry.l2_span if columns else 0
     start = -(-mapping.size // geometry.cluster_size) * geometry.cluster_size
     if start < end and not survey.image.has_data_file:
         yield from (extent.host for extent in _entries(survey, mapping, start, end) if extent.host is not None)
