@@ -37,6 +37,20 @@ sys.exit(main())
 """
 
 
+LITTLE = 150_000_000
+MEASURED = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_CPU, (30, 30))
+from qcow2inspect.__main__ import main
+try:
+    code = main()
+finally:
+    sys.stdout.flush()
+    print("VmHWM:" + open("/proc/self/status").read().partition("VmHWM:")[2], file=sys.stderr, flush=True)
+sys.exit(code)
+"""
+
+
 def front(bits: int = 16, **fields: int) -> bytes:
     """A small sound image with other header fields."""
     damage: dict[str, int | bytes] = {f"hdr.{name}": value for name, value in fields.items()}
@@ -114,6 +128,48 @@ def bitmaps_of_one_table() -> tuple[list[Piece], int]:
     return [(0, build(recipe)), (M, directory), (16 * M, words(32 * M) * 8192)], 64 * M
 
 
+def l1_of(count: int, first: int, step: int) -> bytes:
+    """An L1 table whose entries lead to tables ``step`` bytes apart."""
+    return b"".join((first + index * step | COPIED).to_bytes(8, "big") for index in range(count))
+
+
+def four_million_tables() -> tuple[list[Piece], int]:
+    """2 PiB of disk: as many L2 tables as an L1 table can name, all in a hole."""
+    count, at = 4_194_304, 16 * M
+    data = front(size=count << 29, l1_size=count, l1_table_offset=at)
+    return [(0, data), (at, l1_of(count, 64 * M, 65536))], 64 * M + (count << 16)
+
+
+def four_million_crooked_tables() -> tuple[list[Piece], int]:
+    """The same, at places where no table can be."""
+    count, at = 4_194_304, 16 * M
+    return [(0, front(size=count << 29, l1_size=count, l1_table_offset=at)), (at, l1_of(count, 512, 512))], 64 * M
+
+
+def quarter_of_a_million_extensions() -> tuple[list[Piece], int]:
+    data = bytearray(front(bits=21))
+    records = words(0x1234_5678 << 32) * 261_000
+    data[112 : 112 + len(records)] = records
+    return [(0, bytes(data))], len(data)
+
+
+def forty_thousand_feature_names() -> tuple[list[Piece], int]:
+    data, count = bytearray(front(bits=21)), 43_000
+    names = b"".join(bytes((index % 4, index % 70)) + (b"%d" % index).ljust(46, b"\0") for index in range(count))
+    record = (0x6803_F857).to_bytes(4, "big") + len(names).to_bytes(4, "big") + names
+    data[112 : 112 + len(record) + 8] = record + bytes(8)
+    return [(0, bytes(data))], len(data)
+
+
+def bitmaps_of_their_own_tables() -> tuple[list[Piece], int]:
+    """65,535 bitmaps whose tables overlap, full of ones."""
+    count, tail = 65_535, (8192).to_bytes(4, "big") + bytes(4) + b"\x01\x09\x00\x06" + bytes(4)
+    directory = b"".join(words(16 * M + 65536 * (index % 512)) + tail + b"%06d\0\0" % index for index in range(count))
+    pointer = count.to_bytes(4, "big") + bytes(4) + words(len(directory), M)
+    recipe = Recipe(Layout(T, extra_extensions=((0x2385_2875, pointer),)), damage={"hdr.autoclear_features": 1})
+    return [(0, build(recipe)), (M, directory), (16 * M, words(17 * M) * 8192 * 520)], 64 * M
+
+
 BOMBS: list[Callable[[], tuple[list[Piece], int]]] = [
     sixteen_tebibytes,
     tables_in_holes,
@@ -126,6 +182,28 @@ BOMBS: list[Callable[[], tuple[list[Piece], int]]] = [
     deep_json,
     bitmaps_of_one_table,
 ]
+
+
+Verbs = list[tuple[str, ...]]
+TIGHT: list[tuple[Callable[[], tuple[list[Piece], int]], Verbs]] = [
+    (four_million_tables, [("check",), ("l1",), ("map",), ("export", "--dry-run")]),
+    (four_million_crooked_tables, [("check",)]),
+    (quarter_of_a_million_extensions, [("check",), ("header",)]),
+    (forty_thousand_feature_names, [("check",), ("header",)]),
+    (bitmaps_of_their_own_tables, [("bitmaps",)]),
+    (bitmaps_of_one_table, [("bitmaps",)]),
+    (alias_bomb, [("check",)]),
+]
+"""Bombs and verbs that need neither much time nor much memory, and say what they have left out."""
+LEFT_OUT = {
+    ("four_million_tables", "check"): "The result is partial",
+    ("four_million_crooked_tables", "check"): "The result is partial",
+    ("quarter_of_a_million_extensions", "check"): "252,808 header extensions",
+    ("quarter_of_a_million_extensions", "header"): "252,808 more header extensions are not shown",
+    ("forty_thousand_feature_names", "header"): "",
+    ("bitmaps_of_their_own_tables", "bitmaps"): "64,535 more bitmaps are not shown",
+    ("bitmaps_of_one_table", "bitmaps"): "64,535 more bitmaps are not shown",
+}
 
 
 def written(path: Path, pieces: list[Piece], size: int) -> Path:
@@ -153,6 +231,36 @@ def run(*arguments: str | Path) -> tuple[int, str]:
         out.close()
         said = complaints.read().decode()
     return process.wait(), said
+
+
+def measured(*arguments: str | Path) -> tuple[int, str, int]:
+    """Exit code, all output, and the most memory in bytes of a command with little processor time."""
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURED, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=False,
+    )
+    said, _, peak = done.stdout.decode().rpartition("VmHWM:")
+    return done.returncode, said, int(peak.split()[0]) * 1024 if peak else -1
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(("bomb", "verbs"), TIGHT, ids=lambda value: getattr(value, "__name__", ""))
+def test_it_takes_little_and_says_what_it_left_out(
+    bomb: Callable[[], tuple[list[Piece], int]], verbs: Verbs, tmp_path: Path
+) -> None:
+    path = written(tmp_path / "bomb.qcow2", *bomb())
+    for verb in verbs:
+        target = [tmp_path / "disk.raw"] if verb[0] == "export" else []
+        code, said, peak = measured(*verb, path, *target)
+        assert code >= 0, f"{verb}: ended by signal {-code}"
+        assert "Traceback" not in said, f"{verb}: {said[-1500:]}"
+        assert "not enough memory" not in said
+        assert 0 < peak < LITTLE, f"{verb}: {peak:,} bytes"
+        assert LEFT_OUT.get((bomb.__name__, verb[0]), "") in " ".join(said.split())
 
 
 @pytest.mark.timeout(1200)
