@@ -99,7 +99,7 @@ TRACED = (
 """Every system call that can open a file for writing or change one by its name or descriptor."""
 
 ALL = """
-import json, os, pty, select, sys, time
+import fcntl, json, os, pty, select, struct, sys, termios, time
 from qcow2inspect.cli.main import run
 from qcow2inspect.source.shield import raise_shield
 raise_shield()
@@ -109,22 +109,27 @@ for words in json.loads(sys.argv[1]):
 pid, terminal = pty.fork()
 if pid == 0:
     os.environ["TERM"] = "xterm-256color"
-    sys.exit(run([sys.argv[2]], shielded=True))
-seen, end = b"", time.monotonic() + 50
-keys = [(b"NO DAMAGE", b"2"), (b"magic", b"5"), (b"guest", b"q")]
+    sys.exit(run(["open", sys.argv[2], "--case", sys.argv[3]], shielded=True))
+fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+seen, end = b"", time.monotonic() + 60
+keys = [(b"NO DAMAGE", b"2"), (b"magic", b"5"), (b"guest", b"r"), (b"Preview: ", b"\\r")]
+keys += [(b"report written", b"\\x1b"), (b"report written", b"q")]
 while time.monotonic() < end:
     if select.select([terminal], [], [], 0.2)[0]:
         try:
             seen += os.read(terminal, 65536)
         except OSError:
             break
-    if keys and keys[0][0] in seen:
+    elif keys and keys[0][0] in seen:  # it shows that, and is quiet
         os.write(terminal, keys.pop(0)[1])
         seen = b""
+else:
+    os.kill(pid, 9)
 code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 assert (code, keys) == (0, []), (code, keys, seen)
+assert run(["replay", sys.argv[3]]) == 0
 """
-"""Every verb in one process, then the interface in a child at a terminal of its own."""
+"""Every verb in one process, then the interface in a child at a terminal of its own; it writes a report."""
 
 
 @pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed; the audit hook saw the same above")
@@ -143,7 +148,7 @@ def test_no_system_call_changes_evidence(evidence: Path, tmp_path: Path) -> None
     log = tmp_path / "trace"
     strace = ["strace", "-f", "-y", "-qq", "-o", str(log), "-e", f"trace={TRACED}"]
     ran = subprocess.run(
-        [*strace, sys.executable, "-c", ALL, json.dumps(commands), str(evidence)],
+        [*strace, sys.executable, "-c", ALL, json.dumps(commands), str(evidence), str(tmp_path / "case")],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -152,6 +157,9 @@ def test_no_system_call_changes_evidence(evidence: Path, tmp_path: Path) -> None
         check=False,
     )
     assert ran.returncode == 0, ran.stderr
+    assert "    same body  " in ran.stdout, (
+        "the log writes it again; the parent is under no lock of the kernel, and says so"
+    )
     assert times(folder) == before
     touched = [line for line in log.read_text(errors="replace").splitlines() if str(folder) in line]
     assert len([line for line in touched if str(evidence) in line]) > len(commands)
