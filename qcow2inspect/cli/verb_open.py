@@ -44,7 +44,19 @@ def run(options: argparse.Namespace) -> int:
         from qcow2inspect.cli.verb_info import print_info
 
         return print_info(options.image, assumed)
-    return show(options.image, gate, passphrase, assumed, getattr(options, "case_folder", None))
+    case: Case | None = getattr(options, "case_folder", None)
+    code = show(options.image, gate, passphrase, assumed, case)
+    if case is not None:
+        _log(case, options.case_words, code)
+    return code
+
+
+def _log(case: Case, words: list[str], code: int) -> None:
+    """That somebody looked; what they wrote stands in the lines before."""
+    from qcow2inspect.case.folder import moment_facts
+    from qcow2inspect.dossier.wishes import report_time
+
+    case.record(words, image=None, outputs=(), facts=moment_facts(code, words, int(report_time())))
 
 
 def show(

@@ -435,6 +435,10 @@ def run(
     session.case = case
     try:
         InspectApp(session, passphrase=passphrase).run()
+        if case is not None:
+            from qcow2inspect.tui.reporting import marks_of
+
+            case.remember((), marks_of(session))
     finally:
         session.close()
     return 0

@@ -109,10 +109,11 @@ for words in json.loads(sys.argv[1]):
 pid, terminal = pty.fork()
 if pid == 0:
     os.environ["TERM"] = "xterm-256color"
-    sys.exit(run(["open", sys.argv[2], "--case", sys.argv[3]], shielded=True))
+    sys.argv[1:] = words = ["open", sys.argv[2], "--case", sys.argv[3]]
+    sys.exit(run(words, shielded=True))
 fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
-seen, end = b"", time.monotonic() + 60
-keys = [(b"NO DAMAGE", b"2"), (b"magic", b"5"), (b"guest", b"r"), (b"Preview: ", b"\\r")]
+seen, end = b"", time.monotonic() + 100
+keys = [(b"NO DAMAGE", b"2"), (b"magic", b"mx"), (b"mark x set", b"5"), (b"guest", b"r"), (b"Preview: ", b"\\r")]
 keys += [(b"report written", b"\\x1b"), (b"report written", b"q")]
 while time.monotonic() < end:
     if select.select([terminal], [], [], 0.2)[0]:
@@ -153,10 +154,16 @@ def test_no_system_call_changes_evidence(evidence: Path, tmp_path: Path) -> None
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=200,
         check=False,
     )
     assert ran.returncode == 0, ran.stderr
+    case = tmp_path / "case"
+    assert [json.loads(line)["words"][0] for line in (case / "actions.jsonl").read_text().splitlines()] == [
+        "report",
+        "open",
+    ]
+    assert (case / "marks.txt").read_text() == "hdr.magic=mark x, 0x0\n"
     assert "    same body  " in ran.stdout, (
         "the log writes it again; the parent is under no lock of the kernel, and says so"
     )
