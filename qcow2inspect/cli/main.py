@@ -168,7 +168,17 @@ def _run(options: argparse.Namespace, *, shielded: bool) -> int:
     if shielded:
         _shield(options)
     code: int = options.run(options) if case is None else casework.run_kept(options)
+    _tell_changes()
     return code
+
+
+def _tell_changes() -> None:
+    """A file that others wrote to meanwhile may have been read in two states."""
+    from qcow2inspect.source.file import CHANGED
+
+    for name in sorted(CHANGED):
+        _complain(f"warning: {name} changed while it was read (size or time of modification); this may mix two states")
+    CHANGED.clear()
 
 
 def _shield(options: argparse.Namespace) -> None:

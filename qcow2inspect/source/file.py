@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
     from qcow2inspect.output import Identity
 
-__all__ = ["FileSource", "Moved"]
+__all__ = ["CHANGED", "FileSource", "Moved"]
+
+CHANGED: set[str] = set()
+"""Names of the files that had changed when they were closed; whoever runs a command tells the user, and clears it."""
 
 _LAST_OFFSET = (1 << 63) - 1
 _KINDS = {
@@ -77,14 +80,13 @@ class FileSource:
         except BaseException:
             self.close()
             raise
-        self._opened = status
         self.identity = (status.st_dev, status.st_ino)
         self.size = status.st_size if stat.S_ISREG(status.st_mode) else os.lseek(self._fd, 0, os.SEEK_END)
 
     def _open(self) -> os.stat_result:
         """Open the file, and see that it is still the one that was looked at."""
         self._fd = _open(self._lies_at)
-        status = os.fstat(self._fd)
+        self._opened = status = os.fstat(self._fd)
         _require_kind(self.name, status.st_mode)
         self._protect(identities_of(status))  # it may have been replaced between the look and the opening
         require_apart(self.name, self._protected)
@@ -191,6 +193,8 @@ class FileSource:
     def close(self) -> None:
         """Give the file descriptor back; further calls do nothing."""
         if self._fd >= 0:
+            if self.changed:
+                CHANGED.add(self.name)
             os.close(self._fd)
             self._fd = -1
         release(self._protected)

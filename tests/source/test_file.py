@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from qcow2inspect.errors import CannotRead
-from qcow2inspect.source.file import FileSource
+from qcow2inspect.source.file import CHANGED, FileSource
 from qcow2inspect.source.protocol import read_padded
 from qcow2inspect.units import HostRange
 from tests.images import ROOT
@@ -111,6 +111,16 @@ def test_a_file_that_shrinks_gives_less(path: Path) -> None:
         assert source.changed
 
 
+def test_a_file_that_had_changed_when_it_was_closed_is_kept_in_mind(path: Path) -> None:
+    CHANGED.clear()
+    FileSource(path).close()
+    assert not CHANGED
+    with FileSource(path) as source:
+        os.truncate(path, 100)
+    assert {source.name} == CHANGED
+    CHANGED.clear()
+
+
 def test_a_file_that_is_written_to_has_changed(path: Path) -> None:
     os.utime(path, ns=(0, 0))
     with FileSource(path) as source, path.open("r+b") as file:
@@ -189,7 +199,7 @@ def test_a_fifo_that_takes_the_place_of_the_file_does_not_hang(tmp_path: Path, m
 DROPPED = """
 import os, sys
 from qcow2inspect.errors import CannotRead
-from qcow2inspect.source.file import FileSource
+from qcow2inspect.source.file import CHANGED, FileSource
 if os.getuid() == 0:
     os.setgroups([]); os.setgid(65534); os.setuid(65534)
 try:
