@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from textual import events
 from textual.app import App, SystemCommand
+from textual.widget import Widget
 
 from qcow2inspect.tui.commands import of_scopes
 from qcow2inspect.tui.theme import Look, themes
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Callable, Iterable
 
+    from textual.dom import DOMNode
     from textual.screen import Screen
+
+    from qcow2inspect.tui.commands import Command
 
 __all__ = ["BaseApp"]
 
@@ -49,24 +54,41 @@ class BaseApp(App[None]):
             return
         await super().on_event(event)
 
-    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """The palette offers what the keys do."""
-        scopes = ("app", getattr(screen, "SCOPE", ""))
-        for command in of_scopes(*scopes):
-            if command.in_palette and command.id != "help":
-                yield SystemCommand(command.title.capitalize(), command.help, self._caller(command.action, screen))
-        yield SystemCommand("Help", "All keys and what they do", self.action_help)
+        panes = (scope for scopes in getattr(screen, "FOCUS_SCOPES", {}).values() for scope in scopes)
+        for command in of_scopes("app", getattr(screen, "SCOPE", ""), *panes):
+            if command.in_palette and self.target_of(command, screen) is not None:
+                yield SystemCommand(command.title.capitalize(), command.help, partial(self.run_command, command))
 
-    def _caller(self, action: str, screen: Screen[object]) -> Callable[[], Awaitable[None]]:
-        target = self if hasattr(self, f"action_{action.partition('(')[0]}") else screen
+    def target_of(self, command: Command, screen: Screen[Any]) -> DOMNode | None:
+        """Who does what a command says while a screen is in front; None if nobody there does."""
+        if not hasattr(screen, "SCOPE") and command.scope == "app":
+            return self
+        candidates: list[DOMNode] = [*([screen.focused] if screen.focused else []), screen, self]
+        return next((node for node in (*candidates, *screen.walk_children()) if _binds(node, command.id)), None)
 
-        async def call() -> None:
-            await self.run_action(action, default_namespace=target)
-
-        return call
+    def run_command(self, command: Command) -> None:
+        """Do what a command says, wherever the focus is."""
+        target = self.target_of(command, self.screen)
+        if target is None:
+            return
+        if isinstance(target, Widget) and target.focusable:
+            target.focus()
+        self.call_later(self.run_action, command.action, target)
 
     def action_help(self) -> None:
         """All keys."""
         from qcow2inspect.tui.dialogs.help import HelpDialog
 
-        self.push_screen(HelpDialog(self.look))
+        self.push_screen(HelpDialog(self.look), lambda command: self.run_command(command) if command else None)
+
+
+def _binds(node: DOMNode, command: str) -> bool:
+    """True if the keys of a command work while the node has the focus."""
+    return any(getattr(binding, "id", None) == command for cls in type(node).__mro__ for binding in _bindings(cls))
+
+
+def _bindings(cls: type) -> Iterable[object]:
+    found: Iterable[object] = vars(cls).get("BINDINGS", ())
+    return found

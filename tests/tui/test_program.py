@@ -1,0 +1,79 @@
+"""The real program in a pseudo terminal, from start to a written raw file."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from qcow2inspect.build.recipe import Compressed, Data, Recipe, Snapshot, Zero, build
+from qcow2inspect.build.writer import Layout
+from tests.images import raw_by_qemu
+from tests.tui.terminal import Terminal, running
+
+RECIPE = Recipe(
+    Layout(8 << 20),
+    {0: Data(b"boot"), 1: Compressed(b"text "), 5: Zero(), 64: Data(b"x")},
+    (Snapshot(b"before", {0: Data(b"now")}),),
+)
+_COLOURS = re.compile(rb"\x1b\[[0-9;:]*?(?:\b3[0-7]|\b4[0-7]|\b9[0-7]|\b10[0-7]|\b38[;:]|\b48[;:])[0-9;:]*m")
+
+
+def image_at(folder: Path) -> Path:
+    path = folder / "case.qcow2"
+    path.write_bytes(build(RECIPE))
+    return path
+
+
+def export(program: Terminal, target: Path) -> None:
+    """Start as soon as the checks of the dialog are good."""
+    for _ in range(20):
+        program.tap("\r")
+        if target.exists():
+            return
+
+
+def test_from_start_to_a_written_raw_file(tmp_path: Path) -> None:
+    path = image_at(tmp_path)
+    target = path.with_suffix(".raw")
+    with running(path, cwd=tmp_path) as program:
+        program.see("What is special")
+        program.tap("g", "L1[0].L2[64].data", "\r")
+        program.wait(lambda: "Inspector" in program.text, "Explore")
+        program.settle()
+        program.tap("s")
+        program.wait(lambda: "Where it comes from" in program.text, "Guest")
+        program.settle()
+        program.tap("<", "<", "e")
+        export(program, target)
+        program.settle()
+        program.tap("\x1b")
+        program.press("q")
+        assert program.end() == 0
+        left = program.text[-400:]
+    assert "case.qcow2: " in left
+    assert "written to" in left
+    assert target.read_bytes() == raw_by_qemu(path)
+    assert path.read_bytes() == build(RECIPE)
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["case.qcow2", "case.raw"]
+
+
+@pytest.mark.parametrize("size", [(20, 6), (300, 100)])
+def test_very_small_and_very_large_windows(size: tuple[int, int], tmp_path: Path) -> None:
+    with running(image_at(tmp_path), size=size) as program:
+        program.wait(lambda: len(program.output) > 200, "the first screen")
+        program.tap(*"23452")
+        program.resize(80, 24)
+        program.see("cluster 0")
+        program.press("q")
+        assert program.end() == 0
+        assert "Traceback" not in program.text
+
+
+def test_no_color_means_no_colour(tmp_path: Path) -> None:
+    with running(image_at(tmp_path), env={"NO_COLOR": "1", "COLORTERM": "truecolor"}) as program:
+        program.see("What is special")
+        program.tap("2", "3", "q")
+        assert program.end() == 0
+        assert _COLOURS.findall(program.output) == []
