@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from qcow2inspect.survey.survey import Survey
     from qcow2inspect.tui.hostmap import HostMap
     from qcow2inspect.tui.location import Location
+    from qcow2inspect.tui.pattern import Pattern
     from qcow2inspect.tui.reporting import ReportOrder
-    from qcow2inspect.tui.search import Pattern
     from qcow2inspect.tui.tasks import Order
     from qcow2inspect.units import GuestOffset, HostOffset
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,32 +14,12 @@ if TYPE_CHECKING:
 
     from qcow2inspect.image.view import Extent, View
     from qcow2inspect.progress import Progress
+    from qcow2inspect.tui.pattern import Pattern
 
-__all__ = ["Hit", "Pattern", "find", "parse_pattern"]
+__all__ = ["Hit", "find"]
 
 _CHUNK = 1 << 20
 _WINDOW = 64 << 20
-_LONGEST = 4096
-_EXAMPLES = 'write text, "text", u16:text for UTF-16, or hex:51 46 ?? fb with ?? for any byte'
-
-
-@dataclass(frozen=True, slots=True)
-class Pattern:
-    """What is looked for.
-
-    Attributes:
-        text: as the user typed it.
-        regex: matches it.
-        size: its bytes.
-        shown: the bytes for people: ``51 46 ?? fb``.
-        is_zero: True if zero bytes alone match it: then nothing may be passed over.
-    """
-
-    text: str
-    regex: re.Pattern[bytes]
-    size: int
-    shown: str
-    is_zero: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,48 +33,6 @@ class Hit:
 
     offset: int | None
     unread: int
-
-
-def parse_pattern(text: str) -> Pattern:
-    """What ``text`` asks to look for.
-
-    Raises:
-        ValueError: it asks for nothing; the message says what is possible.
-    """
-    if text.lower().startswith("hex:"):
-        cells = _hex_cells(text[4:])
-    elif text.lower().startswith("u16:"):
-        cells = [f"{byte:02x}" for byte in _unquoted(text[4:]).encode("utf-16-le", "replace")]
-    else:
-        cells = [f"{byte:02x}" for byte in _unquoted(text).encode("utf-8", "surrogateescape")]
-    if not cells:
-        raise ValueError(_EXAMPLES)
-    if len(cells) > _LONGEST:
-        raise ValueError(f"the pattern has {len(cells):,} bytes; {_LONGEST:,} are possible")
-    regex = re.compile(b"".join(map(_cell_regex, cells)), re.DOTALL)
-    return Pattern(text, regex, len(cells), " ".join(cells), regex.fullmatch(bytes(len(cells))) is not None)
-
-
-def _unquoted(text: str) -> str:
-    return text[1:-1] if len(text) >= 2 and text[0] == text[-1] == '"' else text
-
-
-def _hex_cells(text: str) -> list[str]:
-    digits = re.sub(r"[\s,]|0x", "", text.lower())
-    if len(digits) % 2 or re.fullmatch(r"[0-9a-f?]*", digits) is None:
-        raise ValueError("hex: takes pairs of hexadecimal digits, ? for any digit: hex:51 46 ?? fb")
-    return [digits[index : index + 2] for index in range(0, len(digits), 2)]
-
-
-def _cell_regex(cell: str) -> bytes:
-    high, low = cell[0], cell[1]
-    if "?" not in cell:
-        return re.escape(bytes.fromhex(cell))
-    if high == low == "?":
-        return b"."
-    if low == "?":
-        return f"[\\x{high}0-\\x{high}f]".encode()
-    return b"[" + b"".join(f"\\x{digit:x}{low}".encode() for digit in range(16)) + b"]"
 
 
 # -- where there is something to look at ------------------------------------------------------------------------
@@ -171,7 +108,7 @@ def find(view: View, pattern: Pattern, start: int, end: int, *, backward: bool, 
         wide = range(window.start, min(stop, window.stop + pattern.size - 1))
         ranges = places.within(wide.start, wide.stop)
         for part in reversed(ranges) if backward else ranges:
-            offset = _find_in(view, pattern, part, backward=backward, progress=progress)
+            offset = _find_in(view, pattern, part, end, backward=backward, progress=progress)
             if offset is not None:
                 return Hit(offset, places.unread)
         progress.advance(len(window))
@@ -188,16 +125,20 @@ def _windows(start: int, stop: int, *, backward: bool) -> Iterator[range]:
         size = min(size * 2, 1 << 62)
 
 
-def _find_in(view: View, pattern: Pattern, part: range, *, backward: bool, progress: Progress) -> int | None:
-    """The first (or last) match in a range."""
+def _find_in(
+    view: View, pattern: Pattern, part: range, limit: int, *, backward: bool, progress: Progress
+) -> int | None:
+    """The first (or last) match in a range that begins before ``limit``."""
     overlap = pattern.size - 1
     starts = range(part.start, part.stop, _CHUNK)
     for at in reversed(starts) if backward else starts:
         progress.advance(0)
         chunk = read_chunk(view, at, min(_CHUNK + overlap, part.stop - at))
         found: int | None = None
-        for inside in _matches(pattern, chunk.data):
-            if any(_is_missing(piece) for piece in _under(chunk.pieces, at + inside, pattern.size)):
+        for inside, size in _matches(pattern, chunk.data):
+            if at + inside >= limit or any(map(_is_missing, _under(chunk.pieces, at + inside, size))):
+                continue
+            if pattern.accepts is not None and not pattern.accepts(at + inside):
                 continue
             found = at + inside
             if not backward:
@@ -211,9 +152,9 @@ def _under(pieces: Iterable[Extent], offset: int, size: int) -> Iterator[Extent]
     return (piece for piece in pieces if piece.guest.start < offset + size and offset < piece.guest.end)
 
 
-def _matches(pattern: Pattern, data: bytes) -> Iterator[int]:
-    """Where matches begin, overlapping ones too."""
+def _matches(pattern: Pattern, data: bytes) -> Iterator[tuple[int, int]]:
+    """Where matches begin and how long they are, overlapping ones too."""
     at = 0
     while (match := pattern.regex.search(data, at)) is not None and match.start() < _CHUNK:
-        yield match.start()
+        yield match.start(), match.end() - match.start()
         at = match.start() + 1

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from qcow2inspect.survey.ownership import ByteOwner, Ownership
     from qcow2inspect.tui.comparison import Comparison
     from qcow2inspect.tui.hostmap import HostMap
-    from qcow2inspect.tui.search import Pattern
+    from qcow2inspect.tui.pattern import Pattern
     from qcow2inspect.units import HostOffset
 
 __all__ = ["Session", "first_knowledge"]

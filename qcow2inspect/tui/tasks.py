@@ -45,8 +45,8 @@ if TYPE_CHECKING:
     from qcow2inspect.image.tree import Tree
     from qcow2inspect.image.view import View
     from qcow2inspect.survey.survey import Survey
+    from qcow2inspect.tui.pattern import Pattern
     from qcow2inspect.tui.reporting import Reporter, ReportOrder
-    from qcow2inspect.tui.search import Pattern
     from qcow2inspect.tui.session import Session
 
 __all__ = [

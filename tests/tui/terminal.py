@@ -28,6 +28,7 @@ class Terminal:
     Attributes:
         output: all that it wrote.
         code: its exit code; None while it runs.
+        closed: True once it has left the terminal.
     """
 
     def __init__(self, pid: int, terminal: int) -> None:
@@ -35,6 +36,7 @@ class Terminal:
         self._terminal = terminal
         self.output = b""
         self.code: int | None = None
+        self.closed = False
 
     @property
     def text(self) -> str:
@@ -43,6 +45,8 @@ class Terminal:
 
     def press(self, keys: str) -> None:
         """Type at once."""
+        if self.closed:
+            return
         os.write(self._terminal, keys.encode())
 
     def tap(self, *keys: str) -> None:
@@ -82,7 +86,7 @@ class Terminal:
     def end(self) -> int:
         """Wait until the program ends; its exit code."""
         deadline = time.monotonic() + _PATIENCE
-        while self._read(0.1):
+        while not self.closed and self._read(0.1):
             assert time.monotonic() < deadline, f"the program does not end: {self.text[-2000:]}"
         self.code = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
         return self.code
@@ -94,6 +98,7 @@ class Terminal:
         try:
             data = os.read(self._terminal, 1 << 16)
         except OSError:  # Linux says EIO when the other side has closed
+            self.closed = True
             return False
         self.output += data
         return bool(data)

@@ -23,8 +23,9 @@ from qcow2inspect.rules import examine
 from qcow2inspect.source.memory import MemorySource
 from qcow2inspect.survey.survey import take_survey
 from qcow2inspect.tui import nearby
+from qcow2inspect.tui.pattern import parse_pattern
 from qcow2inspect.tui.screens.findings import FindingsScreen, matches
-from qcow2inspect.tui.search import find, parse_pattern
+from qcow2inspect.tui.search import find
 from qcow2inspect.units import GuestOffset
 from tests.images import image_of
 from tests.tui.stage import (

@@ -9,16 +9,21 @@ from textual.containers import Vertical
 from textual.widgets import Input
 
 from qcow2inspect.tui.dialogs.parts import Dialog, Notes
-from qcow2inspect.tui.search import Pattern, parse_pattern
+from qcow2inspect.tui.pattern import Pattern, parse_pattern
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from textual.app import ComposeResult
 
     from qcow2inspect.tui.theme import Look
 
 __all__ = ["SearchDialog"]
 
-_HELP = 'text   "text"   u16:text   hex:51 46 ?? fb   (? is any digit)'
+_HELP = (
+    'text   "text"   u16:text   u16be:text   hex:51 46 ?? fb   re:[A-Z]{3}[0-9]',
+    "be64:0xa80000..0xaaffff   le32:2048   ->  who points here   -> c138",
+)
 
 
 class SearchDialog(Dialog[Pattern | None]):
@@ -28,12 +33,16 @@ class SearchDialog(Dialog[Pattern | None]):
         look: colours and glyphs.
         where: what is searched, in words.
         last: the pattern of the last search.
+        parse: makes a pattern of what is typed, or raises ValueError.
     """
 
     BINDINGS = [Binding("escape", "close", "close", show=False)]
 
-    def __init__(self, look: Look, where: str, last: Pattern | None) -> None:
+    def __init__(
+        self, look: Look, where: str, last: Pattern | None, parse: Callable[[str], Pattern] = parse_pattern
+    ) -> None:
         super().__init__()
+        self._parse = parse
         self.look = look
         self._where = where
         self._last = last
@@ -59,13 +68,16 @@ class SearchDialog(Dialog[Pattern | None]):
 
     def _show(self, text: str) -> Pattern | None:
         if not text:
-            self.notes.show(("", _HELP, "dim"))
+            self.notes.show(*(("", line, "dim") for line in _HELP))
             return None
         try:
-            pattern = parse_pattern(text)
+            pattern = self._parse(text)
         except ValueError as error:
             self.notes.show(("no", str(error), "warn"))
             return None
+        if text.startswith(("->", "re:")) or pattern.shown.endswith("bytes"):
+            self.notes.show(("", pattern.shown, "text"))
+            return pattern
         more = " ..." if len(pattern.shown) > 60 else ""
         zero = "; zero bytes alone match: nothing is passed over" if pattern.is_zero else ""
         self.notes.show(("", f"{pattern.size} bytes: {pattern.shown[:60]}{more}{zero}", "text"))

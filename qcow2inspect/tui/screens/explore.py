@@ -8,6 +8,7 @@ from textual import work
 from textual.containers import Container
 from textual.worker import get_current_worker
 
+from qcow2inspect.errors import Qcow2InspectError
 from qcow2inspect.tui import describe, nearby, tasks
 from qcow2inspect.tui.commands import bindings
 from qcow2inspect.tui.location import ACTIVE, GuestState, Location
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from qcow2inspect.image.view import View
     from qcow2inspect.layout.node import Node
     from qcow2inspect.tui.messages import MappedFound
+    from qcow2inspect.tui.pattern import Pattern
     from qcow2inspect.tui.session import Session
     from qcow2inspect.tui.theme import Look
 
@@ -258,6 +260,29 @@ class ExploreScreen(WalkScreen):
     def place_at(self, offset: int, size: int, title: str) -> Location:
         """The location of ``size`` host bytes."""
         return Location(HostOffset(offset), "", size, title)
+
+    def parse_pattern(self, text: str) -> Pattern:
+        """Pointers to the cluster under the cursor can be searched, too."""
+        if not text.startswith("->"):
+            return super().parse_pattern(text)
+        from qcow2inspect.tui.pattern import pointers_to
+        from qcow2inspect.tui.places import parse_place
+
+        try:
+            there = parse_place(self.session, text[2:], self.here).offset if text[2:].strip() else self.hex.host
+        except Qcow2InspectError as error:
+            raise ValueError(str(error)) from error
+        size = self.session.image.geometry.cluster_size
+        start = there - there % size
+        return pointers_to(start, start + size, self._target_at, text)
+
+    def _target_at(self, offset: int) -> int | None:
+        """What the field that begins at a host offset points to; called in a thread."""
+        try:
+            node = self.session.tree.locate(HostOffset(offset))
+        except Qcow2InspectError:
+            return None
+        return node.target if node.where.start == offset and not node.path.startswith(("ref[", "c")) else None
 
     def counts(self) -> dict[str, str]:
         """Fields can be walked, too."""

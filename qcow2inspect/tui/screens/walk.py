@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from qcow2inspect.image.view import View
     from qcow2inspect.tui.app import InspectApp
-    from qcow2inspect.tui.search import Pattern
+    from qcow2inspect.tui.pattern import Pattern
     from qcow2inspect.tui.session import Session
     from qcow2inspect.tui.theme import Look
 
@@ -174,8 +174,20 @@ class WalkScreen(BaseScreen):
         """Ask what to look for."""
         from qcow2inspect.tui.dialogs.search import SearchDialog
 
-        dialog = SearchDialog(self.look, self.bytes_name, self.session.pattern)
+        dialog = SearchDialog(self.look, self.bytes_name, self.session.pattern, self.parse_pattern)
         self.app.push_screen(dialog, lambda pattern: self._search(pattern, 1) if pattern else None)
+
+    def parse_pattern(self, text: str) -> Pattern:
+        """What is looked for.
+
+        Raises:
+            ValueError: the text asks for nothing that can be searched here.
+        """
+        from qcow2inspect.tui.pattern import parse_pattern
+
+        if text.startswith("->"):
+            raise ValueError("pointers are in the image file: -> searches in Explore")
+        return parse_pattern(text)
 
     def action_search_on(self, step: int) -> None:
         """The same again, onwards or backwards."""
