@@ -259,9 +259,12 @@ def export(chain: Chain, order: Order, progress: TaskProgress, post: Callable[[M
         done = raw.export_raw(view, order.target, force=order.force, sparse=order.sparse, progress=progress)
         return Exported(done)
 
-    import tempfile
+    _written("export", [os.path.dirname(order.target) or ".", _temporary()], post, work)
 
-    _written("export", [os.path.dirname(order.target) or ".", tempfile.gettempdir()], post, work)
+
+def _temporary() -> str:
+    """Where temporary files go: the standard library would find out by writing there, which is not allowed yet."""
+    return os.environ.get("TMPDIR", "/tmp")
 
 
 def preview_report(
