@@ -54,14 +54,17 @@ def _move(name: str, keys: tuple[str, ...], text: str, scope: str, action: str, 
 _TROUBLE = "To the next cluster that is leaked, claimed twice or named by a finding"
 
 
+_FORMS = "hex, hexdump, C, Python, base64, text, JSON, or the command line that shows it"
+
+
 def _walking(scope: str) -> tuple[Command, ...]:
     """What screens with a cursor on bytes have in common."""
 
     def command(name: str, key: str, title: str, text: str, action: str, weight: int = 0) -> Command:
-        waits = action.startswith(("prefix", "mark", "to_mark"))
+        waits = action.startswith(("prefix", "mark", "to_mark", "copy"))
         return Command(f"{scope}.{name}", (key,), title, text, "Find", scope, action, weight, at_once=waits)
 
-    text = "Wait for a key: f finding, e entry of another type, t change of type, c cluster, m mark"
+    text = "Wait for a key: f finding, e or t other type, u unexplained, s state, c cluster, m mark"
     return (
         command("search", "slash", "search", "Search for text or bytes, from the cursor on", "search", 84),
         command("search_on", "n", "next match", "Search on for the same", "search_on(1)"),
@@ -71,6 +74,8 @@ def _walking(scope: str) -> tuple[Command, ...]:
         command("previous", "left_square_bracket", "previous", f"Previous. {text}", "prefix(-1)", 28),
         command("mark", "m", "mark", "Give this place a letter", "mark", 26),
         command("to_mark", "apostrophe", "to mark", "Go to a place that has a letter", "to_mark", 24),
+        command("select", "v", "select", "Select bytes from here on, or stop selecting", "select", 22),
+        command("copy", "y", "copy", f"Copy the selection or the field as {_FORMS}", "copy", 23),
     )
 
 

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from qcow2inspect.tui.pattern import Pattern
     from qcow2inspect.tui.session import Session
     from qcow2inspect.tui.theme import Look
+    from qcow2inspect.tui.widgets.bytespane import BytesPane
 
 __all__ = ["ExploreScreen"]
 
@@ -283,6 +284,16 @@ class ExploreScreen(WalkScreen):
         except Qcow2InspectError:
             return None
         return node.target if node.where.start == offset and not node.path.startswith(("ref[", "c")) else None
+
+    @property
+    def pane(self) -> BytesPane:
+        """The bytes."""
+        return self.hex
+
+    def field_at(self, part: range) -> Node | None:
+        """The field under the cursor, if these are its bytes."""
+        node = self.node
+        return node if node is not None and (node.where.start, node.where.end) == (part.start, part.stop) else None
 
     def counts(self) -> dict[str, str]:
         """Fields can be walked, too."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from qcow2inspect.image.view import Extent, View
     from qcow2inspect.tui.session import Session
     from qcow2inspect.tui.theme import Look
+    from qcow2inspect.tui.widgets.bytespane import BytesPane
 
 __all__ = ["GuestScreen"]
 
@@ -174,6 +175,11 @@ class GuestScreen(WalkScreen):
     def bytes_at(self) -> int:
         """Guest offset of the cursor."""
         return self.hex.at
+
+    @property
+    def pane(self) -> BytesPane:
+        """The bytes."""
+        return self.hex
 
     @property
     def bytes_name(self) -> str:

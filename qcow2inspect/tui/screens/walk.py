@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual import work
 
-from qcow2inspect.tui import nearby, tasks
+from qcow2inspect.errors import Qcow2InspectError
+from qcow2inspect.tui import copying, nearby, tasks
 from qcow2inspect.tui.location import Location
 from qcow2inspect.tui.messages import JumpAsked, Placed, Progressed, Searched, TaskFailed
 from qcow2inspect.tui.screens.base import BaseScreen
 from qcow2inspect.tui.widgets.which import WhichKey
-from qcow2inspect.units import HostOffset, exact_size
+from qcow2inspect.units import HostOffset, counted, exact_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -19,10 +21,12 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
 
     from qcow2inspect.image.view import View
+    from qcow2inspect.layout.node import Node
     from qcow2inspect.tui.app import InspectApp
     from qcow2inspect.tui.pattern import Pattern
     from qcow2inspect.tui.session import Session
     from qcow2inspect.tui.theme import Look
+    from qcow2inspect.tui.widgets.bytespane import BytesPane
 
 __all__ = ["WalkScreen"]
 
@@ -167,6 +171,60 @@ class WalkScreen(BaseScreen):
 
         cast("InspectApp", self.app).next_key = take
         self.which.show(title, choices)
+
+    # -- select and copy --------------------------------------------------------------------------------------
+
+    @property
+    def pane(self) -> BytesPane | None:
+        """The pane of bytes that is selected in; None if there is none."""
+        return None
+
+    def action_select(self) -> None:
+        """Begin to select bytes, or end it."""
+        pane = self.pane
+        if pane is None:
+            return
+        pane.select_from(None if pane.began is not None else pane.at)
+        self.status.say("selecting: move, y copies, v ends it" if pane.began is not None else "", "note")
+
+    def action_copy(self) -> None:
+        """Ask in which form the selection, or the field under the cursor, shall be copied."""
+        what = self._copied()
+        if what is None:
+            self.status.say("there are no bytes that can be copied")
+            return
+        choices = {key: (words, "") for key, words in copying.FORMS.items()}
+        self._wait_for_key(f"y copy {counted(len(what.data), 'byte')} as", choices, lambda form: self._copy(form, what))
+
+    def _copied(self) -> copying.Copied | None:
+        pane, view = self.pane, self.bytes_view
+        if pane is None or view is None or not pane.byte_count:
+            return None
+        part = pane.chosen or pane.selected or range(pane.at, pane.at + 1)
+        try:
+            data = view.read_at(part.start, min(len(part), copying.MOST))
+        except Qcow2InspectError:
+            return None
+        there = self.place_at(part.start, 0, "")
+        if not data:
+            return None
+        state, snapshots = there.state, self.session.image.snapshots
+        in_snapshot = state.kind in ("snapshot", "vm-state") and state.index < len(snapshots)
+        ident = os.fsdecode(snapshots[state.index].id) if in_snapshot else ""
+        return copying.Copied(data, there, self.session.image.name, ident, self.field_at(part))
+
+    def field_at(self, part: range) -> Node | None:
+        """The field that these bytes are; None if they are none."""
+        del part
+        return None
+
+    def _copy(self, form: str, what: copying.Copied) -> None:
+        text = copying.copied_as(form, what)
+        self.app.copy_to_clipboard(text)
+        if self.pane is not None:
+            self.pane.select_from(None)
+        brief = " ".join(text.split())
+        self.status.say(f"copied as {copying.FORMS[form].partition(',')[0]}: {brief[:60]}", "good")
 
     # -- search -----------------------------------------------------------------------------------------------
 

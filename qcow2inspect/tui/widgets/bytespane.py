@@ -37,6 +37,7 @@ class BytesPane(VScroll):
 
     Attributes:
         at: offset of the byte under the cursor.
+        began: where the user began to select; None if they do not.
         per_row: bytes in a row: 16, 8 or 4, whatever the width allows.
 
     Args:
@@ -54,6 +55,7 @@ class BytesPane(VScroll):
         self.per_row = 16
         self.selected = _NOTHING
         self.marked = _NOTHING
+        self.began: int | None = None
         self._jumped = False
 
     # -- what subclasses say ----------------------------------------------------------------------------------
@@ -89,11 +91,25 @@ class BytesPane(VScroll):
 
     def under(self, offset: int) -> Ground:
         """What lies behind a byte when the cursor is elsewhere."""
+        if self.began is not None:
+            return Ground.MARKED if offset in self.chosen else Ground.PLAIN
         if self.marked.start <= offset < self.marked.stop:
             return Ground.MARKED
         if self.selected.start <= offset < self.selected.stop:
             return Ground.SELECTED
         return Ground.PLAIN
+
+    @property
+    def chosen(self) -> range:
+        """The bytes that the user selects; none if they do not."""
+        if self.began is None:
+            return _NOTHING
+        return range(min(self.began, self.at), max(self.began, self.at) + 1)
+
+    def select_from(self, anchor: int | None) -> None:
+        """Begin to select at a byte; None ends it."""
+        self.began = anchor
+        self.refresh()
 
     def row_ground(self, row: int) -> Ground:
         """Rows have no ground of their own: bytes have."""
@@ -139,6 +155,8 @@ class BytesPane(VScroll):
         self.show_row(self.cursor)
         for place in (before, self.at):
             self.refresh_rows(place // self.per_row, place // self.per_row)
+        if self.began is not None:
+            self.refresh_rows(min(before, self.at) // self.per_row, max(before, self.at) // self.per_row)
 
     def move_to(self, row: int) -> None:
         """The user goes to another row, in the same column."""
