@@ -37,6 +37,7 @@ _SIGNS = {
     "unallocated": ("·", "."),
     "shared": ("◈", "&"),
     "subclusters": ("▞", "/"),
+    "leaked": ("!", "!"),
     "invalid": ("✗", "X"),
     # findings and checks
     "fatal": ("✗", "X"),

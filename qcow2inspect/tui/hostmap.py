@@ -70,7 +70,7 @@ _WORDS = {
     Owner.L2: ("L2 table", "l2"),
     Owner.L1: ("L1 table", "l1"),
     Owner.HEADER: ("header", "header"),
-    Owner.LEAKED: ("leaked", "warning"),
+    Owner.LEAKED: ("leaked", "leaked"),
     Owner.CONFLICT: ("conflict", "invalid"),
 }
 

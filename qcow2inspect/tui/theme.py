@@ -53,8 +53,12 @@ _ROLES = {
     "unallocated": ("#6e757f", "bright_black", "dim"),
     "free": ("#6e757f", "bright_black", "dim"),
     "free-cell": ("#2a2f38", "bright_black", "dim"),
+    "leaked": ("#c1511d", "red", "bold"),
     "invalid": ("#ff6b57", "bright_red", "bold reverse"),
 }
+# Where a colour fills a cell it need not be read as text: these are farther from the others for every eye.
+_FILLS = {"l1": "#016cfb", "l2": "#016cfb", "refcount": "#9e57b6"}
+
 _SAME = {
     "yes": "good",
     "no": "bad",
@@ -187,7 +191,7 @@ class Look:
     def solid(self, role: str) -> str:
         """The colour of a role where it fills a cell."""
         color, ansi, _ = _ROLES[_SAME.get(role, role)]
-        return color if self.colors is Colors.TRUE else ansi
+        return _FILLS.get(role, color) if self.colors is Colors.TRUE else ansi
 
     def on(self, style: Style, ground: Ground) -> Style:
         """``style`` with another ground behind it."""
