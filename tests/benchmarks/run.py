@@ -21,7 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-from tests.benchmarks import checks, converts, terminal  # noqa: E402 - a script finds its package only now
+from tests.benchmarks import checks, converts, panes, terminal  # noqa: E402 - a script finds its package only now
 from tests.benchmarks.measure import ENV, OURS, Row, compile_sources, in_memory  # noqa: E402 - the same
 
 
@@ -123,6 +123,20 @@ def bench_screen(folder: Path, runs: int) -> Iterator[Row]:
             "< 35 ms",
         )
         yield Row(f"memory of the interface, {size}iB disk", f"{keys.rss >> 20} MiB", "-", "-", "< 150 MB")
+
+
+def bench_panes(folder: Path, runs: int) -> Iterator[Row]:
+    """CPU time of keys in the hex pane and of the map, at 200x60."""
+    del runs
+    small = panes.pane_costs(folder, 1 << 20)
+    large = panes.pane_costs(folder, 10**12)
+    for name, one, other, goal in (
+        ("cursor move", small.move, large.move, "<= 16 ms"),
+        ("page", small.page, large.page, "<= 35 ms"),
+    ):
+        row = f"{name} on 10^12 bytes, CPU"
+        yield Row(row, f"{other * 1e3:.1f} ms", f"on 1 MiB {one * 1e3:.1f} ms", f"{other / one:.2f}", goal)
+    yield Row("map of 16.7 M clusters, CPU", f"{panes.map_redraw(16_700_000) * 1e3:.0f} ms", "-", "-", "<= 150 ms")
 
 
 def bench_random(folder: Path, runs: int) -> Iterator[Row]:
