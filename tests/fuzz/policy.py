@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from qcow2inspect.errors import Qcow2InspectError
+from qcow2inspect.format.header import HeaderV2
 from qcow2inspect.format.v1 import HeaderV1
 from qcow2inspect.image.chain import AnyImage, chain_of
 from qcow2inspect.image.image import Image
@@ -115,8 +116,9 @@ def _needs_files(data: bytes, difference: Difference) -> bool:
     return (image.has_data_file or bool(image.backing_name)) and "ould not open" in theirs.error
 
 
-def _cut_v1_header(data: bytes, difference: Difference) -> bool:
-    return kind_of(data) == "qcow" and len(data) < HeaderV1.SIZE and not difference.ours.given
+def _cut_header(data: bytes, difference: Difference) -> bool:
+    least = HeaderV1.SIZE if kind_of(data) == "qcow" else HeaderV2.SIZE
+    return len(data) < least and not difference.ours.given
 
 
 def _key_material_outside(data: bytes, difference: Difference) -> bool:
@@ -171,10 +173,10 @@ POLICIES = (
         _needs_files,
     ),
     Policy(
-        "the header is cut off (version 1)",
-        "Where a file ends inside a version 1 header, QEMU takes zeros for the rest, and so the header for the L1 "
-        "table. We say that the file is cut off.",
-        _cut_v1_header,
+        "the header is cut off",
+        "Where a file ends inside a header of version 1 or 2, QEMU takes zeros for the rest, also for where the L1 "
+        "table lies: the header itself. We say that the file is cut off.",
+        _cut_header,
     ),
     Policy(
         "key material outside the stated length",

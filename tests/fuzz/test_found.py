@@ -36,7 +36,13 @@ FOUND: dict[str, tuple[str, bytes, set[str]]] = {
     "the file ends inside a version 1 header": (
         "v1",
         seed("v1").data[:34],
-        {"the header is cut off (version 1)"},
+        {"the header is cut off"},
+    ),
+    "the file ends inside a version 2 header": ("v2", seed("v2").data[:62], {"the header is cut off"}),
+    "a LUKS header of negative length": (
+        "luks",
+        changed("luks", ("ext[0].data.length", 0x8000_0000_0000_6000)),
+        set(),
     ),
     "a LUKS key slot that ends past 32 bits": (
         "luks",
