@@ -23,7 +23,8 @@ _CLEAN_OR_NOT = (0, 2, 3)
 _MORE_MEMORY = 60_000_000
 _SECONDS = 0.5
 _PATIENCE = 2.0
-_IMPORTS = "import argparse, numpy, qcow2inspect.cli.verb_check, qcow2inspect.cli.main, qcow2inspect.survey.survey"
+_IMPORTS = "import gc, os; gc.set_threshold(20_000); os.environ['OPENBLAS_NUM_THREADS'] = '1'"
+_IMPORTS += "; import argparse, numpy, qcow2inspect.cli.verb_check, qcow2inspect.cli.main, qcow2inspect.survey.survey"
 _IMPORTS += ", qcow2inspect.reports.check, qcow2inspect.rules; qcow2inspect.rules.all_rules()"
 
 
