@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 from textual import work
 from textual.message import Message
-from textual.signal import Signal
 
 from qcow2inspect.errors import Qcow2InspectError
 from qcow2inspect.image.assumed import NOTHING_ASSUMED
@@ -17,7 +16,7 @@ from qcow2inspect.image.image import Image
 from qcow2inspect.layout.structure import visible
 from qcow2inspect.source.file import FileSource
 from qcow2inspect.tui import tasks
-from qcow2inspect.tui.base import BaseApp
+from qcow2inspect.tui.background import Background
 from qcow2inspect.tui.commands import bindings
 from qcow2inspect.tui.location import GuestState, Location
 from qcow2inspect.tui.messages import ChainChanged, Followed
@@ -32,9 +31,7 @@ if TYPE_CHECKING:
     from qcow2inspect.case import Case
     from qcow2inspect.image.assumed import Assumptions
     from qcow2inspect.image.gate import OpenGate
-    from qcow2inspect.tui.comparison import Comparison
     from qcow2inspect.tui.messages import (
-        ComparisonGrew,
         Explained,
         JumpAsked,
         KnowledgeGrew,
@@ -50,7 +47,7 @@ __all__ = ["InspectApp", "run", "summary"]
 _LOOK_AGAIN = 2.0
 
 
-class InspectApp(BaseApp):
+class InspectApp(Background):
     """The inspector.
 
     Attributes:
@@ -67,21 +64,19 @@ class InspectApp(BaseApp):
     BINDINGS = bindings("app")
 
     def __init__(self, session: Session, look: Look | None = None, *, passphrase: bytes | None = None) -> None:
-        super().__init__(look)
-        self.session = session
+        super().__init__(session, look)
         self._begun = False
         self._passphrase = passphrase
-        self.news: Signal[Message] = Signal(self, "news")
         self.add_mode("overview", lambda: OverviewScreen(session, self.look))
         self.add_mode("explore", self._explore)
         self.add_mode("map", self._map)
         self.add_mode("findings", self._findings)
         self.add_mode("guest", self._guest)
         self.add_mode("compare", self._compare_screen)
+        self.add_mode("log", self._log_screen)
         self._survey = tasks.TaskProgress("survey", self.post_message)
         self._explaining = tasks.TaskProgress("explain", self.post_message)
         self._unlocking = tasks.TaskProgress("unlock", self.post_message)
-        self._comparing = tasks.TaskProgress("compare", self.post_message)
 
     def on_mount(self) -> None:
         """First paint, then work."""
@@ -108,7 +103,8 @@ class InspectApp(BaseApp):
     def _take_survey(self) -> None:
         tasks.look_at_header(self.session.image, self.post_message)
         tasks.index(self.session.tree, self.post_message)
-        tasks.survey(self.session.image, self.session.asked_for, self._survey, self.post_message)
+        with self.session.log.running("reading all tables", self._survey, self.post_message) as post:
+            tasks.survey(self.session.image, self.session.asked_for, self._survey, post)
 
     @work(thread=True, exclusive=True, group="judge", exit_on_error=False)
     def _judge_again(self) -> None:
@@ -132,7 +128,8 @@ class InspectApp(BaseApp):
 
     @work(thread=True, exclusive=True, group="explain", exit_on_error=False)
     def _explain(self) -> None:
-        tasks.explain(self.session, self._explaining, self.post_message)
+        with self.session.log.running("naming every byte", self._explaining, self.post_message) as post:
+            tasks.explain(self.session, self._explaining, post)
 
     def on_explained(self, message: Explained) -> None:
         """Remember it, and tell the screens."""
@@ -146,8 +143,6 @@ class InspectApp(BaseApp):
     def on_task_failed(self, message: TaskFailed) -> None:
         """Tell the screens."""
         self.session.indexed |= message.task == "index"
-        if message.task == "compare" and self.session.comparison is not None and self._comparing.stopped:
-            self.session.comparison.trouble = "stopped"
         self.news.publish(message)
 
     @work(thread=True, exclusive=True, group="files", exit_on_error=False)
@@ -157,7 +152,8 @@ class InspectApp(BaseApp):
             tasks.follow(self.session.image, self.session.gate, None, self._take)
         passphrase, self._passphrase = self._passphrase, None
         if passphrase is not None:
-            tasks.unlock_with_file(self.session.chain, passphrase, self._unlocking, self.post_message)
+            with self.session.log.running("trying the passphrase", self._unlocking, self.post_message) as post:
+                tasks.unlock_with_file(self.session.chain, passphrase, self._unlocking, post)
 
     def _take(self, message: Message) -> None:
         """Called in the thread, so that the passphrase is tried on what was opened."""
@@ -168,21 +164,23 @@ class InspectApp(BaseApp):
     def on_followed(self, message: Followed) -> None:
         """Files were opened: guest bytes may be others now."""
         self.session.take(message.chain)
-        self._compare_anew()
+        for layer in message.chain.layers[1:]:
+            self.session.log.note(f"opened {layer.name}, to be read only")
+        self.compare_anew()
         self._look_behind()
         self.news.publish(ChainChanged())
         for layer in message.chain.layers:
             if layer.end is not None:
-                self._say(layer.end.what, "warn")
+                self.say(layer.end.what, "warn")
 
     def on_unlocked(self, message: Unlocked) -> None:
         """Keys are there, or not."""
         self.session.forget_view()
-        self._compare_anew()
+        self.compare_anew()
         self.news.publish(ChainChanged())
         for _, error in message.results:
             if error is not None:
-                self._say(error.what, "bad")
+                self.say(error.what, "bad")
 
     def _look_again(self) -> None:
         """Notice that somebody changes the image, or a file behind it, under our eyes."""
@@ -222,6 +220,11 @@ class InspectApp(BaseApp):
 
         return CompareScreen(self.session, self.look)
 
+    def _log_screen(self) -> Screen[None]:
+        from qcow2inspect.tui.screens.log import LogScreen
+
+        return LogScreen(self.session, self.look)
+
     @property
     def here(self) -> Location:
         """Where the user is."""
@@ -260,11 +263,12 @@ class InspectApp(BaseApp):
 
     def _travel(self, there: Location | None, nowhere: str) -> None:
         if there is None:
-            self._say(nowhere, "dim")
+            self.say(nowhere, "dim")
         else:
             self._open(replace(there, title=""))
 
-    def _say(self, text: str, role: str) -> None:
+    def say(self, text: str, role: str) -> None:
+        """A notice on whatever screen is in front."""
         base = self.screen_stack[0]
         if isinstance(base, BaseScreen):
             base.status.say(text, role)
@@ -295,6 +299,9 @@ class InspectApp(BaseApp):
         if there is not None and there.mode == "guest" and self.current_mode == "compare":
             there = replace(there, mode="compare")
         if there is not None:
+            from qcow2inspect.tui.places import text_of
+
+            self.session.log.note(f"goto {text_of(self.session, there)}")
             self.jump(there)
 
     def action_states(self) -> None:
@@ -321,58 +328,6 @@ class InspectApp(BaseApp):
 
         self.push_screen(PassphraseDialog(self.session, self.look))
 
-    def action_compare(self) -> None:
-        """Choose two disks and compare them."""
-        from qcow2inspect.tui.dialogs.compare import CompareDialog
-
-        self.push_screen(CompareDialog(self.session, self.look), self.begin_comparison)
-
-    def begin_comparison(self, comparison: Comparison | None) -> None:
-        """Show two disks side by side, and look for what differs behind it."""
-        if comparison is None:
-            return
-        self.stop_comparison()
-        self.session.comparison = comparison
-        here = self.here
-        guest = here.guest if here.mode in ("guest", "compare") else None
-        self.jump(Location(mode="compare", guest=guest or GuestOffset(0), state=self.session.state))
-        self._comparing = tasks.TaskProgress("compare", self.post_message)
-        self._compare(comparison, self._comparing)
-
-    def _compare_anew(self) -> None:
-        """Files were opened or layers unlocked: what was found may be wrong now."""
-        comparison = self.session.comparison
-        if comparison is None:
-            return
-        self.stop_comparison()
-        try:
-            self.session.comparison = comparison.renewed(self.session.chain)
-        except (Qcow2InspectError, ValueError) as error:
-            comparison.trouble = str(error)
-            return
-        self._comparing = tasks.TaskProgress("compare", self.post_message)
-        self._compare(self.session.comparison, self._comparing)
-
-    def stop_comparison(self) -> None:
-        """Compare no further."""
-        self._comparing.stop()
-
-    @work(thread=True, group="compare", exit_on_error=False)
-    def _compare(self, comparison: Comparison, progress: tasks.TaskProgress) -> None:
-        from qcow2inspect.tui import comparing
-
-        comparing.compare(comparison, progress, self.post_message)
-
-    def on_comparison_grew(self, message: ComparisonGrew) -> None:
-        """Tell the screens."""
-        self.news.publish(message)
-
-    def action_export(self) -> None:
-        """Write the raw disk."""
-        from qcow2inspect.tui.dialogs.export import ExportDialog
-
-        self.push_screen(ExportDialog(self.session, self.look), self._written)
-
     def action_report(self) -> None:
         """Write the report."""
         from qcow2inspect.tui.dialogs.report import ReportDialog
@@ -382,7 +337,7 @@ class InspectApp(BaseApp):
     def _written(self, what: str | None) -> None:
         if what:
             self.session.done.append(what)
-            self._say(what, "good")
+            self.say(what, "good")
 
     async def action_quit(self) -> None:
         """Leave, whatever lies over the screen."""
@@ -390,10 +345,12 @@ class InspectApp(BaseApp):
 
     def action_leave(self) -> None:
         """Leave; a summary stays in the terminal."""
+        if not self.may_leave():
+            return
         self._survey.stop()
         self._explaining.stop()
         self._unlocking.stop()
-        self.stop_comparison()
+        self.stop_all()
         self.exit(message=summary(self.session))
 
 

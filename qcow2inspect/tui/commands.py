@@ -224,7 +224,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command("guest.pane", ("tab",), "pane", "Go to the other pane", "Screens", "guest", "next_pane", 30),
     Command(
-        "compare.mode",
+        "compare",
         ("6",),
         "Compare",
         "Two images, or two states of one: where they differ",
@@ -234,7 +234,7 @@ COMMANDS: tuple[Command, ...] = (
         65,
     ),
     Command(
-        "compare",
+        "compare.choose",
         ("c",),
         "compare",
         "Choose what to compare: states of this image, or another file",
@@ -319,6 +319,11 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command("help", ("question_mark", "f1"), "help", "All keys and what they do", "Learn", "app", "help", 99, "?"),
     Command("quit", ("q",), "quit", "Leave; a summary stays in the terminal", "Learn", "app", "leave", 98),
+    Command("log", ("7",), "Log", "What runs, what was done, what was said", "Screens", "app", "mode('log')", 48),
+    Command("log.show", ("enter",), "show", "How far the export under the cursor is", "Travel", "log", "follow", 95),
+    Command("log.stop", ("x", "delete"), "cancel", "Stop the task under the cursor", "Act", "log", "stop_task", 94),
+    Command("log.pause", ("space",), "pause", "Let the task wait, or go on", "Act", "log", "pause_task", 93),
+    Command("log.pane", ("tab",), "pane", "Go to the other pane", "Screens", "log", "next_pane", 30),
     Command(
         "compare.guest",
         ("enter",),

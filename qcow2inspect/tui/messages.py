@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from qcow2inspect.dossier import Dossier
     from qcow2inspect.errors import Qcow2InspectError
-    from qcow2inspect.export.raw import ExportResult, Preflight
+    from qcow2inspect.export.raw import Preflight
     from qcow2inspect.findings import Finding
     from qcow2inspect.image.chain import Chain
     from qcow2inspect.image.compare import Part
@@ -20,11 +20,12 @@ if TYPE_CHECKING:
     from qcow2inspect.layout.node import Node
     from qcow2inspect.survey.ownership import Mapped
     from qcow2inspect.survey.survey import Survey
+    from qcow2inspect.tui.exporting import Order
     from qcow2inspect.tui.hostmap import HostMap
+    from qcow2inspect.tui.jobs import Job
     from qcow2inspect.tui.location import Location
     from qcow2inspect.tui.pattern import Pattern
     from qcow2inspect.tui.reporting import ReportOrder
-    from qcow2inspect.tui.tasks import Order
     from qcow2inspect.units import GuestOffset, HostOffset
 
 __all__ = [
@@ -34,11 +35,11 @@ __all__ = [
     "ComparisonGrew",
     "EdgeReached",
     "Explained",
-    "Exported",
     "FollowAsked",
     "Followed",
     "GuestChosen",
     "GuestFound",
+    "JobChanged",
     "JumpAsked",
     "Knowledge",
     "KnowledgeGrew",
@@ -352,12 +353,12 @@ class Preflighted(Message):
         self.result = result
 
 
-class Exported(Message):
-    """The export is complete."""
+class JobChanged(Message):
+    """A task has begun, or is over."""
 
-    def __init__(self, result: ExportResult) -> None:
+    def __init__(self, job: Job) -> None:
         super().__init__()
-        self.result = result
+        self.job = job
 
 
 class ReportPreviewed(Message):

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 from qcow2inspect.errors import Qcow2InspectError
 from qcow2inspect.image.tree import Tree
 from qcow2inspect.source.protection import badge
+from qcow2inspect.tui.jobs import Log
 from qcow2inspect.tui.location import ACTIVE, GuestState, History, Location
 from qcow2inspect.tui.messages import Knowledge
+from qcow2inspect.units import exact_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,6 +60,7 @@ class Session:
         unexplained: bytes of the file without a known purpose; None until they are counted.
         comparison: two disks side by side; None until they are chosen.
         others: files that were opened to be compared with.
+        log: tasks and journal.
     """
 
     image: Image
@@ -79,6 +82,7 @@ class Session:
     _owners: Ownership | None = None
     comparison: Comparison | None = None
     others: list[Chain] = field(default_factory=list)
+    log: Log = field(default_factory=Log)
     _chain: Chain | None = None
     _before: list[Chain] = field(default_factory=list)
     _host_map: HostMap | None = None
@@ -87,7 +91,9 @@ class Session:
     @classmethod
     def of(cls, image: Image, gate: OpenGate | None = None) -> Session:
         """The session of an image, with what its header alone tells."""
-        return cls(image, Tree(image), first_knowledge(image), gate=gate)
+        session = cls(image, Tree(image), first_knowledge(image), gate=gate)
+        session.log.note(f"opened {session.tree.root.name}, {exact_size(image.source.size)}, to be read only")
+        return session
 
     # -- what is behind the image -----------------------------------------------------------------------------
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from qcow2inspect.errors import Qcow2InspectError
 from qcow2inspect.progress import Cancelled
-from qcow2inspect.tui.location import GuestState, Location
+from qcow2inspect.tui.location import Location
 from qcow2inspect.tui.messages import (
     Explained,
-    Exported,
     Followed,
     GuestFound,
     Knowledge,
@@ -22,7 +20,6 @@ from qcow2inspect.tui.messages import (
     MapMade,
     MappedFound,
     Placed,
-    Preflighted,
     Progressed,
     ReportPreviewed,
     ReportWritten,
@@ -50,10 +47,8 @@ if TYPE_CHECKING:
     from qcow2inspect.tui.session import Session
 
 __all__ = [
-    "Order",
     "TaskProgress",
     "explain",
-    "export",
     "find_guest",
     "follow",
     "guarded",
@@ -64,7 +59,6 @@ __all__ = [
     "look_up",
     "mapped",
     "place",
-    "preflight",
     "preview_report",
     "search",
     "survey",
@@ -74,24 +68,32 @@ __all__ = [
 ]
 
 _INTERVAL = 0.1
+_PATIENCE = 0.05
 
 
 class TaskProgress:
     """A :class:`~qcow2inspect.progress.Progress` that posts at most ten messages a second.
+
+    Attributes:
+        what: what is being done.
+        done: units of it that are done.
+        total: units in all; None if unknown.
 
     Args:
         task: name of the task.
         post: takes a message from any thread.
     """
 
+    total: int | None
+
     def __init__(self, task: str, post: Callable[[Message], object]) -> None:
         self._task = task
         self._post = post
         self._stop = threading.Event()
-        self._what, self._done, self._total = "", 0, None
+        self._go = threading.Event()
+        self._go.set()
+        self.what, self.done, self.total = "", 0, None
         self._began = self._told = 0.0
-
-    _total: int | None
 
     @property
     def stopped(self) -> bool:
@@ -102,9 +104,23 @@ class TaskProgress:
         """Ask the task to stop; it does at its next step."""
         self._stop.set()
 
+    @property
+    def paused(self) -> bool:
+        """True while the user lets the task wait."""
+        return not self._go.is_set()
+
+    def pause(self, wait: bool) -> None:
+        """Let the task wait at its next step, or go on."""
+        (self._go.clear if wait else self._go.set)()
+
+    @property
+    def seconds(self) -> float:
+        """Time since the step began, without the time that the task had to wait."""
+        return time.monotonic() - self._began if self._began else 0.0
+
     def begin(self, what: str, total: int | None) -> None:
         """A step of ``total`` units starts."""
-        self._what, self._done, self._total = what, 0, total
+        self.what, self.done, self.total = what, 0, total
         self._began = time.monotonic()
         self._tell(self._began)
         self.advance(0)
@@ -115,16 +131,26 @@ class TaskProgress:
         Raises:
             Cancelled: the user asked to stop.
         """
+        if not self._go.is_set():
+            self._wait()
         if self._stop.is_set():
             raise Cancelled
-        self._done += amount
+        self.done += amount
         now = time.monotonic()
         if now - self._told >= _INTERVAL:
             self._tell(now)
 
+    def _wait(self) -> None:
+        """Wait until the user lets the task go on, or stops it; the time does not count."""
+        since = time.monotonic()
+        self._tell(since)
+        while not (self._go.wait(_PATIENCE) or self._stop.is_set()):
+            pass
+        self._began += time.monotonic() - since
+
     def _tell(self, now: float) -> None:
         self._told = now
-        self._post(Progressed(self._task, self._what, self._done, self._total, now - self._began))
+        self._post(Progressed(self._task, self.what, self.done, self.total, now - self._began))
 
 
 def guarded(task: str, post: Callable[[Message], object], work: Callable[[], Message]) -> None:
@@ -204,67 +230,11 @@ def look_up(session: Session, text: str, here: Location, post: Callable[[Message
         post(Resolved(text, None, str(error)))
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What shall be exported, and how.
-
-    Attributes:
-        state: which bytes of the guest.
-        target: path of the raw file.
-        sparse: leave holes where there are zeros.
-        force: replace an existing file.
-        absent_as_zero: zeros in place of data whose file is not there.
-        lenient: read on where QEMU refuses the image for what guest data does not depend on.
-    """
-
-    state: GuestState
-    target: str
-    sparse: bool = True
-    force: bool = False
-    absent_as_zero: bool = False
-    lenient: bool = False
-
-    def view(self, chain: Chain) -> View:
-        """The bytes."""
-        return self.state.view(chain, absent_as_zero=self.absent_as_zero, lenient=self.lenient)
-
-
-def preflight(chain: Chain, order: Order, progress: TaskProgress, post: Callable[[Message], object]) -> None:
-    """Check whether an order could be carried out."""
-
-    def work() -> Message:
-        from qcow2inspect.export import raw
-
-        view = order.view(chain)
-        flight = raw.preflight(view, order.target, force=order.force, sparse=order.sparse, progress=progress)
-        return Preflighted(order, flight)
-
-    guarded("preflight", post, work)
-
-
 def _written(task: str, places: Sequence[str], post: Callable[[Message], object], work: Callable[[], Message]) -> None:
     """Like :func:`guarded`, for a task that writes: to these places and nowhere else."""
     from qcow2inspect.source.landlock import write_within
 
     guarded(task, post, lambda: write_within(places, work))
-
-
-def export(chain: Chain, order: Order, progress: TaskProgress, post: Callable[[Message], object]) -> None:
-    """Carry out an order."""
-
-    def work() -> Message:
-        from qcow2inspect.export import raw
-
-        view = order.view(chain)
-        done = raw.export_raw(view, order.target, force=order.force, sparse=order.sparse, progress=progress)
-        return Exported(done)
-
-    _written("export", [os.path.dirname(order.target) or ".", _temporary()], post, work)
-
-
-def _temporary() -> str:
-    """Where temporary files go: the standard library would find out by writing there, which is not allowed yet."""
-    return os.environ.get("TMPDIR", "/tmp")
 
 
 def preview_report(

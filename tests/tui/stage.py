@@ -37,6 +37,7 @@ SIZES = [(80, 24), (120, 40), (200, 60)]
 ROOT = Path(__file__).parents[2]
 GOLDENS = Path(__file__).parent / "goldens"
 _SECONDS = re.compile(r"\b\d\.\d s")
+_TIMES = re.compile(r"\b\d\d:\d\d:\d\dZ")
 
 
 def memory_image(data: bytes | None = None, name: str = "demo.qcow2") -> Image:
@@ -144,7 +145,7 @@ def check_grid(app: App[None], size: tuple[int, int]) -> None:
 async def compare_golden(pilot: Pilot[None], name: str) -> None:
     """The screen equals the stored grid; ``QCOW2INSPECT_UPDATE_GOLDENS=1`` stores it."""
     await pilot.pause()
-    found = [row.rstrip() for row in _SECONDS.sub("0.0 s", shown(pilot.app)).split("\n")]
+    found = [row.rstrip() for row in _TIMES.sub("00:00:00Z", _SECONDS.sub("0.0 s", shown(pilot.app))).split("\n")]
     path = GOLDENS / f"{name}.txt"
     if os.environ.get("QCOW2INSPECT_UPDATE_GOLDENS"):
         path.parent.mkdir(exist_ok=True)

@@ -11,20 +11,37 @@ from typing import cast
 import pytest
 from textual.widgets import Input
 
-from qcow2inspect.build.demo import demo_disk, demo_recipe, write_demo
+from qcow2inspect.build.demo import damaged_recipe, demo_disk, demo_recipe, write_demo
 from qcow2inspect.build.recipe import build
 from qcow2inspect.image.gate import Follow, OpenGate
 from qcow2inspect.image.image import Image
 from qcow2inspect.source.memory import MemorySource
 from qcow2inspect.tui.app import summary
 from qcow2inspect.tui.dialogs.export import ExportDialog, default_target
-from qcow2inspect.tui.dialogs.parts import Gauge, Toggle, duration
+from qcow2inspect.tui.dialogs.job import JobDialog
+from qcow2inspect.tui.dialogs.parts import duration
 from qcow2inspect.tui.dialogs.report import ReportDialog
+from qcow2inspect.tui.exporting import ExportProgress, parse_range
+from qcow2inspect.tui.jobs import JobState
 from qcow2inspect.tui.screens.overview import OverviewScreen
 from qcow2inspect.tui.tasks import TaskProgress
 from tests.images import qemu_img
 from tests.tui.qemu_images import chain_in
-from tests.tui.stage import COLOURED, explore, inspector, memory_image, playing, settle, shown, tap, type_text
+from tests.tui.stage import (
+    COLOURED,
+    PLAIN,
+    SIZES,
+    check_grid,
+    compare_golden,
+    explore,
+    inspector,
+    memory_image,
+    playing,
+    settle,
+    shown,
+    tap,
+    type_text,
+)
 
 if False:  # pragma: no cover - for the type checker only
     from textual.pilot import Pilot
@@ -50,7 +67,51 @@ async def open_export(pilot: Pilot[None], target: Path) -> ExportDialog:
     await settle(pilot)
     dialog = pilot.app.screen
     assert isinstance(dialog, ExportDialog)
-    await type_text(pilot, str(target))
+    dialog.query_one("#target", Input).value = str(target)
+    await settle(pilot)
+    return dialog
+
+
+async def order_export(pilot: Pilot[None], target: Path) -> None:
+    """Give an order while others may still be carried out."""
+    await tap(pilot, "e")
+    dialog = pilot.app.screen
+    assert isinstance(dialog, ExportDialog)
+    dialog.query_one("#target", Input).value = str(target)
+    await pilot.pause(0.05)
+    while dialog._ready is None:
+        await pilot.pause(0.02)
+    await tap(pilot, "enter")
+    await pilot.pause(0.05)
+
+
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exports that wait before their first byte until they are let go."""
+    begin = ExportProgress.begin
+
+    def wait(self: ExportProgress, what: str, total: int | None) -> None:
+        if what == "Planning":
+            self.pause(True)
+        begin(self, what, total)
+
+    monkeypatch.setattr(ExportProgress, "begin", wait)
+
+
+async def choose(pilot: Pilot[None], *names: str) -> None:
+    """Change choices of the dialog in front."""
+    for name in names:
+        pilot.app.screen.query_one(f"#{name}").focus()
+        await tap(pilot, "space")
+        await settle(pilot)
+
+
+async def start(pilot: Pilot[None]) -> JobDialog:
+    """Give the order, and wait until all is done."""
+    await tap(pilot, "enter")
+    await settle(pilot)
+    dialog = pilot.app.screen
+    assert isinstance(dialog, JobDialog)
     return dialog
 
 
@@ -66,15 +127,15 @@ async def test_the_whole_job(demo: str, tmp_path: Path) -> None:
         screen = explore(pilot)
         assert screen.node is not None
         assert screen.node.kind == "data"
-        dialog = await open_export(pilot, target)
+        await open_export(pilot, target)
         assert "✓" in shown(pilot.app)
-        await tap(pilot, "enter")
-        await settle(pilot)
+        dialog = await start(pilot)
         assert "written" in dialog.outcome.text
+        assert "sha256" in dialog.outcome.text
         await tap(pilot, "escape")
         await settle(pilot)
         assert str(target) in str(summary(inspector(pilot).session))
-        assert "raw disk written" in shown(pilot.app)
+        assert "export of raw disk" in shown(pilot.app)
     assert target.read_bytes() == demo_disk()
     assert sorted(path.name for path in tmp_path.glob("*.part")) == []
 
@@ -98,38 +159,149 @@ async def test_a_full_export_has_no_holes(demo: str, tmp_path: Path) -> None:
     target = tmp_path / "full.raw"
     async with playing(demo) as pilot:
         await open_export(pilot, target)
-        await tap(pilot, "tab", "space")
-        await settle(pilot)
-        assert not pilot.app.screen.query_one("#sparse", Toggle).value
-        await tap(pilot, "enter")
-        await settle(pilot)
+        await choose(pilot, "zeros", "zeros")
+        assert "every byte is allocated" in shown(pilot.app)
+        await start(pilot)
     assert target.read_bytes() == demo_disk()
     assert target.stat().st_blocks * 512 >= len(demo_disk())
 
 
-async def test_cancel_is_quick_and_leaves_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("key", ["k", "d"])
+async def test_cancel_is_quick_and_keeps_or_deletes(tmp_path: Path, key: str) -> None:
     source = SlowSource(build(demo_recipe()), "slow.qcow2")
     target = tmp_path / "out.raw"
     async with playing(Image(source)) as pilot:
-        dialog = await open_export(pilot, target)
-        source.delay = 0.03
+        await open_export(pilot, target)
+        source.delay = 0.1
         await tap(pilot, "enter")
         await pilot.pause(0.2)
-        assert dialog._progress is not None
-        started = time.monotonic()
+        job = inspector(pilot).exports[0]
+        await tap(pilot, "d")
+        assert not job.progress.stopped, "nobody was asked yet"
         await tap(pilot, "c")
-        while dialog._progress is not None:
+        await pilot.pause(0.05)
+        assert "k keep" in shown(pilot.app)
+        await tap(pilot, "escape", "c")
+        started = time.monotonic()
+        await tap(pilot, key)
+        while not job.state.is_over:
             await pilot.pause(0.005)
             assert time.monotonic() - started < 10
         took = time.monotonic() - started
         source.delay = 0.0
         await settle(pilot)
-        assert "cancelled" in dialog.outcome.text
+        assert job.state is JobState.CANCELLED
+        assert "cancelled" in shown(pilot.app)
         assert took < 2, f"{took:.3f} s"
         await tap(pilot, "escape")
         await settle(pilot)
         assert isinstance(pilot.app.screen, OverviewScreen)
-    assert list(tmp_path.iterdir()) == []
+        left = sorted(path.name for path in tmp_path.iterdir())
+        assert left == (["out.raw.journal", "out.raw.part"] if key == "k" else [])
+        if key == "k":
+            await open_export(pilot, target)
+            assert "exists" in shown(pilot.app)
+            await choose(pilot, "resume")
+            assert (await start(pilot)).job.state is JobState.DONE
+            assert target.read_bytes() == demo_disk()
+
+
+async def test_an_export_waits_and_goes_on(tmp_path: Path) -> None:
+    source = SlowSource(build(demo_recipe()), "slow.qcow2")
+    async with playing(Image(source)) as pilot:
+        await open_export(pilot, tmp_path / "out.raw")
+        source.delay = 0.02
+        await tap(pilot, "enter")
+        await pilot.pause(0.2)
+        job = inspector(pilot).exports[0]
+        await tap(pilot, "p")
+        await pilot.pause(0.3)
+        done = job.progress.done
+        assert "paused" in shown(pilot.app)
+        await pilot.pause(0.2)
+        assert (job.progress.done, job.state) == (done, JobState.RUNNING)
+        source.delay = 0.0
+        await tap(pilot, "p")
+        await settle(pilot)
+        assert job.state is JobState.DONE
+    assert (tmp_path / "out.raw").read_bytes() == demo_disk()
+
+
+@pytest.mark.usefixtures("held")
+async def test_exports_go_on_in_the_background_one_after_the_other(demo: str, tmp_path: Path) -> None:
+    async with playing(demo) as pilot:
+        for name in ("one.raw", "two.raw"):
+            await order_export(pilot, tmp_path / name)
+            await tap(pilot, "escape")
+        jobs = inspector(pilot).exports
+        assert [job.state for job in jobs] == [JobState.RUNNING, JobState.WAITING]
+        assert "export " in shown(pilot.app)
+        assert "paused, 1 more" in shown(pilot.app)
+        await tap(pilot, "q")
+        await pilot.pause(0)
+        assert "q again leaves" in shown(pilot.app)
+        for job in jobs:
+            while not job.progress.paused:
+                await pilot.pause(0.01)
+            job.progress.pause(False)
+        await settle(pilot)
+        assert [job.state for job in jobs] == [JobState.DONE, JobState.DONE]
+        assert "two.raw" in str(summary(inspector(pilot).session))
+        await tap(pilot, "2")
+        await settle(pilot)
+        assert "all tables read" in shown(pilot.app)
+    assert (tmp_path / "one.raw").read_bytes() == (tmp_path / "two.raw").read_bytes() == demo_disk()
+
+
+async def test_a_range_in_parts_with_all_three_stages(demo: str, tmp_path: Path) -> None:
+    target = tmp_path / "part.raw"
+    async with playing(demo) as pilot:
+        dialog = await open_export(pilot, target)
+        for text, words in (("1MiB", "write START:END"), ("1MiB:1PiB", "no range"), ("1MiB+512", "512 B from guest")):
+            dialog.query_one("#range", Input).value = text
+            await settle(pilot)
+            assert words in dialog.checks.text
+        await choose(pilot, "compare", "hashes")
+        job = (await start(pilot)).job
+        assert [stage.name for stage in job.stages] == ["copy", "verify", "compare"]
+        assert all(stage.is_over for stage in job.stages)
+        assert sorted(job.hashes) == ["md5", "sha1", "sha256"]
+        command = job.order.command(inspector(pilot).session.chain) if job.order else ()
+        assert command[:4] == ("qcow2inspect", "export", demo, str(target))
+        assert "--range" in command
+    assert target.read_bytes() == demo_disk()[1 << 20 : (1 << 20) + 512]
+
+
+async def test_damage_is_written_only_as_the_policy_says(tmp_path: Path) -> None:
+    image = memory_image(build(damaged_recipe()))
+    async with playing(image) as pilot:
+        dialog = await open_export(pilot, tmp_path / "out.raw")
+        assert "cannot be read" in dialog.checks.text
+        await tap(pilot, "enter")
+        await settle(pilot)
+        assert pilot.app.screen is dialog
+        await choose(pilot, "policy")
+        assert "zeros, each range listed" in shown(pilot.app)
+        job = (await start(pilot)).job
+        assert job.state is JobState.DONE
+        assert any("zeros stand in their place" in note for note in job.notes)
+    assert (tmp_path / "out.raw.errors.json").exists()
+
+
+async def test_golden_of_the_form(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("qcow2inspect.tui.dialogs.export.default_target", lambda *_: "/cases/7/demo.raw")
+    monkeypatch.setattr("qcow2inspect.export.preflight.free_space", lambda _: 55 << 30)
+    monkeypatch.setattr("qcow2inspect.export.preflight.check", lambda *_: None)
+    monkeypatch.setattr("qcow2inspect.export.preflight.check_target", lambda *_, **__: None)
+    monkeypatch.setattr("qcow2inspect.output.check_target", lambda *_, **__: None)
+    for size in SIZES:
+        for look, name in ((COLOURED, ""), (PLAIN, "-plain")):
+            monkeypatch.setenv("NO_COLOR", "1" if name else "")
+            async with playing(memory_image(), size=size, look=look) as pilot:
+                await tap(pilot, "e")
+                await settle(pilot)
+                check_grid(pilot.app, size)
+                await compare_golden(pilot, f"export-{size[0]}x{size[1]}{name}")
 
 
 async def test_an_existing_target_is_refused_until_it_is_allowed(demo: str, tmp_path: Path) -> None:
@@ -141,12 +313,9 @@ async def test_an_existing_target_is_refused_until_it_is_allowed(demo: str, tmp_
         await tap(pilot, "enter")
         await settle(pilot)
         assert target.read_bytes() == b"mine"
-        assert dialog.outcome.text == ""
-        await tap(pilot, "tab", "tab", "space")
-        await settle(pilot)
-        await tap(pilot, "enter")
-        await settle(pilot)
-        assert "written" in dialog.outcome.text
+        assert pilot.app.screen is dialog
+        await choose(pilot, "force")
+        assert "written" in (await start(pilot)).outcome.text
     assert target.read_bytes() == demo_disk()
 
 
@@ -154,8 +323,7 @@ async def test_the_evidence_is_never_a_target(demo: str) -> None:
     before = Path(demo).read_bytes()
     async with playing(demo) as pilot:
         await open_export(pilot, Path(demo))
-        await tap(pilot, "tab", "tab", "space")
-        await settle(pilot)
+        await choose(pilot, "force")
         assert "✗" in shown(pilot.app)
         await tap(pilot, "enter")
         await settle(pilot)
@@ -173,13 +341,14 @@ async def test_impossible_targets_are_explained(demo: str, target: str) -> None:
     async with playing(demo) as pilot:
         await tap(pilot, "e")
         await settle(pilot)
-        await type_text(pilot, target)
         dialog = pilot.app.screen
         assert isinstance(dialog, ExportDialog)
-        assert not dialog._ready
+        dialog.query_one("#target", Input).value = target
+        await settle(pilot)
         await tap(pilot, "enter")
         await settle(pilot)
-        assert dialog._progress is None
+        assert pilot.app.screen is dialog
+        assert inspector(pilot).exports == []
 
 
 async def test_an_encrypted_image_says_that_it_needs_a_key(tmp_path: Path) -> None:
@@ -199,9 +368,7 @@ async def test_keys_work_while_an_export_runs(tmp_path: Path) -> None:
         source.delay = 0.02
         await tap(pilot, "enter")
         await pilot.pause(0.3)
-        gauge = pilot.app.screen.query_one(Gauge)
-        assert gauge.display
-        assert "%" in gauge.words
+        assert "%" in shown(pilot.app)
         await pilot.resize_terminal(100, 30)
         source.delay = 0.0
         await settle(pilot)
@@ -265,10 +432,12 @@ def test_progress_speaks_at_most_ten_times_a_second() -> None:
     assert len(said) <= 3
 
 
-def test_a_gauge_of_nothing_is_full() -> None:
-    gauge = Gauge(COLOURED)
-    gauge.show(0, 0, 0.0)
-    assert gauge.words.startswith("100.0%")
+@pytest.mark.parametrize(
+    ("text", "wanted"), [("", None), (":512", (0, 512)), ("512:", (512, 4096)), ("1K+1K", (1024, 2048))]
+)
+def test_ranges(text: str, wanted: tuple[int, int] | None) -> None:
+    found = parse_range(text, 4096)
+    assert (found and (found.start, found.end)) == wanted
 
 
 async def test_typing_in_the_target_does_not_start_or_cancel(tmp_path: Path) -> None:
@@ -276,7 +445,7 @@ async def test_typing_in_the_target_does_not_start_or_cancel(tmp_path: Path) -> 
         await tap(pilot, "e")
         await settle(pilot)
         await tap(pilot, "c", "q")
-        assert pilot.app.screen.query_one(Input).value.endswith("cq")
+        assert pilot.app.screen.query_one("#target", Input).value.endswith("cq")
 
 
 # -- other states ------------------------------------------------------------------------------------------------------
@@ -296,9 +465,7 @@ async def test_a_snapshot_is_exported(tmp_path: Path) -> None:
         assert isinstance(dialog, ExportDialog)
         assert dialog.state.kind == "snapshot"
         assert dialog.target == str(tmp_path / "top.snap0.raw")
-        await tap(pilot, "enter")
-        await settle(pilot)
-        assert "written" in dialog.outcome.text
+        assert "written" in (await start(pilot)).outcome.text
     assert (tmp_path / "top.snap0.raw").read_bytes() == expected.read_bytes()
 
 
@@ -310,12 +477,9 @@ async def test_what_is_missing_is_zero_only_if_the_user_says_so(tmp_path: Path) 
         await tap(pilot, "enter")
         await settle(pilot)
         assert not (tmp_path / "out.raw").exists()
-        await tap(pilot, "tab", "tab", "tab", "space")
-        await settle(pilot)
+        await choose(pilot, "zero")
         assert "zeros stand in their place" in dialog.checks.text
-        await tap(pilot, "enter")
-        await settle(pilot)
-        assert "zeros stand in their place" in dialog.outcome.text
+        assert "zeros stand in their place" in (await start(pilot)).outcome.text
     data = (tmp_path / "out.raw").read_bytes()
     assert data[2 << 16 : 3 << 16] == b"\x44" * (1 << 16)
     assert data.count(0) == (16 << 20) - (1 << 16)
@@ -331,7 +495,7 @@ async def test_the_name_follows_the_state_until_it_is_written_by_hand(demo: str)
         await settle(pilot)
         assert dialog.target.endswith("demo.snap0.raw")
         assert "snapshot 1 “before the change”" in shown(pilot.app)
-        await type_text(pilot, "/nowhere/mine.raw")
+        dialog.query_one("#target", Input).value = "/nowhere/mine.raw"
         await tap(pilot, "left")
         await settle(pilot)
         assert dialog.target == "/nowhere/mine.raw"

@@ -222,7 +222,7 @@ async def test_every_command_can_be_done() -> None:
         await settle(pilot)
         screen = explore(pilot)
         modes = {}
-        for key, scope in (("3", "map"), ("4", "finding-list"), ("5", "guest"), ("6", "compare")):
+        for key, scope in (("3", "map"), ("4", "finding-list"), ("5", "guest"), ("6", "compare"), ("7", "log")):
             await tap(pilot, key)
             await settle(pilot)
             modes[scope] = pilot.app.screen

@@ -1,4 +1,4 @@
-"""Export: where to, the checks before the first byte, then how far it is."""
+"""Export: what and where to, and the checks before the first byte."""
 
 from __future__ import annotations
 
@@ -7,23 +7,48 @@ from typing import TYPE_CHECKING
 
 from textual import work
 from textual.binding import Binding
-from textual.containers import Vertical
+from textual.containers import Horizontal, Vertical
 from textual.widgets import Input
 
+from qcow2inspect.errors import Qcow2InspectError
+from qcow2inspect.export.choices import Choices, OnError, Sparse
+from qcow2inspect.export.leftovers import leftovers
 from qcow2inspect.tui import tasks
-from qcow2inspect.tui.dialogs.parts import Cycle, Dialog, Gauge, Notes, Toggle, duration
+from qcow2inspect.tui.dialogs.parts import Caption, Cycle, Dialog, Notes, Toggle
+from qcow2inspect.tui.exporting import Order, parse_range, preflight
 from qcow2inspect.tui.states import states_of
-from qcow2inspect.units import exact_size, human_size
+from qcow2inspect.units import exact_size
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from textual.app import ComposeResult
 
     from qcow2inspect.tui.location import GuestState
-    from qcow2inspect.tui.messages import Exported, Preflighted, Progressed, TaskFailed
+    from qcow2inspect.tui.messages import Preflighted, TaskFailed
     from qcow2inspect.tui.session import Session
     from qcow2inspect.tui.theme import Look
 
 __all__ = ["ExportDialog", "default_target"]
+
+_POLICIES = {
+    OnError.FAIL: "stop, and write nothing",
+    OnError.ZERO: "zeros, each range listed",
+    OnError.PATTERN: "a pattern that a search finds, each range listed",
+    OnError.BEST: "what broken streams still give, each range listed",
+}
+_ZEROS = {
+    Sparse.MAP: "holes where the tables tell of zeros",
+    Sparse.DETECT: "holes wherever there are 4 KiB of zeros",
+    Sparse.OFF: "no holes: every byte is allocated",
+}
+_PARTS = {0: "one file", 650 << 20: "parts of 650 MiB", 2 << 30: "parts of 2 GiB", 4 << 30: "parts of 4 GiB"}
+_HASHES = {
+    (): "none",
+    ("sha256",): "SHA-256",
+    ("md5", "sha1", "sha256"): "MD5, SHA-1, SHA-256",
+    ("blake2b",): "BLAKE2b",
+}
 
 
 def default_target(image: str, suffix: str) -> str:
@@ -38,13 +63,8 @@ def default_target(image: str, suffix: str) -> str:
     return os.path.join(folder if beside else os.getcwd(), stem + suffix)
 
 
-def _what(state: GuestState) -> str:
-    """What was exported, in words."""
-    return "raw disk" if state.kind == "active" else state.title
-
-
-class ExportDialog(Dialog[str | None]):
-    """Writes the raw bytes of a state of the disk; the result says what was written, or is None.
+class ExportDialog(Dialog[Order | None]):
+    """Asks what to write, and how; the result is an order that can be carried out, or None.
 
     Args:
         session: the image.
@@ -53,8 +73,7 @@ class ExportDialog(Dialog[str | None]):
 
     AUTO_FOCUS = "#target"
     BINDINGS = [
-        Binding("escape", "close", "close or cancel", show=False),
-        Binding("c", "cancel", "cancel", show=False),
+        Binding("escape", "close", "close", show=False),
         Binding("enter", "start", "start", show=False),
     ]
 
@@ -63,47 +82,56 @@ class ExportDialog(Dialog[str | None]):
         self.session = session
         self.look = look
         self.checks = Notes(look, id="checks")
-        self.outcome = Notes(look, id="outcome")
-        self.gauge = Gauge(look, id="gauge")
-        self._progress: tasks.TaskProgress | None = None
         self._checking = tasks.TaskProgress("preflight", self.post_message)
-        self._ready = False
-        self._result: str | None = None
+        self._ready: Order | None = None
         self._states = list(states_of(session.chain))
 
+    # -- the form ---------------------------------------------------------------------------------------------
+
     def compose(self) -> ComposeResult:
-        """Target, choices, checks, progress."""
-        with Vertical(id="dialog"):
-            yield Cycle(self.look, "bytes ", [state.title for state in self._states], self._first(), id="state")
-            yield Input(self._default(self._states[self._first()]), id="target", select_on_focus=False)
-            yield Toggle(self.look, "sparse: zeros stay holes in the file", value=True, id="sparse")
-            yield Toggle(self.look, "overwrite an existing file", value=False, id="force")
-            if self._has_gaps:
-                text = "zeros where a file of the chain is missing; each range is named"
-                yield Toggle(self.look, text, value=False, id="zero")
-            if self.session.image.obstacles:
-                text = "read on though QEMU refuses the image for its header"
-                yield Toggle(self.look, text, value=False, id="lenient")
+        """What, where to, how; then the checks."""
+        with Vertical(id="dialog", classes="form"):
+            yield self._cycle("bytes", [state.title for state in self._states], "state", self._first())
+            yield from self._field("to", "target", self._default(self._states[self._first()]), "path of the raw file")
+            yield from self._field("range", "range", "", "all of it; or START:END, START+SIZE, for example 1MiB:3MiB")
+            yield self._cycle("unreadable", list(_POLICIES.values()), "policy")
+            yield self._cycle("zeros", list(_ZEROS.values()), "zeros")
+            yield self._cycle("parts", list(_PARTS.values()), "parts")
+            yield self._cycle("hashes", list(_HASHES.values()), "hashes", 1)
+            yield Toggle(self.look, "verify: read the file back from the disk", value=True, id="verify")
+            yield Toggle(self.look, "compare: read the image again, byte for byte", value=False, id="compare")
+            yield from self._extras()
             yield self.checks
-            yield self.gauge
-            yield self.outcome
+
+    def _extras(self) -> Iterator[Toggle]:
+        """Choices that most exports do not need."""
+        yield Toggle(self.look, "overwrite an existing file", value=False, id="force")
+        yield Toggle(self.look, "continue the unfinished export that is there", value=False, id="resume")
+        if self.session.chain.end is not None:
+            text = "zeros where a file of the chain is missing; each range is named"
+            yield Toggle(self.look, text, value=False, id="zero")
+        if self.session.image.obstacles:
+            text = "read on though QEMU refuses the image for its header"
+            yield Toggle(self.look, text, value=False, id="lenient")
+
+    def _cycle(self, label: str, options: list[str], name: str, index: int = 0) -> Cycle:
+        return Cycle(self.look, f"{label:<10}", options, index, id=name)
+
+    def _field(self, label: str, name: str, value: str, hint: str) -> ComposeResult:
+        with Horizontal(classes="field"):
+            yield Caption(self.look, label)
+            yield Input(value, placeholder=hint, id=name, select_on_focus=False)
 
     def on_mount(self) -> None:
         """Check the default target."""
-        dialog = self.query_one("#dialog")
-        dialog.border_title = "Export raw bytes"
-        self.gauge.display = False
+        self.query_one("#dialog").border_title = "Export raw bytes"
         self._renew()
 
-    # -- before -----------------------------------------------------------------------------------------------
+    # -- what the user asks for -------------------------------------------------------------------------------
 
     def _first(self) -> int:
         """The state that the user looks at."""
         return self._states.index(self.session.state) if self.session.state in self._states else 0
-
-    @property
-    def _has_gaps(self) -> bool:
-        return self.session.chain.end is not None
 
     def _default(self, state: GuestState) -> str:
         suffix = {"snapshot": f".snap{state.index}", "vm-state": f".vmstate{state.index}"}.get(state.kind, "")
@@ -111,39 +139,54 @@ class ExportDialog(Dialog[str | None]):
             suffix = f".layer{state.index}"
         return default_target(self.session.image.name, f"{suffix}.raw")
 
-    def on_cycle_changed(self, event: Cycle.Changed) -> None:
-        """Other bytes: another name, unless the user wrote one."""
-        event.stop()
-        target = self.query_one(Input)
-        if target.value in (self._default(state) for state in self._states):
-            target.value = self._default(self.state)
-        self._renew()
-
     @property
     def state(self) -> GuestState:
         """Which bytes shall be written."""
-        return self._states[self.query_one(Cycle).index]
-
-    @property
-    def order(self) -> tasks.Order:
-        """What the user asks for."""
-        chosen = {toggle.id: toggle.value for toggle in self.query(Toggle)}
-        return tasks.Order(
-            self.state,
-            self.target,
-            sparse=chosen["sparse"],
-            force=chosen["force"],
-            absent_as_zero=chosen.get("zero", False),
-            lenient=chosen.get("lenient", False),
-        )
+        return self._states[self.query_one("#state", Cycle).index]
 
     @property
     def target(self) -> str:
         """Where to write."""
-        return os.path.expanduser(self.query_one(Input).value)
+        return os.path.expanduser(self.query_one("#target", Input).value)
+
+    def _disk_size(self) -> int:
+        return self.state.view(self.session.chain).size
+
+    @property
+    def order(self) -> Order:
+        """What the user asks for.
+
+        Raises:
+            ValueError: the range is none.
+        """
+        on = {toggle.id for toggle in self.query(Toggle) if toggle.value and toggle.display}
+        text = self.query_one("#range", Input).value
+        choices = Choices(
+            force="force" in on,
+            sparse=list(_ZEROS)[self.query_one("#zeros", Cycle).index],
+            on_error=list(_POLICIES)[self.query_one("#policy", Cycle).index],
+            hashes=list(_HASHES)[self.query_one("#hashes", Cycle).index],
+            verify="verify" in on,
+            within=parse_range(text, self._disk_size()) if text.strip() else None,
+            split=list(_PARTS)[self.query_one("#parts", Cycle).index],
+            keep=True,
+            resume="resume" in on,
+        )
+        compares = "compare" in on and not choices.split
+        return Order(self.state, self.target, choices, compares, absent_as_zero="zero" in on, lenient="lenient" in on)
+
+    # -- checks -----------------------------------------------------------------------------------------------
+
+    def on_cycle_changed(self, event: Cycle.Changed) -> None:
+        """Other bytes have another name, unless the user wrote one."""
+        event.stop()
+        target = self.query_one("#target", Input)
+        if target.value in (self._default(state) for state in self._states):
+            target.value = self._default(self.state)
+        self._renew()
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """Another target: check again."""
+        """Another target or range: check again."""
         event.stop()
         self._renew()
 
@@ -153,102 +196,75 @@ class ExportDialog(Dialog[str | None]):
         self._renew()
 
     def _renew(self) -> None:
-        self._ready = False
+        self._ready = None
         self._keys("Esc close")
         self._checking.stop()
         self._checking = tasks.TaskProgress("preflight", self.post_message)
         self.checks.show(("more", "checking", "dim"))
-        self.outcome.show()
+        self.query_one("#compare").display = not self.query_one("#parts", Cycle).index
+        try:
+            order = self.order
+            self._offer_to_continue(order)
+        except (ValueError, Qcow2InspectError) as error:
+            self.checks.show(("no", str(error), "bad"))
+            return
         if self.target:
-            self._preflight(self.order, self._checking)
+            self._preflight(order, self._checking)
+
+    def _offer_to_continue(self, order: Order) -> None:
+        within = order.choices.within
+        size = within.size if within is not None else self._disk_size()
+        left = leftovers(order.target, size, order.choices.split) if order.target else []
+        self.query_one("#resume").display = len(left) > 1
 
     @work(thread=True, exclusive=True, group="preflight", exit_on_error=False)
-    def _preflight(self, order: tasks.Order, progress: tasks.TaskProgress) -> None:
-        tasks.preflight(self.session.chain, order, progress, self.post_message)
+    def _preflight(self, order: Order, progress: tasks.TaskProgress) -> None:
+        preflight(self.session.chain, order, progress, self.post_message)
 
     def on_preflighted(self, message: Preflighted) -> None:
         """Show the checks."""
         message.stop()
-        if message.order != self.order or self._progress is not None:
+        if message.order != self.order:
             return
         result = message.result
         notes = [("yes" if check.ok else "no", check.text, "text" if check.ok else "bad") for check in result.checks]
         notes += [("warning", warning, "warn") for warning in result.warnings]
-        if result.problem is not None and result.problem.hint:
+        if result.problem is None:
+            notes.append(("points", self._next_words(message.order, result.plan.seconds), "dim"))
+            self._ready = message.order
+        elif result.problem.hint:
             notes.append(("points", result.problem.hint, "key"))
         self.checks.show(*notes)
-        self._ready = result.problem is None
         self._keys("Enter start   Tab next   Space change   Esc close" if self._ready else "Esc close")
 
-    # -- during -----------------------------------------------------------------------------------------------
-
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Enter in the target starts."""
-        event.stop()
-        self.action_start()
-
-    def action_start(self) -> None:
-        """Write, if all checks are good."""
-        if not self._ready or self._progress is not None:
-            return
-        self._progress = tasks.TaskProgress("export", self.post_message)
-        for widget in self.query("Input, Toggle, Cycle"):
-            widget.disabled = True
-        self.gauge.display = True
-        self._keys("c or Esc cancel")
-        self._export(self.order, self._progress)
-
-    @work(thread=True, exclusive=True, group="export", exit_on_error=False)
-    def _export(self, order: tasks.Order, progress: tasks.TaskProgress) -> None:
-        tasks.export(self.session.chain, order, progress, self.post_message)
-
-    def on_progressed(self, message: Progressed) -> None:
-        """Move the gauge."""
-        message.stop()
-        if message.task == "export" and message.total is not None and self._progress is not None:
-            self.gauge.show(message.done, message.total, message.seconds)
-
-    def on_exported(self, message: Exported) -> None:
-        """Say what was written."""
-        message.stop()
-        result = message.result
-        self.gauge.show(result.written, result.written, result.seconds)
-        words = f"{result.path}: {exact_size(result.size)}, {human_size(result.written)} written"
-        self._result = f"{_what(self.state)} written to {words}"
-        notes = [("warning", warning, "warn") for warning in result.warnings]
-        self._ended(("yes", f"{words} in {duration(result.seconds)}", "good"), *notes)
+    def _next_words(self, order: Order, seconds: float) -> str:
+        within = order.choices.within
+        what = f"{exact_size(within.size)} from guest {within.start} on; " if within is not None else ""
+        return f"{what}about {max(1, round(seconds)):,} s; written as .part, renamed when it is complete"
 
     def on_task_failed(self, message: TaskFailed) -> None:
         """Say why not."""
         message.stop()
-        if message.task == "preflight":
-            if message.error is not None and self._progress is None:
-                self.checks.show(("no", str(message.error), "bad"))
-        elif message.error is None:
-            self._ended(("no", "cancelled; nothing is left behind", "warn"))
-        else:
-            self._ended(("no", str(message.error), "bad"))
+        if message.error is not None:
+            self.checks.show(("no", str(message.error), "bad"))
 
-    def _ended(self, *notes: tuple[str, str, str]) -> None:
-        self._progress = None
-        self._ready = False
-        self.outcome.show(*notes)
-        self._keys("Esc close")
+    # -- end --------------------------------------------------------------------------------------------------
 
-    # -- after ------------------------------------------------------------------------------------------------
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Enter in a field starts."""
+        event.stop()
+        self.action_start()
 
-    def action_cancel(self) -> None:
-        """Stop the export."""
-        if self._progress is not None:
-            self._progress.stop()
+    def action_start(self) -> None:
+        """Give the order, if all checks are good."""
+        if self._ready is not None:
+            self._checking.stop()
+            self.leave(self._ready)
 
     def action_close(self) -> None:
-        """Stop the export if it runs, else close."""
-        if self._progress is not None:
-            self._progress.stop()
-            return
+        """Write nothing."""
         self._checking.stop()
-        self.leave(self._result)
+        self.leave(None)
 
     def _keys(self, words: str) -> None:
         self.query_one("#dialog").border_subtitle = words

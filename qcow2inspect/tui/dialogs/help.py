@@ -28,6 +28,7 @@ _WHERE = {
     "explore": "in Explore",
     "guest": "in Guest",
     "compare": "in Compare",
+    "log": "in Log",
     "map": "in Map",
     "grid": "in the map",
     "finding-list": "in Findings",

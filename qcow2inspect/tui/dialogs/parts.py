@@ -12,7 +12,6 @@ from textual.widget import Widget
 
 from qcow2inspect.tui.theme import Ground
 from qcow2inspect.tui.widgets.paint import strip, wrapped
-from qcow2inspect.units import human_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from qcow2inspect.tui.theme import Look
     from qcow2inspect.tui.widgets.paint import Line
 
-__all__ = ["Cycle", "Dialog", "Gauge", "Notes", "Toggle", "duration"]
+__all__ = ["Caption", "Cycle", "Dialog", "Notes", "Toggle", "duration"]
 
 
 R = TypeVar("R")
@@ -155,6 +154,27 @@ class Cycle(Widget, can_focus=True):
         self.refresh()
 
 
+class Caption(Widget):
+    """The name of a field, before it.
+
+    Args:
+        look: colours and glyphs.
+        text: the name.
+    """
+
+    ALLOW_SELECT = False
+
+    def __init__(self, look: Look, text: str) -> None:
+        super().__init__()
+        self.look = look
+        self.text = text
+
+    def render_line(self, y: int) -> Strip:
+        """The line."""
+        line = [(self.text, self.look.style("dim"))] if y == 0 else []
+        return strip(line, self.size.width, self.look.style("text"))
+
+
 class Notes(Widget):
     """A few lines of text, as high as it needs.
 
@@ -198,45 +218,6 @@ class Notes(Widget):
         """One line."""
         lines = self._lines(self.size.width)
         return strip(lines[y] if y < len(lines) else [], self.size.width, self.look.style("text"))
-
-
-class Gauge(Widget):
-    """How far a task is: bar, percent, rate, time left.
-
-    Args:
-        look: colours and glyphs.
-        id: Textual id.
-    """
-
-    ALLOW_SELECT = False
-
-    def __init__(self, look: Look, *, id: str | None = None) -> None:  # noqa: A002
-        super().__init__(id=id)
-        self.look = look
-        self._done, self._total, self._seconds = 0, 0, 0.0
-
-    def show(self, done: int, total: int, seconds: float) -> None:
-        """``done`` of ``total`` bytes after ``seconds``."""
-        self._done, self._total, self._seconds = done, total, seconds
-        self.refresh()
-
-    @property
-    def words(self) -> str:
-        """Percent, bytes, rate and time left."""
-        part = self._done / self._total if self._total else 1.0
-        rate = self._done / self._seconds if self._seconds > 0 else 0.0
-        left = f"{duration((self._total - self._done) / rate)} left" if rate > 0 else ""
-        speed = f"{human_size(int(rate))}/s" if rate > 0 else ""
-        return f"{part:6.1%}   {human_size(self._done)} of {human_size(self._total)}   {speed}   {left}".rstrip()
-
-    def render_line(self, y: int) -> Strip:
-        """The bar, and the numbers below it."""
-        width, style, glyphs = self.size.width, self.look.style, self.look.glyphs
-        full = width * self._done // self._total if self._total else width
-        if y == 0:
-            bar = [(glyphs["full"] * full, style("good")), (glyphs["empty"] * (width - full), style("faint"))]
-            return strip(bar, width, style("text"))
-        return strip([(self.words, style("text"))] if y == 1 else [], width, style("text"))
 
 
 def duration(seconds: float) -> str:

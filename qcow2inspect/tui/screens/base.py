@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from textual.screen import Screen
 
 from qcow2inspect.tui.commands import of_scopes
-from qcow2inspect.tui.messages import ChainChanged, KnowledgeGrew, Progressed, TaskFailed
+from qcow2inspect.tui.messages import ChainChanged, JobChanged, KnowledgeGrew, Progressed, TaskFailed
 from qcow2inspect.tui.widgets.crumbs import Crumbs
 from qcow2inspect.tui.widgets.status import Banner, KeyBar, StatusBar
 
@@ -50,6 +50,7 @@ class BaseScreen(Screen[None]):
         self.crumbs = Crumbs(look)
         self.banner = Banner(look)
         self.status = StatusBar(look)
+        self.status.heard = session.log.note
         self.keys = KeyBar(look)
 
     def compose(self) -> ComposeResult:
@@ -83,6 +84,8 @@ class BaseScreen(Screen[None]):
         self.crumbs.seal(*self.session.badge)
         self._show_changed()
         self._show_survey()
+        if app.exports:
+            self._show_exports()
         self.renew_keys()
 
     def on_descendant_focus(self) -> None:
@@ -110,7 +113,23 @@ class BaseScreen(Screen[None]):
             self._show_survey()
         elif isinstance(message, ChainChanged):
             self.crumbs.seal(*self.session.badge)
+        elif isinstance(message, JobChanged) or (isinstance(message, Progressed) and message.task == "export"):
+            self._show_exports()
         self._show_changed()
+
+    def _show_exports(self) -> None:
+        """A gauge for the export that runs in the background."""
+        waiting = cast("InspectApp", self.app).exports
+        if not waiting:
+            self.status.show_work("", "dim")
+            self._show_survey()
+            return
+        job = waiting[0]
+        glyphs, percent = self.look.glyphs, job.percent
+        bar = glyphs["full"] * (percent // 20) + glyphs["empty"] * (5 - percent // 20)
+        more = f", {len(waiting) - 1} more" if len(waiting) > 1 else ""
+        word = "paused" if job.progress.paused else job.stage_words
+        self.status.show_work(f"export {bar} {word}{more}", "note")
 
     def _show_survey(self) -> None:
         knowledge = self.session.knowledge

@@ -12,7 +12,7 @@ from qcow2inspect.tui.commands import key_shown
 from qcow2inspect.tui.widgets.paint import columns, strip
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from textual import events
     from textual.strip import Strip
@@ -34,6 +34,9 @@ def _cut(text: str, width: int, more: str) -> str:
 class StatusBar(Widget):
     """Facts on the left, the state of the survey on the right; a notice takes the place of the facts.
 
+    Attributes:
+        heard: is told every notice with its role.
+
     Args:
         look: colours and glyphs.
     """
@@ -46,6 +49,7 @@ class StatusBar(Widget):
         self._facts: list[str] = []
         self._work: tuple[str, str] = ("", "dim")
         self._notice: tuple[str, str] = ("", "text")
+        self.heard: Callable[[str, str], object] | None = None
 
     def show_facts(self, facts: list[str]) -> None:
         """Standing facts, the most important first."""
@@ -61,6 +65,8 @@ class StatusBar(Widget):
 
     def say(self, text: str, role: str = "warn") -> None:
         """A notice; an empty one brings the facts back."""
+        if self.heard is not None:
+            self.heard(text, role)
         if (text, role) != self._notice:
             self._notice = (text, role)
             self.refresh()

@@ -1,0 +1,34 @@
+"""What an export that was stopped leaves behind: looked at, or removed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+from qcow2inspect.errors import CannotExport
+from qcow2inspect.export.names import journal_of, part_names
+from qcow2inspect.output import part_of
+
+__all__ = ["discard", "leftovers"]
+
+
+def leftovers(path: str, size: int, split: int = 0) -> list[str]:
+    """The unfinished files and the journal of an output that are there.
+
+    Args:
+        path: the output.
+        size: bytes of the whole output.
+        split: bytes of a part; 0 for one file.
+    """
+    try:
+        names = [part_of(name) for name in part_names(path, size, split)]
+    except CannotExport:  # so many parts are never begun
+        return []
+    return [name for name in (*names, journal_of(path)) if os.path.isfile(name) and not os.path.islink(name)]
+
+
+def discard(path: str, size: int, split: int = 0) -> None:
+    """Remove what an export that was stopped left behind."""
+    for name in leftovers(path, size, split):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name)

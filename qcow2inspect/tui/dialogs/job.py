@@ -1,0 +1,188 @@
+"""One export: how far each stage is, pause, cancel, what came out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from textual.binding import Binding
+from textual.containers import Vertical
+from textual.widget import Widget
+
+from qcow2inspect.tui.dialogs.parts import Dialog, Notes, duration
+from qcow2inspect.tui.jobs import JobState
+from qcow2inspect.tui.messages import JobChanged, Progressed
+from qcow2inspect.tui.widgets.paint import strip
+from qcow2inspect.units import human_size
+
+if TYPE_CHECKING:
+    from textual.app import ComposeResult
+    from textual.geometry import Size
+    from textual.message import Message
+    from textual.strip import Strip
+
+    from qcow2inspect.tui.app import InspectApp
+    from qcow2inspect.tui.exporting import ExportJob, Stage
+    from qcow2inspect.tui.theme import Look
+    from qcow2inspect.tui.widgets.paint import Line
+
+__all__ = ["JobDialog", "Stages"]
+
+_NAME, _NUMBERS = 12, 32
+_ASK = "cancel the export?  k keeps the unfinished file   d deletes it   Esc goes on"
+
+
+class Stages(Widget):
+    """One line for each stage: bar, percent, rate, time left.
+
+    Args:
+        job: the export.
+        look: colours and glyphs.
+    """
+
+    ALLOW_SELECT = False
+
+    def __init__(self, job: ExportJob, look: Look) -> None:
+        super().__init__()
+        self.job = job
+        self.look = look
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        """One row for each stage, and one for what is being done."""
+        del container, viewport, width
+        return len(self.job.stages) + 1
+
+    def render_line(self, y: int) -> Strip:
+        """One of the rows."""
+        width, stages = self.size.width, self.job.stages
+        line = self._stage(y, stages[y], width) if y < len(stages) else self._now()
+        return strip(line, width, self.look.style("text"))
+
+    def _stage(self, number: int, stage: Stage, width: int) -> Line:
+        style, glyphs = self.look.style, self.look.glyphs
+        room = max(4, width - _NAME - _NUMBERS)
+        part = 1.0 if stage.is_over else stage.done / stage.total if stage.total else 0.0
+        full = int(room * part)
+        return [
+            (f"{number + 1} {stage.name}".ljust(_NAME), style("text")),
+            (glyphs["full"] * full, style("good")),
+            (glyphs["empty"] * (room - full), style("faint")),
+            (self._numbers(stage, part), style("text" if stage.total else "dim")),
+        ]
+
+    def _numbers(self, stage: Stage, part: float) -> str:
+        """Percent, rate, time left; the whole time once it is over."""
+        rate = stage.done / stage.seconds if stage.seconds > 0 else 0.0
+        speed = f"{human_size(int(rate))}/s" if rate >= 1 else ""
+        seconds = stage.seconds if stage.is_over else (stage.total - stage.done) / rate if rate else 0.0
+        word = "in  " if stage.is_over else "left"
+        time = f"{duration(seconds)} {word}" if stage.total and (rate or stage.is_over) else ""
+        return f" {part:4.0%} {speed:>13} {time:>12}"
+
+    def _now(self) -> Line:
+        job = self.job
+        text = job.words if job.state is not JobState.RUNNING or job.progress.paused else job.progress.what
+        return [(" " * _NAME, self.look.style("dim")), (self.look.glyphs.text(text), self.look.style("dim"))]
+
+
+class JobDialog(Dialog[None]):
+    """How far an export is; closing it leaves the export running.
+
+    Args:
+        job: the export.
+        look: colours and glyphs.
+        asking: begin with the question whether to cancel.
+    """
+
+    BINDINGS = [
+        Binding("escape,enter", "close", "go on in the background", show=False),
+        Binding("c", "cancel", "cancel", show=False),
+        Binding("p", "pause", "pause", show=False),
+        Binding("k", "end(True)", "keep", show=False),
+        Binding("d", "end(False)", "delete", show=False),
+    ]
+
+    def __init__(self, job: ExportJob, look: Look, *, asking: bool = False) -> None:
+        super().__init__()
+        self.job = job
+        self.look = look
+        self.about = Notes(look)
+        self.stages = Stages(job, look)
+        self.outcome = Notes(look)
+        self._asking = asking
+
+    def compose(self) -> ComposeResult:
+        """What, how far, what came out."""
+        with Vertical(id="dialog"):
+            yield self.about
+            yield self.stages
+            yield self.outcome
+
+    def on_mount(self) -> None:
+        """Listen to the news."""
+        cast("InspectApp", self.app).news.subscribe(self, self.news)
+        self.query_one("#dialog").border_title = "Export"
+        self.about.show(("", self.job.title, "strong"))
+        self._show()
+
+    def news(self, message: Message) -> None:
+        """Something happened."""
+        if isinstance(message, JobChanged) or (isinstance(message, Progressed) and message.task == "export"):
+            self._show()
+
+    def _show(self) -> None:
+        job = self.job
+        self.stages.refresh()
+        self._asking = self._asking and not job.state.is_over
+        self.query_one("#dialog").border_subtitle = self._keys
+        if self._asking:
+            self.outcome.show(("warning", _ASK, "warn"))
+        elif job.state.is_over:
+            self.outcome.show(*self._result())
+        elif job.state is JobState.WAITING:
+            self.outcome.show(("more", "waits for the export before it", "dim"))
+        else:
+            self.outcome.show()
+
+    @property
+    def _keys(self) -> str:
+        if self.job.state.is_over:
+            return "Esc close"
+        if self._asking:
+            return "k keep   d delete   Esc go on"
+        return f"p {'go on' if self.job.progress.paused else 'pause'}   c cancel   Esc go on in the background"
+
+    def _result(self) -> list[tuple[str, str, str]]:
+        job = self.job
+        sign, role = {JobState.DONE: ("yes", "good"), JobState.FAILED: ("no", "bad")}.get(job.state, ("no", "warn"))
+        notes = [(sign, job.outcome, role)]
+        notes += [("", f"{name:<8} {value}", "text") for name, value in job.hashes.items()]
+        return notes + [("warning", warning, "warn") for warning in job.notes]
+
+    # -- actions ----------------------------------------------------------------------------------------------
+
+    def action_pause(self) -> None:
+        """Wait, or go on."""
+        if self.job.state is JobState.RUNNING:
+            self.job.progress.pause(not self.job.progress.paused)
+            self._show()
+
+    def action_cancel(self) -> None:
+        """Ask what becomes of the unfinished file."""
+        self._asking = not self.job.state.is_over
+        self._show()
+
+    def action_end(self, keep: bool) -> None:
+        """Stop, and keep or delete what is unfinished."""
+        if self._asking:
+            self.job.keeps = keep
+            self._asking = False
+            cast("InspectApp", self.app).stop_job(self.job)
+            self._show()
+
+    def action_close(self) -> None:
+        """Go on: with the export if it was asked, else behind the screens."""
+        if self._asking:
+            self._asking = False
+            self._show()
+        else:
+            self.leave(None)

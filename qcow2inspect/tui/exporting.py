@@ -1,0 +1,300 @@
+"""Exports: what is asked for, the checks before, and the work in three stages. No widgets here."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from qcow2inspect.errors import CannotExport, Qcow2InspectError
+from qcow2inspect.export.choices import Choices, OnError, Sparse
+from qcow2inspect.progress import Cancelled
+from qcow2inspect.tui.jobs import Job, JobState
+from qcow2inspect.tui.messages import JobChanged, Preflighted
+from qcow2inspect.tui.tasks import TaskProgress, guarded
+from qcow2inspect.units import GuestOffset, GuestRange, exact_size, human_size, parse_size
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from textual.message import Message
+
+    from qcow2inspect.export.raw import ExportResult
+    from qcow2inspect.image.chain import Chain
+    from qcow2inspect.image.view import View
+    from qcow2inspect.tui.location import GuestState
+
+__all__ = ["STAGES", "ExportJob", "ExportProgress", "Order", "Stage", "carry_out", "parse_range", "preflight"]
+
+STAGES = {"Exporting": "copy", "Verifying": "verify", "Comparing": "compare"}
+"""First word of what an export does -> the stage that it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What shall be exported, and how.
+
+    Attributes:
+        state: which bytes of the guest.
+        target: path of the raw file.
+        choices: how to export.
+        compares: read the image again at the end, and compare it with what was written.
+        absent_as_zero: zeros in place of data whose file is not there.
+        lenient: read on where QEMU refuses the image for what guest data does not depend on.
+    """
+
+    state: GuestState
+    target: str
+    choices: Choices = field(default_factory=Choices)
+    compares: bool = False
+    absent_as_zero: bool = False
+    lenient: bool = False
+
+    def view(self, chain: Chain) -> View:
+        """The bytes."""
+        return self.state.view(chain, absent_as_zero=self.absent_as_zero, lenient=self.lenient)
+
+    @property
+    def title(self) -> str:
+        """What is exported, in words."""
+        what = "raw disk" if self.state.kind == "active" else self.state.title
+        return f"export of {what}" if self.choices.within is None else f"export of a part of {what}"
+
+    @property
+    def stages(self) -> list[str]:
+        """What will be done, in order."""
+        return ["copy", *(["verify"] if self.choices.verify else []), *(["compare"] if self.compares else [])]
+
+    def command(self, chain: Chain) -> tuple[str, ...]:
+        """The command line that does the same."""
+        choices, state = self.choices, self.state
+        words = ["qcow2inspect", "export", chain.layers[0].name, self.target]
+        if state.kind in ("snapshot", "vm-state"):
+            words += ["--snapshot", os.fsdecode(chain.qcow2.snapshots[state.index].id)]
+        words += ["--vm-state"] if state.kind == "vm-state" else []
+        words += ["--layer", str(state.index)] if state.kind == "layer" else []
+        if choices.within is not None:
+            words += ["--range", f"{int(choices.within.start)}:{int(choices.within.end)}"]
+        words += ["--on-error", choices.on_error.value] if choices.on_error is not OnError.FAIL else []
+        words += ["--sparse", choices.sparse.value] if choices.sparse is not Sparse.MAP else []
+        words += ["--split", str(choices.split)] if choices.split else []
+        words += ["--hash", ",".join(choices.hashes)] if choices.hashes else []
+        flags = {"--verify": choices.verify, "--force": choices.force, "--resume": choices.resume}
+        flags |= {"--lenient": self.lenient}
+        words += [flag for flag, wanted in flags.items() if wanted]
+        return (*words, *(["--missing", "zero"] if self.absent_as_zero else []))
+
+
+def parse_range(text: str, size: int) -> GuestRange | None:
+    """The guest range that a person means: nothing for all, ``1MiB:3MiB``, or ``1MiB+512`` for start and size.
+
+    Raises:
+        ValueError: it is no range of the disk.
+    """
+    text = text.strip()
+    if not text:
+        return None
+    low, plus, amount = text.partition("+")
+    low, colon, high = (low, "", "") if plus else text.partition(":")
+    if not (plus or colon):
+        raise ValueError("write START:END or START+SIZE, for example 1MiB:3MiB; nothing for the whole disk")
+    start = parse_size(low) if low.strip() else 0
+    end = start + parse_size(amount) if plus else parse_size(high) if high.strip() else size
+    if not start < end <= size:
+        raise ValueError(f"{text} is no range of a disk of {exact_size(size)}")
+    return GuestRange(GuestOffset(start), GuestOffset(end))
+
+
+# -- progress ---------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Stage:
+    """How far one stage is.
+
+    Attributes:
+        name: ``copy``, ``verify`` or ``compare``.
+        done: bytes that are done.
+        total: bytes in all; 0 before the stage has begun.
+        seconds: how long it has taken.
+        is_over: True once it is done.
+    """
+
+    name: str
+    done: int = 0
+    total: int = 0
+    seconds: float = 0.0
+    is_over: bool = False
+
+
+class ExportProgress(TaskProgress):
+    """Progress that remembers how far each stage is.
+
+    Args:
+        stages: names of the stages, in order.
+        post: takes a message from any thread.
+    """
+
+    def __init__(self, stages: list[str], post: Callable[[Message], object]) -> None:
+        super().__init__("export", post)
+        self.stages = [Stage(name) for name in stages]
+        self.current: Stage | None = None
+
+    def begin(self, what: str, total: int | None) -> None:
+        """A step starts; some are stages of their own."""
+        name = STAGES.get(what.partition(" ")[0])
+        found = next((stage for stage in self.stages if stage.name == name), None)
+        if found is not None:
+            self.finish()
+            self.current, found.total = found, total or 0
+        super().begin(what, total)
+
+    def advance(self, amount: int) -> None:
+        """More is done; see :class:`~qcow2inspect.tui.tasks.TaskProgress`."""
+        super().advance(amount)
+        if self.current is not None:
+            self.current.done, self.current.seconds = self.done, self.seconds
+
+    def finish(self) -> None:
+        """The stage is done, whatever it was told before."""
+        if self.current is not None:
+            self.current.done, self.current.is_over = self.current.total, True
+
+
+@dataclass
+class ExportJob(Job):
+    """One export.
+
+    Attributes:
+        order: what is asked for.
+        keeps: False if what is unfinished shall be removed when the export is stopped.
+        notes: what a person must know about the bytes, once it is done.
+        hashes: name -> hash of the bytes.
+        size: bytes of the output, once they are known.
+    """
+
+    order: Order | None = None
+    keeps: bool = True
+    notes: tuple[str, ...] = ()
+    hashes: dict[str, str] = field(default_factory=dict)
+    size: int = 0
+
+    @property
+    def stages(self) -> list[Stage]:
+        """How far it is."""
+        return self.progress.stages if isinstance(self.progress, ExportProgress) else []
+
+    @property
+    def percent(self) -> int:
+        """How much of all stages is done."""
+        stages = self.stages
+        parts = [1.0 if stage.is_over else stage.done / stage.total if stage.total else 0.0 for stage in stages]
+        return int(100 * sum(parts) / max(1, len(parts)))
+
+    @property
+    def stage_words(self) -> str:
+        """The stage that it is in, and how much of it is done."""
+        stage = self.progress.current if isinstance(self.progress, ExportProgress) else None
+        if stage is None:
+            return "waiting" if self.state is JobState.WAITING else "planning"
+        return f"{stage.name} {100 * stage.done // stage.total if stage.total else 100} %"
+
+
+# -- the work ---------------------------------------------------------------------------------------------------
+
+
+def _refuse_evidence(chain: Chain, order: Order) -> None:
+    """No file of the chain is ever written, also none that is named and not open."""
+    from qcow2inspect.output import check_target
+
+    check_target(order.target, force=True, evidence=chain.evidence)
+
+
+def preflight(chain: Chain, order: Order, progress: TaskProgress, post: Callable[[Message], object]) -> None:
+    """Check whether an order could be carried out."""
+
+    def work() -> Message:
+        from qcow2inspect.export import raw
+
+        _refuse_evidence(chain, order)
+        flight = raw.preflight(order.view(chain), order.target, choices=order.choices, progress=progress)
+        return Preflighted(order, flight)
+
+    guarded("preflight", post, work)
+
+
+def carry_out(chain: Chain, job: ExportJob, post: Callable[[Message], object]) -> None:
+    """Carry out an order: copy, verify, compare; say how it ended."""
+    order = job.order
+    if order is None:
+        return
+    from qcow2inspect.source.landlock import write_within
+
+    post(JobChanged(job))
+    places = [os.path.dirname(order.target) or ".", tempfile.gettempdir()]
+    write_within(places, lambda: _write(chain, job, order))
+    post(JobChanged(job))
+
+
+def _write(chain: Chain, job: ExportJob, order: Order) -> None:
+    try:
+        result = _copied(chain, job, order)
+        _settle(job, result, _compared(chain, job, order) if order.compares else "")
+    except Cancelled:
+        job.end(JobState.CANCELLED, _left(job, order))
+    except (Qcow2InspectError, OSError, ValueError) as error:
+        job.keeps = job.keeps and isinstance(error, CannotExport)
+        _left(job, order)
+        job.end(JobState.FAILED, str(error))
+
+
+def _copied(chain: Chain, job: ExportJob, order: Order) -> ExportResult:
+    from qcow2inspect.export.raw import export
+
+    _refuse_evidence(chain, order)
+    view = order.view(chain)
+    job.size = order.choices.within.size if order.choices.within else view.size
+    return export(view, order.target, order.choices, progress=job.progress, command=order.command(chain))
+
+
+def _compared(chain: Chain, job: ExportJob, order: Order) -> str:
+    """What differs between the image and what was written; empty if nothing does."""
+    from qcow2inspect.image.compare import Sums, compare
+    from qcow2inspect.image.view import RawDisk, Window
+    from qcow2inspect.source.file import FileSource
+
+    view = order.view(chain)
+    within = order.choices.within
+    part: View = Window(view, within, "the range") if within is not None else view
+    sums = Sums()
+    try:
+        with FileSource(order.target) as source:
+            for found in compare(part, RawDisk(source), job.progress):
+                sums.add(found)
+    except Cancelled:
+        return "it was not compared with the image to the end"
+    return f"{exact_size(sums.differing)} are not as in the image, from {sums.first} on" if sums.ranges else ""
+
+
+def _settle(job: ExportJob, result: ExportResult, trouble: str) -> None:
+    """Say what was written."""
+    if isinstance(job.progress, ExportProgress):
+        job.progress.finish()
+    job.notes, job.hashes = result.warnings, result.hashes
+    words = f"{result.path}: {exact_size(result.size)}, {human_size(result.written)} written"
+    if trouble:
+        job.end(JobState.FAILED, f"{words}; but {trouble}")
+    else:
+        job.end(JobState.DONE, words)
+
+
+def _left(job: ExportJob, order: Order) -> str:
+    """What is left of an export that ended too early, in words; removes it if nobody wants it."""
+    from qcow2inspect.export.leftovers import discard, leftovers
+
+    if not job.keeps:
+        discard(order.target, job.size, order.choices.split)
+    if leftovers(order.target, job.size, order.choices.split):
+        return f"cancelled; {order.target}.part is kept and can be continued"
+    return "cancelled; nothing is left behind"
