@@ -200,7 +200,7 @@ async def test_cancel_is_quick_and_keeps_or_deletes(tmp_path: Path, key: str) ->
         assert left == (["out.raw.journal", "out.raw.part"] if key == "k" else [])
         if key == "k":
             await open_export(pilot, target)
-            assert "exists" in shown(pilot.app)
+            assert "✗" in shown(pilot.app), "the unfinished file is in the way"
             await choose(pilot, "resume")
             assert (await start(pilot)).job.state is JobState.DONE
             assert target.read_bytes() == demo_disk()
