@@ -96,7 +96,7 @@ class ExportDialog(Dialog[Order | None]):
             yield from self._field("range", "range", "", "all of it; or START:END, START+SIZE, for example 1MiB:3MiB")
             yield self._cycle("unreadable", list(_POLICIES.values()), "policy")
             yield self._cycle("zeros", list(_ZEROS.values()), "zeros")
-            yield self._cycle("parts", list(_PARTS.values()), "parts")
+            yield self._cycle("parts", list(_PARTS.values()), "split")
             yield self._cycle("hashes", list(_HASHES.values()), "hashes", 1)
             yield Toggle(self.look, "verify: read the file back from the disk", value=True, id="verify")
             yield Toggle(self.look, "compare: read the image again, byte for byte", value=False, id="compare")
@@ -168,7 +168,7 @@ class ExportDialog(Dialog[Order | None]):
             hashes=list(_HASHES)[self.query_one("#hashes", Cycle).index],
             verify="verify" in on,
             within=parse_range(text, self._disk_size()) if text.strip() else None,
-            split=list(_PARTS)[self.query_one("#parts", Cycle).index],
+            split=list(_PARTS)[self.query_one("#split", Cycle).index],
             keep=True,
             resume="resume" in on,
         )
@@ -201,7 +201,7 @@ class ExportDialog(Dialog[Order | None]):
         self._checking.stop()
         self._checking = tasks.TaskProgress("preflight", self.post_message)
         self.checks.show(("more", "checking", "dim"))
-        self.query_one("#compare").display = not self.query_one("#parts", Cycle).index
+        self.query_one("#compare").display = not self.query_one("#split", Cycle).index
         try:
             order = self.order
             self._offer_to_continue(order)
