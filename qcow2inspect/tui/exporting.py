@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -232,9 +231,11 @@ def carry_out(chain: Chain, job: ExportJob, post: Callable[[Message], object]) -
     from qcow2inspect.source.landlock import write_within
 
     post(JobChanged(job))
-    places = [os.path.dirname(order.target) or ".", tempfile.gettempdir()]
-    write_within(places, lambda: _write(chain, job, order))
-    post(JobChanged(job))
+    try:
+        write_within([os.path.dirname(order.target) or "."], lambda: _write(chain, job, order))
+    finally:
+        job.end(JobState.FAILED, "it broke off")  # unless it has ended as it should
+        post(JobChanged(job))
 
 
 def _write(chain: Chain, job: ExportJob, order: Order) -> None:
