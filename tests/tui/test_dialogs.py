@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import cast
@@ -30,6 +31,7 @@ from tests.tui.qemu_images import chain_in
 from tests.tui.stage import (
     COLOURED,
     PLAIN,
+    ROOT,
     SIZES,
     check_grid,
     compare_golden,
@@ -164,6 +166,30 @@ async def test_a_full_export_has_no_holes(demo: str, tmp_path: Path) -> None:
         await start(pilot)
     assert target.read_bytes() == demo_disk()
     assert target.stat().st_blocks * 512 >= len(demo_disk())
+
+
+CONFINED = """
+import sys
+from qcow2inspect.source.landlock import confine_process
+confine_process([], asks_later=True)
+from qcow2inspect.image.chain import open_chain
+from qcow2inspect.tui.exporting import ExportJob, ExportProgress, Order, carry_out
+from qcow2inspect.tui.location import ACTIVE
+order = Order(ACTIVE, sys.argv[2])
+job = ExportJob("export", ExportProgress(order.stages, lambda _: None), order=order)
+with open_chain(sys.argv[1]) as chain:
+    carry_out(chain, job, lambda _: None)
+print(job.state, job.outcome)
+"""
+
+
+def test_a_confined_program_exports(demo: str, tmp_path: Path) -> None:
+    target = tmp_path / "out.raw"
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", CONFINED, demo, str(target)]
+    ran = subprocess.run(command, capture_output=True, text=True, env=env, timeout=60, check=False)
+    assert "JobState.DONE" in ran.stdout, ran.stderr
+    assert target.read_bytes() == demo_disk()
 
 
 @pytest.mark.usefixtures("held")
