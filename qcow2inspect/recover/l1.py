@@ -224,12 +224,11 @@ def _settle(draft: Draft, index: int, older: dict[int, list[int]]) -> None:
     """What to make of an L1 entry whose table is nowhere: that of a snapshot, what is left of it, or nothing."""
     raw = int(draft.l1_words()[index])
     at = raw & _OFFSET
-    if index in older:
-        _set(draft, index, older[index][0], "the table of the last snapshot; what was written later is lost")
-        return
     sound = at and draft.geometry.is_aligned(at) and at < draft.source.size
     looks = _look(draft, at) if sound else Looks()
-    if looks.good >= _ENOUGH or looks.good > looks.bad:
+    if index in older and looks.good * 10 < _look(draft, older[index][0]).good * 9:
+        _set(draft, index, older[index][0], "the table of the last snapshot; what was written later is lost")
+    elif looks.good >= _ENOUGH or looks.good > looks.bad:
         _set(draft, index, raw, "a part of its table is overwritten")
     else:
         _set(draft, index, 0, "its table is lost")

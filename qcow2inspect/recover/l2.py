@@ -9,13 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qcow2inspect.format.mapping import L1Entry, L2Entry
-from qcow2inspect.recover.orphans import orphans_of
+from qcow2inspect.recover.orphans import contested
 
 if TYPE_CHECKING:
     from collections.abc import Set
 
     from qcow2inspect.progress import Progress
     from qcow2inspect.recover.draft import Draft
+    from qcow2inspect.recover.orphans import Contested
 
 __all__ = ["mend_l2"]
 
@@ -35,17 +36,17 @@ def mend_l2(draft: Draft, progress: Progress) -> None:
     Raises:
         Cancelled: the user asked to stop.
     """
-    orphans = orphans_of(draft, progress)
-    if not orphans:
+    doubted = contested(draft, progress)
+    if not doubted.orphans:
         return
     made = 0
     for index, raw in enumerate(draft.l1_words().tolist()):
         at = raw & _L1_OFFSET
         if at and draft.geometry.is_aligned(at) and at < draft.source.size and made < _MOST:
-            made += _mend_table(draft, index, at, orphans)
+            made += _mend_table(draft, index, at, doubted)
 
 
-def _mend_table(draft: Draft, index: int, at: int, orphans: Set[int]) -> int:
+def _mend_table(draft: Draft, index: int, at: int, doubted: Contested) -> int:
     """Go through one L2 table; gives the number of assumptions."""
     import numpy as np
 
@@ -53,7 +54,9 @@ def _mend_table(draft: Draft, index: int, at: int, orphans: Set[int]) -> int:
     stride = geometry.l2_entry_size // 8
     words = draft.words(at, geometry.cluster_size // 8)[::stride]
     made = 0
-    for place in _expected(words, geometry.cluster_bits, orphans):
+    for place in _expected(words, geometry.cluster_bits, doubted.orphans):
+        if not _is_lost(draft, int(words[place]), doubted):
+            continue
         value = (int(words[place - 1]) & _OFFSET) + geometry.cluster_size
         _set(draft, index, at, place, value | _COPIED, _BETWEEN)
         words[place] = value
@@ -77,6 +80,16 @@ def _expected(words: object, bits: int, orphans: Set[int]) -> list[int]:
     left, right = host[:-2], host[2:]
     fits = (left != 0) & (right - left == np.uint64(2 << bits)) & (host[1:-1] != left + np.uint64(1 << bits))
     return [place + 1 for place in np.flatnonzero(fits).tolist() if (int(left[place]) >> bits) + 1 in orphans]
+
+
+def _is_lost(draft: Draft, raw: int, doubted: Contested) -> bool:
+    """True for an entry that leads nowhere, or to what others have too; a sound one is not questioned."""
+    target, geometry = raw & _OFFSET, draft.geometry
+    if raw & _NOT_PLAIN:
+        return False
+    if not target or not geometry.is_aligned(target) or target >= draft.source.size:
+        return True
+    return target >> geometry.cluster_bits in doubted.shared
 
 
 def _set(draft: Draft, index: int, table: int, place: int, value: int, why: str) -> None:

@@ -132,6 +132,17 @@ def _chunks(source: Source, unit: int, progress: Progress) -> Iterator[tuple[int
         last = at
 
 
+def _likely(data: bytes, unit: int, stride: int) -> npt.NDArray[np.bool_]:
+    """Which units are worth a closer look: not all zeros, and the flags of their first entries are possible."""
+    import numpy as np
+
+    rows = np.frombuffer(data, dtype=">u8").reshape(-1, unit // 8)
+    flags = rows[:, : 64 * stride : stride].astype(np.uint64) >> np.uint64(56)
+    odd = (flags != 0) & (flags != 0x80) & ((flags < 0x40) | (flags > 0x7F))
+    used = np.frombuffer(data, dtype=np.uint64).reshape(-1, unit // 8).any(axis=1)
+    return np.asarray(used & (odd.sum(axis=1) * 2 <= odd.shape[1]), dtype=np.bool_)
+
+
 def find_tables(source: Source, geometry: Geometry, progress: Progress | None = None) -> dict[int, Looks]:
     """Host offset -> looks of every cluster of the file that looks like an L2 table, in order.
 
@@ -146,10 +157,8 @@ def find_tables(source: Source, geometry: Geometry, progress: Progress | None = 
     found: dict[int, Looks] = {}
     size = geometry.cluster_size
     for at, data in _chunks(source, size, progress):
-        words = np.frombuffer(data, dtype=">u8").astype(np.uint64)
-        flags = _entries(words, geometry.cluster_bits, source.size, extended=geometry.extended_l2)
-        good, beyond, bad = (kind.reshape(-1, geometry.l2_entries).sum(axis=1) for kind in flags)
-        for index in np.flatnonzero((good > 0) & ((bad + beyond) * _TOLERANCE <= good)).tolist():
+        likely = _likely(data, size, geometry.l2_entry_size // 8)
+        for index in np.flatnonzero(likely).tolist():
             looks = look_at(source, at + index * size, geometry)
             if looks.is_table:
                 found[at + index * size] = looks
@@ -169,7 +178,8 @@ def sectors_like_tables(source: Source, progress: Progress | None = None) -> dic
     progress.begin("Looking for L2 tables of any cluster size", source.size)
     found: dict[bool, list[npt.NDArray[np.int64]]] = {False: [], True: []}
     for at, data in _chunks(source, _SECTOR, progress):
-        words = np.frombuffer(data, dtype=">u8").astype(np.uint64)
+        likely = np.flatnonzero(_likely(data, _SECTOR, 1))
+        words = np.frombuffer(data, dtype=">u8").reshape(-1, 64)[likely].astype(np.uint64).reshape(-1)
         for extended, numbers in found.items():
             # 21: the narrowest offset of a compressed entry; 9: the weakest alignment of the others
             plain = _entries(words, 9, source.size, extended=extended)
@@ -177,7 +187,7 @@ def sectors_like_tables(source: Source, progress: Progress | None = None) -> dic
             good, bad = plain[0] | packed[0], plain[2] & packed[2]
             per_sector = 64 >> extended
             like = (good.reshape(-1, per_sector).sum(axis=1) > 0) & (bad.reshape(-1, per_sector).sum(axis=1) == 0)
-            numbers.append(np.flatnonzero(like) + at // _SECTOR)
+            numbers.append(likely[like] + at // _SECTOR)
     return {kind: np.concatenate(numbers or [np.zeros(0, np.int64)]) for kind, numbers in found.items()}
 
 

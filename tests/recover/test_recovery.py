@@ -45,8 +45,9 @@ def test_nine_tenths_come_back_and_nothing_is_wrong_in_silence(images: list[Dama
 
 
 def test_no_less_comes_back_than_from_qemu(images: list[Damaged], folder: Path) -> None:
-    """A sample here; the benchmark goes through all of them."""
-    for image in random.Random(5).sample(images, 40):
+    """Where it was close, and a sample of the rest; the benchmark goes through all of them."""
+    worst = [image for image in images if image.group in ("l2_tables", "others")]
+    for image in [*worst, *random.Random(5).sample(images, 25)]:
         ours, theirs = by_us(image, folder), by_qemu(image, folder)
         assert ours.right >= theirs.right, image.name
 

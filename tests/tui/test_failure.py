@@ -17,6 +17,7 @@ import pytest
 from qcow2inspect.build.demo import demo_recipe, write_demo
 from qcow2inspect.build.recipe import Recipe, build
 from qcow2inspect.errors import Qcow2InspectError
+from qcow2inspect.image.assume import read_assumptions
 from qcow2inspect.image.image import Image
 from qcow2inspect.source.memory import MemorySource
 from qcow2inspect.tui.failure import FailureApp
@@ -197,3 +198,15 @@ def test_nothing_heavy_before_the_first_paint() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+async def test_an_assumption_is_named_on_every_screen() -> None:
+    sound = build(demo_recipe())
+    source = MemorySource(sound[:20] + b"\xff\xff\xff\xff" + sound[24:], "demo.qcow2")
+    bits = int.from_bytes(sound[20:24], "big")
+    image = Image(source, read_assumptions(source, [f"cluster_bits={bits}"]))
+    async with playing(image, size=(120, 40)) as pilot:
+        for key in ("1", "2", "3", "4"):
+            await tap(pilot, key)
+            await settle(pilot)
+            assert f"ASSUMED cluster_bits={bits}" in shown(pilot.app), key
