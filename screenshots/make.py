@@ -42,10 +42,13 @@ class Scene:
 
 GOTO = ("g", *"0x7fffe0", "enter")
 
+COMPARE = ("c", "enter", "right_square_bracket", "d")
+
 SCENES = (
     Scene("overview", "Overview of a sound image", demo_recipe(), (120, 40), (), ("NO DAMAGE SEEN", "compressed")),
     Scene("overview-damaged", "Overview of a damaged image", damaged_recipe(), (120, 40), (), ("DAMAGED", "corrupt")),
     Scene("guest", "Guest: the bytes that the guest sees", demo_recipe(), (120, 40), ("5", *GOTO), ("page 128",)),
+    Scene("compare", "Compare: two states side by side", demo_recipe(), (120, 40), COMPARE, ("difference 1 of 1",)),
     Scene("map", "Map: what each cluster belongs to", damaged_recipe(), (120, 40), ("3",), ("guest data", "refcounts")),
     Scene("findings", "Findings and their evidence", damaged_recipe(), (120, 40), ("4", "down"), ("evidence",)),
     Scene(
