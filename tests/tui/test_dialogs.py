@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -303,6 +304,17 @@ async def test_damage_is_written_only_as_the_policy_says(tmp_path: Path) -> None
         assert job.state is JobState.DONE
         assert any("zeros stand in their place" in note for note in job.notes)
     assert (tmp_path / "out.raw.errors.json").exists()
+
+
+async def test_the_form_says_what_to_mark_and_the_stages_how_long_they_took(demo: str, tmp_path: Path) -> None:
+    (tmp_path / "out.raw").touch()
+    async with playing(demo) as pilot:
+        dialog = await open_export(pilot, tmp_path / "out.raw")
+        assert "mark “overwrite an existing file”" in dialog.checks.text
+        assert "--force" not in dialog.checks.text
+        await choose(pilot, "force")
+        await start(pilot)
+        assert re.search(r"1 copy .* 100% .* in \d+\.\d s ", shown(pilot.app))
 
 
 async def test_golden_of_the_form(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

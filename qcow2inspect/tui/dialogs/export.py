@@ -43,6 +43,7 @@ _ZEROS = {
     Sparse.OFF: "no holes: every byte is allocated",
 }
 _PARTS = {0: "one file", 650 << 20: "parts of 650 MiB", 2 << 30: "parts of 2 GiB", 4 << 30: "parts of 4 GiB"}
+_OVERWRITE = "overwrite an existing file"
 _HASHES = {
     (): "none",
     ("sha256",): "SHA-256",
@@ -105,7 +106,7 @@ class ExportDialog(Dialog[Order | None]):
 
     def _extras(self) -> Iterator[Toggle]:
         """Choices that most exports do not need."""
-        yield Toggle(self.look, "overwrite an existing file", value=False, id="force")
+        yield Toggle(self.look, _OVERWRITE, value=False, id="force")
         yield Toggle(self.look, "continue the unfinished export that is there", value=False, id="resume")
         if self.session.chain.end is not None:
             text = "zeros where a file of the chain is missing; each range is named"
@@ -233,7 +234,7 @@ class ExportDialog(Dialog[Order | None]):
             notes.append(("points", self._next_words(message.order, result.plan.seconds), "dim"))
             self._ready = message.order
         elif result.problem.hint:
-            notes.append(("points", result.problem.hint, "key"))
+            notes.append(("points", result.problem.hint.replace("say --force", f"mark “{_OVERWRITE}”"), "key"))
         self.checks.show(*notes)
         self._keys("Enter start   Tab next   Space change   Esc close" if self._ready else "Esc close")
 

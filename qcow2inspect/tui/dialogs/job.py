@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["JobDialog", "Stages"]
 
 _NAME, _NUMBERS = 12, 32
+_SHORT = 60
+"""Seconds below which tenths are told."""
 _ASK = "cancel the export?  k keeps the unfinished file   d deletes it   Esc goes on"
 
 
@@ -73,9 +75,11 @@ class Stages(Widget):
         """Percent, rate, time left; the whole time once it is over."""
         rate = stage.done / stage.seconds if stage.seconds > 0 else 0.0
         speed = f"{human_size(int(rate))}/s" if rate >= 1 else ""
-        seconds = stage.seconds if stage.is_over else (stage.total - stage.done) / rate if rate else 0.0
-        word = "in  " if stage.is_over else "left"
-        time = f"{duration(seconds)} {word}" if stage.total and (rate or stage.is_over) else ""
+        time = ""
+        if stage.total and stage.is_over:
+            time = f"in {stage.seconds:.1f} s" if stage.seconds < _SHORT else f"in {duration(stage.seconds)}"
+        elif stage.total and rate:
+            time = f"{duration((stage.total - stage.done) / rate)} left"
         return f" {part:4.0%} {speed:>13} {time:>12}"
 
     def _now(self) -> Line:
