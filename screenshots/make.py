@@ -21,6 +21,7 @@ sys.path.insert(0, str(HERE.parent))
 
 from qcow2inspect.build.demo import damaged_recipe, demo_recipe  # noqa: E402 - a script finds its package only now
 from qcow2inspect.build.recipe import Recipe, build  # noqa: E402
+from qcow2inspect.export import preflight  # noqa: E402
 from qcow2inspect.tui.messages import KnowledgeGrew  # noqa: E402
 from tests.tui import stage  # noqa: E402
 
@@ -52,6 +53,14 @@ SCENES = (
     Scene("map", "Map: what each cluster belongs to", damaged_recipe(), (120, 40), ("3",), ("guest data", "refcounts")),
     Scene("findings", "Findings and their evidence", damaged_recipe(), (120, 40), ("4", "down"), ("evidence",)),
     Scene(
+        "export",
+        "Export: choices, and what is checked before a byte is written",
+        damaged_recipe(),
+        (120, 40),
+        ("e", "ctrl+u", *"demo.raw", "tab", "tab", "right", "right", "right"),
+        ("Export raw bytes", "the target is free", "what broken streams still give"),
+    ),
+    Scene(
         "report",
         "Report: parts, format, preview",
         damaged_recipe(),
@@ -69,6 +78,7 @@ async def draw(scene: Scene) -> tuple[str, str]:
     Raises:
         SystemExit: the screen does not show what it should.
     """
+    preflight.free_space = lambda _: 55 << 30  # how much room this disk has is no part of a picture
     image = stage.memory_image(build(scene.recipe), "demo.qcow2")
     async with stage.playing(image, size=scene.size) as pilot:
         for _ in range(600):  # the tables are read in a thread
