@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from qcow2inspect.rules.base import Rule
 
-__all__ = ["add_arguments", "run"]
+__all__ = ["add_arguments", "print_topic", "run"]
 
 _PREFIX = "QCOW-"
 _PARTS = {"hdr": "header", "l1": "l1entry", "l2": "l2entry", "rt": "refcount", "snap": "snapshot", "ext": "record"}
@@ -48,6 +48,20 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         dump_json([_rule_document(rule) for rule in rules] + [_field_document(field) for field in fields])
         return 0
+    _print(rules, fields)
+    return 0
+
+
+def print_topic(topic: str) -> None:
+    """Print what a word means.
+
+    Raises:
+        BadAddress: it is neither a code nor the name of a field; the message says what comes close.
+    """
+    _print(*_found(topic))
+
+
+def _print(rules: Sequence[Rule], fields: Sequence[Declared]) -> None:
     if len(rules) > 1:
         _list(rules, as_json=False)
     else:
@@ -57,7 +71,6 @@ def run(options: argparse.Namespace) -> int:
         if number:
             say()
         _print_field(field)
-    return 0
 
 
 def _found(topic: str) -> tuple[Sequence[Rule], Sequence[Declared]]:

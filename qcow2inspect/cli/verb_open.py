@@ -1,4 +1,7 @@
-"""Open an image in the terminal interface; without a terminal, print its info."""
+"""Open an image in the terminal interface; without a terminal, print its info.
+
+--plain asks for words and answers in lines instead; “help” lists the words.
+"""
 
 from __future__ import annotations
 
@@ -35,17 +38,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_image(parser)
     add_following(parser)
     add_key(parser)
+    text = "a prompt and lines of text instead of screens: for screen readers, simple terminals and pipes"
+    parser.add_argument("--plain", action="store_true", help=text)
 
 
 def run(options: argparse.Namespace) -> int:
     """Open the interface."""
     gate, passphrase, assumed = gate_of(options), given_passphrase(options), assumed_of(options)
+    if options.plain or _is_dumb():
+        return _converse(options, gate, passphrase, assumed)
     if not is_terminal():
         from qcow2inspect.cli.verb_info import print_info
 
         return print_info(options.image, assumed)
     case: Case | None = getattr(options, "case_folder", None)
     code = show(options.image, gate, passphrase, assumed, case)
+    if case is not None:
+        _log(case, options.case_words, code)
+    return code
+
+
+def _converse(options: argparse.Namespace, gate: OpenGate, passphrase: bytes | None, assumed: Assumptions) -> int:
+    """The linear mode."""
+    from qcow2inspect.cli.verb_explain import print_topic
+    from qcow2inspect.tui.linear import run as run_linear
+
+    case: Case | None = getattr(options, "case_folder", None)
+    code = run_linear(options.image, gate, passphrase, assumed, case, explain=print_topic)
     if case is not None:
         _log(case, options.case_words, code)
     return code
@@ -101,6 +120,12 @@ def _without(module: str) -> Iterator[None]:
         yield
     finally:
         del sys.modules[module]
+
+
+def _is_dumb() -> bool:
+    """True if a person sits at a terminal that can show lines only, or wants nothing else."""
+    wanted = bool(os.environ.get("QCOW2INSPECT_PLAIN")) or os.environ.get("TERM", "dumb") == "dumb"
+    return wanted and sys.stdin.isatty() and sys.stdout.isatty()
 
 
 def is_terminal() -> bool:

@@ -24,11 +24,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NEARBY",
+    "in_guest",
     "next_cluster",
     "next_entry",
     "next_finding",
     "next_guest_type",
     "next_mark",
+    "on_host",
     "place_of",
 ]
 
@@ -77,6 +79,32 @@ def next_cluster(at: int, cluster: int, end: int, step: int) -> int | None:
     """The start of the next cluster; back to the start of this one, then of the one before."""
     offset = (at // cluster + 1) * cluster if step > 0 else (at - 1) // cluster * cluster
     return offset if 0 <= offset < end else None
+
+
+def on_host(session: Session, node: Node | None, here: Location, key: str, step: int) -> Location | None:
+    """The next or previous thing of the image file that a key of :data:`NEARBY` stands for."""
+    match key:
+        case "f":
+            return next_finding(session, here.offset, step)
+        case "m":
+            return next_mark(session, here, step)
+        case "e":
+            return next_entry(session, node, step)
+        case "c":
+            offset = next_cluster(here.offset, session.image.geometry.cluster_size, session.image.end, step)
+        case "t":
+            offset = session.host_map().next_change(here.offset, step)
+        case "u":
+            return _next_unexplained(session, here.offset, step)
+        case _:
+            offset = session.owners.next_border(here.offset, step) if session.owners is not None else None
+    return Location(HostOffset(offset)) if offset is not None else None
+
+
+def _next_unexplained(session: Session, at: HostOffset, step: int) -> Location | None:
+    owners = session.owners
+    part = owners.next_unexplained(at, step) if owners is not None else None
+    return Location(part.start, "", part.size, owners.at(part.start).words) if owners is not None and part else None
 
 
 # -- entries ----------------------------------------------------------------------------------------------------
@@ -134,6 +162,35 @@ def _change(types: npt.NDArray[np.uint8], index: int, step: int) -> int | None:
 
 
 # -- guest ------------------------------------------------------------------------------------------------------
+
+
+def in_guest(session: Session, view: View, here: Location, key: str, step: int) -> Location | None:
+    """The next or previous thing of the guest bytes that a key of :data:`NEARBY` stands for."""
+    at = here.guest or GuestOffset(0)
+    match key:
+        case "f":
+            return _next_guest_finding(session, here, step)
+        case "m":
+            return next_mark(session, here, step)
+        case "c":
+            offset = next_cluster(at, session.image.geometry.cluster_size, view.size, step)
+        case "t":
+            offset = next_guest_type(view, at, step) if view.size else None
+        case _:
+            return None
+    return Location(mode="guest", guest=GuestOffset(offset), state=here.state) if offset is not None else None
+
+
+def _next_guest_finding(session: Session, here: Location, step: int) -> Location | None:
+    """Guest ranges that findings of the active state name."""
+
+    def place(finding: Finding, guest: GuestOffset) -> Location:
+        title = f"{finding.severity} {finding.code}: {finding.message}"
+        return Location(title=title, mode="guest", guest=guest, state=here.state)
+
+    findings = session.knowledge.findings if here.state.kind == "active" else ()
+    places = ((int(part.start), place(finding, part.start)) for finding in findings for part in finding.guest)
+    return _beyond(places, here.guest or 0, step)
 
 
 def next_guest_type(view: View, at: GuestOffset, step: int) -> GuestOffset | None:

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from textual.message import Message
-    from textual.worker import Worker
 
     from qcow2inspect.image.chain import Chain, Layer
     from qcow2inspect.image.gate import OpenGate
@@ -321,7 +320,9 @@ def _unlocked(layer: Layer, passphrase: bytes, progress: TaskProgress) -> Qcow2I
 # -- from host to guest -----------------------------------------------------------------------------------------
 
 
-def find_guest(chain: Chain, offset: HostOffset, worker: Worker[None], post: Callable[[Message], object]) -> None:
+def find_guest(
+    chain: Chain, offset: HostOffset, is_stopped: Callable[[], bool], post: Callable[[Message], object]
+) -> None:
     """Look for the guest byte that lies at a host offset: in the active state, then in the snapshots."""
 
     def work() -> Message:
@@ -329,7 +330,7 @@ def find_guest(chain: Chain, offset: HostOffset, worker: Worker[None], post: Cal
 
         for state in states_of(chain):
             if state.kind in ("active", "snapshot"):
-                guest = _guest_at(state.view(chain), offset, worker)
+                guest = _guest_at(state.view(chain), offset, is_stopped)
                 if guest is not None:
                     return GuestFound(Location(offset, mode="guest", guest=guest, state=state))
         return GuestFound(None)
@@ -337,9 +338,9 @@ def find_guest(chain: Chain, offset: HostOffset, worker: Worker[None], post: Cal
     guarded("find", post, work)
 
 
-def _guest_at(view: View, offset: HostOffset, worker: Worker[None]) -> GuestOffset | None:
+def _guest_at(view: View, offset: HostOffset, is_stopped: Callable[[], bool]) -> GuestOffset | None:
     for number, extent in enumerate(view.extents()):
-        if number % 256 == 0 and worker.is_cancelled:
+        if number % 256 == 0 and is_stopped():
             raise Cancelled
         if extent.layer == 0 and extent.host is not None and offset in extent.host:
             inside = 0 if extent.kind.word == "compressed" else offset - extent.host.start

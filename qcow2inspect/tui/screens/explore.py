@@ -9,9 +9,9 @@ from textual.containers import Container
 from textual.worker import get_current_worker
 
 from qcow2inspect.errors import Qcow2InspectError
-from qcow2inspect.tui import describe, nearby, tasks
+from qcow2inspect.tui import describe, leads, nearby, tasks
 from qcow2inspect.tui.commands import bindings
-from qcow2inspect.tui.location import ACTIVE, GuestState, Location
+from qcow2inspect.tui.location import Location
 from qcow2inspect.tui.messages import (
     ByteChosen,
     Explained,
@@ -25,7 +25,7 @@ from qcow2inspect.tui.screens.walk import WalkScreen
 from qcow2inspect.tui.widgets.hexpane import HexPane
 from qcow2inspect.tui.widgets.inspector import Inspector, Translation
 from qcow2inspect.tui.widgets.vtree import VTree
-from qcow2inspect.units import GuestOffset, HostOffset, HostRange, human_size
+from qcow2inspect.units import HostOffset, HostRange, human_size
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -202,27 +202,24 @@ class ExploreScreen(WalkScreen):
         elif self.focused is self.tree_pane and not node.is_leaf:
             self.tree_pane.action_switch()
         else:
-            self.status.say(f"{describe.title(node)} points nowhere{_why_not(node)}")
+            self._follow(node)
 
     def _follow(self, node: Node) -> None:
-        place = self.session.place(node.target_path) if node.target_path else None
-        offset = place.offset if place else node.target
-        if offset is None or offset >= self.session.image.end:
-            at = f"{offset}" if offset is not None else node.target_path
-            self.status.say(f"{describe.title(node)} points to {at}, which is past the end of the file", "bad")
-            return
-        self.post_message(JumpAsked(Location(offset, place.node.path if place else "")))
+        there = leads.target_location(self.session, node)
+        if isinstance(there, str):
+            self.status.say(there, "bad" if node.target is not None or node.target_path else "warn")
+        else:
+            self.post_message(JumpAsked(there))
 
     def action_swap(self) -> None:
         """See the guest bytes that lie here, or that this entry maps."""
         node = self.node
         if node is None:
             self.status.say("the tables are still being read")
-        elif node.guest is not None:
-            inside = self.hex.at - node.where.start if node.kind == "data" else 0
-            state = _state_of(self.session, node.path)
-            guest = GuestOffset(node.guest.start + inside)
-            self.post_message(JumpAsked(Location(mode="guest", guest=guest, state=state)))
+            return
+        there = leads.guest_location(self.session, node, self.hex.host)
+        if there is not None:
+            self.post_message(JumpAsked(there))
         elif node.kind in ("data", "compressed"):
             self.status.say("looking for the guest byte that lies here", "dim")
             self._find_guest(self.hex.host)
@@ -231,7 +228,8 @@ class ExploreScreen(WalkScreen):
 
     @work(thread=True, exclusive=True, group="find", exit_on_error=False)
     def _find_guest(self, offset: HostOffset) -> None:
-        tasks.find_guest(self.session.chain, offset, get_current_worker(), self.post_message)
+        worker = get_current_worker()
+        tasks.find_guest(self.session.chain, offset, lambda: worker.is_cancelled, self.post_message)
 
     def on_guest_found(self, message: GuestFound) -> None:
         """Go there, if the user has not gone on."""
@@ -310,27 +308,11 @@ class ExploreScreen(WalkScreen):
 
     def find_nearby(self, key: str, step: int) -> Location | None:
         """The next or previous thing that a key stands for."""
-        if key == "e":
-            return nearby.next_entry(self.session, self.node, step)
-        if key == "c":
-            end, cluster = self.hex.byte_count, self.session.image.geometry.cluster_size
-            offset = nearby.next_cluster(self.hex.at, cluster, end, step)
-            return Location(HostOffset(offset)) if offset is not None else None
-        return super().find_nearby(key, step)
+        return nearby.on_host(self.session, self.node, self.here, key, step)
 
     def find_slowly(self, key: str, step: int) -> Location | None:
         """Where the host clusters begin to belong to something else, to nobody, or to other states."""
-        at, owners = self.hex.at, self.session.owners
-        if key == "t":
-            offset = self.session.host_map().next_change(at, step)
-        elif owners is None:
-            return None
-        elif key == "u":
-            part = owners.next_unexplained(at, step)
-            return Location(part.start, "", part.size, owners.at(part.start).words) if part else None
-        else:
-            offset = owners.next_border(at, step)
-        return Location(HostOffset(offset)) if offset is not None else None
+        return nearby.on_host(self.session, self.node, self.here, key, step)
 
     # -- panes ------------------------------------------------------------------------------------------------
 
@@ -364,21 +346,3 @@ class ExploreScreen(WalkScreen):
         """The translation box comes and goes with the width."""
         self._name_panes()
         self.call_after_refresh(lambda: self._describe(self.hex.host, self.node))
-
-
-def _state_of(session: Session, path: str) -> GuestState:
-    """The state of the disk whose tables an address is part of."""
-    if not path.startswith("snap["):
-        return ACTIVE
-    index = int(path[5:].partition("]")[0])
-    snapshots = session.image.snapshots
-    title = f"snapshot {snapshots[index].title}" if index < len(snapshots) else f"snapshot {index}"
-    return GuestState("snapshot", index, title)
-
-
-def _why_not(node: Node) -> str:
-    if node.state in ("unallocated", "zero-plain"):
-        return f": it is {node.state}"
-    if node.kind in ("data", "compressed", "free"):
-        return ": these are data"
-    return ""

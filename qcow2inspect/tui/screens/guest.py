@@ -193,31 +193,12 @@ class GuestScreen(WalkScreen):
 
     def find_nearby(self, key: str, step: int) -> Location | None:
         """The next or previous thing that a key stands for."""
-        if key == "f":
-            return self._next_finding(step)
-        if key == "c":
-            cluster = self.session.image.geometry.cluster_size
-            offset = nearby.next_cluster(self.hex.at, cluster, self.hex.byte_count, step)
-            return self.place_at(offset, 0, "") if offset is not None else None
-        return super().find_nearby(key, step)
-
-    def _next_finding(self, step: int) -> Location | None:
-        """Guest ranges that findings of the active state name."""
-        findings = self.session.knowledge.findings if self.session.state.kind == "active" else ()
-        places = [(int(part.start), f) for f in findings for part in f.guest]
-        ahead = [(at, f) for at, f in places if (at - self.hex.at) * step > 0]
-        if not ahead:
-            return None
-        at, finding = min(ahead, key=lambda pair: pair[0] * step)
-        return self.place_at(at, 0, f"{finding.severity} {finding.code}: {finding.message}")
+        view = self.hex.view
+        return nearby.in_guest(self.session, view, self.here, key, step) if view is not None else None
 
     def find_slowly(self, key: str, step: int) -> Location | None:
         """Where the guest bytes begin to come from elsewhere."""
-        del key
-        if self.hex.view is None or not self.hex.view.size:
-            return None
-        offset = nearby.next_guest_type(self.hex.view, self.hex.guest, step)
-        return self.place_at(offset, 0, "") if offset is not None else None
+        return self.find_nearby(key, step)
 
     # -- panes ------------------------------------------------------------------------------------------------
 

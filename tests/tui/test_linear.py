@@ -1,0 +1,230 @@
+"""The linear mode: the same words, places and facts as the screens, one in each line."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from qcow2inspect.build.demo import demo_recipe
+from qcow2inspect.build.recipe import build
+from qcow2inspect.errors import BadAddress
+from qcow2inspect.tui.commands import COMMANDS
+from qcow2inspect.tui.linear import Linear
+from qcow2inspect.tui.lines import spoken
+from qcow2inspect.tui.location import Location
+from qcow2inspect.tui.nearby import NEARBY
+from qcow2inspect.tui.places import text_of
+from qcow2inspect.tui.session import Session
+from qcow2inspect.tui.words import KINDS, WORDS
+from tests.rules import recipes
+from tests.tui.stage import ROOT, memory_image
+from tests.tui.terminal import running
+
+_NOT_TYPED = {
+    # what needs eyes on two columns, a clipboard, or a pane
+    "palette": "help lists all words",
+    "compare": "qcow2inspect compare",
+    "compare.choose": "qcow2inspect compare",
+    "copy": "the terminal's own",
+}
+
+
+class Talk:
+    """The linear mode, and what it said last."""
+
+    def __init__(self, data: bytes | None = None) -> None:
+        self.session = Session.of(memory_image(data))
+        self.session.here = Location()
+        self.lines: list[str] = []
+        self.linear = Linear(self.session, self.lines.append, self._explain)
+        self.linear.begin(None)
+        self.greeting, self.lines[:] = list(self.lines), []
+
+    def _explain(self, topic: str) -> None:
+        if topic == "nonsense":
+            raise BadAddress("nonsense is nothing")
+        self.lines.append(f"about {topic}")
+
+    def __call__(self, line: str) -> list[str]:
+        self.lines.clear()
+        self.linear.do(line)
+        return list(self.lines)
+
+
+@pytest.fixture
+def talk() -> Talk:
+    return Talk()
+
+
+def test_each_word_is_done_and_belongs_to_the_command_table() -> None:
+    ids = {command.id for command in COMMANDS}
+    assert [word.word for word in WORDS if not hasattr(Linear, f"_do_{word.word}")] == []
+    assert {word.command for word in WORDS} - {""} <= ids
+    assert all(word.help for word in WORDS)
+    done = {name.removeprefix("_do_") for name in dir(Linear) if name.startswith("_do_")}
+    assert done == {word.word for word in WORDS}
+
+
+def test_each_command_of_every_screen_has_a_word_or_a_reason() -> None:
+    """What works everywhere by key works here by word."""
+    words = {word.command for word in WORDS}
+    wanted = {command.id for command in COMMANDS if command.scope == "app"}
+    assert wanted - words - _NOT_TYPED.keys() == set()
+
+
+def test_kinds_are_those_of_the_screens() -> None:
+    assert set(KINDS.values()) - {"]"} <= set(NEARBY)
+
+
+def test_it_begins_with_the_verdict(talk: Talk) -> None:
+    assert talk.greeting[-2:] == [
+        f"demo.qcow2: {talk.session.knowledge.dossier.verdict}",
+        "note: help lists all words",
+    ]
+
+
+def test_places_are_those_of_the_goto_language(talk: Talk) -> None:
+    assert "place: L2 entry 0 of L1[0]" in talk("go L1[0].L2[0]")
+    assert text_of(talk.session, talk.session.here) == "L1[0].L2[0]"
+    assert talk("follow")[0] == "address: L1[0].L2[0].data"
+    assert talk("swap")[0] == "address: @active G0x0"
+    assert talk("swap")[0] == "address: L1[0].L2[0].data"
+    assert talk("back")[0] == "address: @active G0x0"
+    assert talk("forward")[0] == "address: L1[0].L2[0].data"
+    assert talk("go @snap[0] 1MiB")[0] == "address: @snap[0] G0x100000"
+    talk("mark a")
+    talk("go map: 0x30000")
+    assert talk.session.here.mode == "explore"
+    assert talk("go 'a")[0] == "address: @snap[0] G0x100000"
+
+
+def test_bytes_have_their_offset_and_their_text(talk: Talk) -> None:
+    assert talk("hex 16") == ["0x0: 51 46 49 fb 00 00 00 03 00 00 00 00 00 00 00 00 text QFI............."]
+    assert talk("hex 5000") == ["error: hex takes 1 to 4,096 bytes; export writes more"]
+
+
+def test_bytes_that_cannot_be_read_are_no_zeros() -> None:
+    talk = Talk(recipes.damaged("L1[0].L2[0]", 0x80000000_01234500))
+    talk("guest")
+    said = talk("hex 16")
+    assert "??" in said[0]
+    assert " 00 " not in said[0]
+    assert said[-1].startswith("cannot be read: ")
+
+
+def test_findings_lead_to_their_bytes() -> None:
+    talk = Talk(recipes.damaged("L1[0].L2[0]", 0x80000000_01234500))
+    code = next(finding.code for finding in talk.session.knowledge.findings if finding.code.startswith("QCOW-L2"))
+    assert any(line.split()[1].rstrip(":,") == code for line in talk("findings L2"))
+    proof = talk(f"go {code}.1")
+    talk("go 0")
+    while talk("next finding")[0] != proof[0]:
+        assert not talk.lines[0].startswith("error"), talk.lines
+    assert talk("findings nonsense") == ["no finding has these words"]
+
+
+def test_next_and_previous_are_those_of_the_screens(talk: Talk) -> None:
+    assert talk("next field")[0] == "address: hdr.version"
+    assert talk("previous fie")[0] == "address: hdr.magic"
+    assert talk("next cluster")[0] == "address: 0x10000"
+    talk("guest 0")
+    assert talk("next type")[0].startswith("address: @active G0x")
+    assert talk("previous f")[0] == "error: “f” is not one kind: field, finding"
+
+
+def test_search_finds_what_stands_here_once(talk: Talk) -> None:
+    assert talk("search QFI")[1] == "address: 0x0"
+    assert "from the start again" in talk("search")
+    assert talk("search hex:5146")[1] == "address: 0x0"
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("frobnicate", "there is no such word"),
+        ("re", "write report FILE"),
+        ("f", "f may be follow, forward"),
+        ("go", "write go ADDRESS"),
+        ("go nowhere", "is no address"),
+        ("go 0xffffffffff", "past the end"),
+        ("go compare:", "is a screen"),
+        ("tree hdr.size", "has no parts"),
+        ("mark ab", "one letter"),
+        ("hex many", ""),
+        ("explain nonsense", "nonsense is nothing"),
+        ("next weather", "is not one kind"),
+        ("files everything", "files any"),
+        ("passphrase", "nothing is encrypted"),
+        ("back", "where you began"),
+        ("export /nowhere/at/all.raw", ""),
+        ("report /nowhere/at/all.txt", ""),
+    ],
+)
+def test_what_goes_wrong_is_one_line(talk: Talk, line: str, words: str) -> None:
+    said = [text for text in talk(line) if not text.startswith("note: ")]
+    assert len(said) == 1
+    assert said[0].startswith("error: ")
+    assert words in said[0]
+
+
+def test_nothing_is_said_in_boxes(talk: Talk) -> None:
+    told = [*talk.greeting]
+    for line in ("info", "findings", "where", "steps", "tree", "tree L1[0]", "map", "states", "files", "log", "help"):
+        told += talk(line)
+    for line in ("go L1[0].L2[0]", "steps", "guest", "where", "steps", "hex 64"):
+        told += talk(line)
+    assert all(told)
+    for text in told:
+        assert spoken(text) == text
+        assert text.isprintable()
+
+
+def test_what_is_unprintable_is_escaped_and_what_is_drawn_is_said() -> None:
+    assert spoken("a\x1b[2J\n│ 3‥5 → Größe") == "a\\x1b[2J 3 to 5 to Größe"
+
+
+def test_export_and_report_are_those_of_the_screens(talk: Talk, tmp_path: Path) -> None:
+    raw = tmp_path / "disk.raw"
+    said = talk(f"export {raw}")
+    assert not any(line.startswith("error") for line in said), said
+    assert raw.stat().st_size == talk.session.view().size
+    view = talk.session.view()
+    assert raw.read_bytes()[: 1 << 20] == view.read_at(0, 1 << 20)
+    assert talk(f"export {raw}")[-1].startswith("error: ")
+    assert talk(f"report {tmp_path / 'r.md'}")[-1].endswith("written as markdown")
+    assert (tmp_path / "r.md").read_text().startswith("#")
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("linear") / "demo.qcow2"
+    path.write_bytes(build(demo_recipe()))
+    return path
+
+
+def test_lines_may_come_from_a_pipe(image: Path) -> None:
+    lines = b"go hdr.size\nexplain QCOW-HDR-DIRTY\nexplain zzzz\ngo \xff\xfe\nquit\nwhere\n"
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error", "PYTHONUTF8": "1"}
+    command = [sys.executable, "-m", "qcow2inspect", "open", "--plain", str(image)]
+    done = subprocess.run(command, input=lines, capture_output=True, env=env, timeout=60, check=False)
+    out = done.stdout.decode()
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert "\naddress: hdr.size\nplace: size\n" in out
+    assert "QCOW-HDR-DIRTY: " in out
+    assert out.count("error: ") == 2
+    assert "> " not in out
+    assert "\x1b" not in out
+
+
+def test_a_terminal_that_can_show_lines_only_gets_lines(image: Path) -> None:
+    with running(image, env={"TERM": "dumb"}) as program:
+        program.wait(lambda: "help lists all words" in program.text, "greeting")
+        program.press("hex 4\n")
+        program.see("0x0: 51 46 49 fb")
+        program.press("quit\n")
+        assert program.end() == 0
+        assert b"\x1b" not in program.output
