@@ -39,6 +39,14 @@ _SIGNS = {
     "subclusters": ("▞", "/"),
     "leaked": ("!", "!"),
     "invalid": ("✗", "X"),
+    # how often a cluster is counted, and who needs it
+    "count-1": ("1", "1"),
+    "count-2": ("2", "2"),
+    "count-3": ("3", "3"),
+    "count-4": ("4", "4"),
+    "count-16": ("+", "+"),
+    "use-file": ("M", "M"),
+    "use-several": ("2", "2"),
     # findings and checks
     "fatal": ("✗", "X"),
     "error": ("✗", "X"),

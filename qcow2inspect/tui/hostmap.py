@@ -1,78 +1,48 @@
-"""What every host cluster belongs to, as one byte each: for the cluster map and for jumps to the next change.
+"""What every host cluster belongs to, how often it is counted, and which states need it.
 
 Where two owners that must not share a cluster claim it, or a refcount has no owner, the map says so. A file of more
-than :data:`MOST` clusters is mapped in units of several clusters; the worst of a unit counts.
+than :data:`~.clustermap.MOST` clusters is mapped in units of several clusters; the worst of a unit counts.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import IntEnum
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from qcow2inspect.progress import Silent
 from qcow2inspect.survey.claims import Owner as Claimant
+from qcow2inspect.tui import clustermap
+from qcow2inspect.tui.clustermap import ClusterMap, Count, Kind, Owner, Use
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import numpy as np
     import numpy.typing as npt
 
     from qcow2inspect.progress import Progress
+    from qcow2inspect.survey.columns import Counts, Ints
     from qcow2inspect.survey.survey import Survey
     from qcow2inspect.survey.usage import Stretches, Usage
 
-__all__ = ["MOST", "HostMap", "Owner", "make_host_map"]
+    Kinds = npt.NDArray[np.uint8]
+    Mask = npt.NDArray[np.bool_]
 
-MOST = 1 << 26
-"""Units of the map at most: one byte each."""
+__all__ = ["Colouring", "make_host_map"]
 
 
-class Owner(IntEnum):
-    """What a host cluster belongs to; the higher, the more it must be seen."""
+class Colouring(Enum):
+    """What the colours of the host map tell."""
 
-    FREE = 0
-    KEPT = 1
-    """Guest data that snapshots alone have."""
-    DATA = 2
-    COMPRESSED = 3
-    BITMAP = 4
-    LUKS = 5
-    SNAPSHOT = 6
-    REFCOUNT = 7
-    L2 = 8
-    L1 = 9
-    HEADER = 10
-    LEAKED = 11
-    """In use by its refcount, and nothing leads to it."""
-    CONFLICT = 12
-    """Claimed by two that must not share it."""
+    TYPE = "type"
+    REFCOUNT = "refcount"
+    STATE = "snapshot"
 
     @property
-    def word(self) -> str:
-        """What people call it."""
-        return _WORDS[self][0]
-
-    @property
-    def role(self) -> str:
-        """Colour and glyph."""
-        return _WORDS[self][1]
-
-
-_WORDS = {
-    Owner.FREE: ("free", "free"),
-    Owner.KEPT: ("snapshot data", "shared"),
-    Owner.DATA: ("guest data", "data"),
-    Owner.COMPRESSED: ("compressed", "compressed"),
-    Owner.BITMAP: ("bitmap", "bitmap"),
-    Owner.LUKS: ("LUKS header", "luks"),
-    Owner.SNAPSHOT: ("snapshot table", "snapshot"),
-    Owner.REFCOUNT: ("refcounts", "refcount"),
-    Owner.L2: ("L2 table", "l2"),
-    Owner.L1: ("L1 table", "l1"),
-    Owner.HEADER: ("header", "header"),
-    Owner.LEAKED: ("leaked", "leaked"),
-    Owner.CONFLICT: ("conflict", "invalid"),
-}
+    def next(self) -> Colouring:
+        """The one after this; after the last, the first."""
+        every = list(Colouring)
+        return every[(every.index(self) + 1) % len(every)]
 
 
 _METADATA = {
@@ -86,81 +56,9 @@ _METADATA = {
 }
 
 
-@dataclass(frozen=True)
-class HostMap:
-    """What the host clusters belong to.
-
-    Attributes:
-        owners: ``uint8`` of :class:`Owner`, one for each unit.
-        unit: host bytes of a unit.
-        clusters: clusters of a unit.
-        end: host bytes of the file.
-    """
-
-    owners: npt.NDArray[np.uint8]
-    unit: int
-    clusters: int
-    end: int
-
-    def __len__(self) -> int:
-        return len(self.owners)
-
-    def counts(self, start: int = 0, stop: int | None = None) -> dict[Owner, int]:
-        """Units of each owner in ``[start, stop)``, the worst first; owners without any are left out."""
-        import numpy as np
-
-        found = np.bincount(self.owners[start:stop], minlength=len(Owner)).tolist()
-        return {owner: found[owner] for owner in reversed(Owner) if found[owner]}
-
-    def worst(self, start: int, per_cell: int, cells: int) -> npt.NDArray[np.uint8]:
-        """The worst owner of each cell.
-
-        Args:
-            start: first unit.
-            per_cell: units of a cell.
-            cells: number of cells.
-
-        Returns:
-            ``uint8`` of :class:`Owner`, at most ``cells`` of them.
-        """
-        import numpy as np
-
-        part = self.owners[start : start + per_cell * cells]
-        if not len(part):
-            return part
-        return np.maximum.reduceat(part, np.arange(0, len(part), per_cell))
-
-    def worst_unit(self, start: int, stop: int) -> int:
-        """The first unit of the worst owner in ``[start, stop)``."""
-        return start + int(self.owners[start:stop].argmax())
-
-    def next_change(self, offset: int, step: int) -> int | None:
-        """Host offset where the next other owner begins (``step`` 1), or this or the one before began (-1)."""
-        import numpy as np
-
-        at = offset // self.unit
-        if step > 0:
-            other = np.flatnonzero(self.owners[at:] != self.owners[at])
-            return (at + int(other[0])) * self.unit if len(other) else None
-        at = (offset - 1) // self.unit
-        if at < 0:
-            return None
-        other = np.flatnonzero(self.owners[: at + 1][::-1] != self.owners[at])
-        return (at - int(other[0]) + 1) * self.unit if len(other) else 0
-
-    def next_bad(self, unit: int, step: int, named: frozenset[int]) -> int | None:
-        """The nearest unit after (``step`` 1) or before (-1) ``unit`` that is leaked, in conflict, or named."""
-        import numpy as np
-
-        low = unit + 1 if step > 0 else 0
-        part = self.owners[low:] if step > 0 else self.owners[:unit]
-        found = np.flatnonzero(part >= Owner.LEAKED)
-        places = {low + int(found[0 if step > 0 else -1])} if len(found) else set()
-        places |= {other for other in named if (other - unit) * step > 0 and other < len(self.owners)}
-        return min(places, key=lambda place: abs(place - unit), default=None)
-
-
-def make_host_map(survey: Survey, progress: Progress | None = None) -> HostMap:
+def make_host_map(
+    survey: Survey, progress: Progress | None = None, *, colouring: Colouring = Colouring.TYPE
+) -> ClusterMap:
     """The map of an image whose tables were read.
 
     Raises:
@@ -168,29 +66,85 @@ def make_host_map(survey: Survey, progress: Progress | None = None) -> HostMap:
     """
     import numpy as np
 
-    image = survey.image
+    image, usage = survey.image, survey.usage
     clusters = image.geometry.host_clusters(image.end)
-    shift = max(0, (clusters - 1).bit_length() - MOST.bit_length() + 1)
+    shift = max(0, (clusters - 1).bit_length() - clustermap.MOST.bit_length() + 1)
     owners = np.zeros(-(-clusters >> shift), dtype=np.uint8)
-    if survey.usage is not None:
-        for rows in survey.usage.stretches_of(0, clusters):
+    if usage is not None:
+        for rows in usage.stretches_of(0, clusters):
             (progress or Silent()).advance(0)
-            _paint(owners, rows, shift)
-        _paint_metadata(owners, survey.usage, shift)
-    return HostMap(owners, image.geometry.cluster_size << shift, 1 << shift, image.end)
+            _paint(owners, rows, _values(survey, rows, colouring), shift)
+        for owner, claims in _structures(survey, usage, colouring):
+            _paint_metadata(owners, usage, claims, owner, shift)
+    unit, told = image.geometry.cluster_size << shift, colouring.value
+    return ClusterMap(owners, unit, 1 << shift, image.end, _KINDS[colouring], told)
 
 
-def _paint(owners: npt.NDArray[np.uint8], rows: Stretches, shift: int) -> None:
-    """Guest data, leaks and conflicts of consecutive stretches."""
+_KINDS: dict[Colouring, type[Kind]] = {Colouring.TYPE: Owner, Colouring.REFCOUNT: Count, Colouring.STATE: Use}
+
+
+# -- guest data, leaks, conflicts -------------------------------------------------------------------------------
+
+
+def _values(survey: Survey, rows: Stretches, colouring: Colouring) -> Kinds:
+    """The kind of each of consecutive stretches."""
+    if colouring is Colouring.REFCOUNT:
+        return _counts(rows)
+    return _owners(rows) if colouring is Colouring.TYPE else _uses(rows, apart=not len(survey.image.snapshots))
+
+
+def _counts(rows: Stretches) -> Kinds:
+    import numpy as np
+
+    values = np.digitize(rows.stored, (1, 2, 3, 4, 16)).astype(np.uint8)
+    values[rows.stored > rows.references] = Count.HIGH
+    values[rows.stored < rows.references] = Count.LOW
+    return values
+
+
+def _owners(rows: Stretches) -> Kinds:
     import numpy as np
 
     values = np.where(rows.stored > 0, np.uint8(Owner.LEAKED), np.uint8(Owner.FREE))
     values[rows.snapshots > 0] = Owner.KEPT
     values[rows.active > 0] = Owner.DATA
     values[rows.packed > 0] = Owner.COMPRESSED
-    whole = (rows.active > 0) | (rows.snapshots > 0)
     values[rows.metadata > 0] = Owner.FREE
-    values[(rows.metadata > 0) & (whole | (rows.packed > 0)) | (rows.packed > 0) & whole] = Owner.CONFLICT
+    values[_clash(rows)] = Owner.CONFLICT
+    return values
+
+
+def _uses(rows: Stretches, *, apart: bool) -> Kinds:
+    """``apart``: there are no snapshots, so that compressed clusters belong to the active state."""
+    import numpy as np
+
+    leaked = (rows.stored > 0) & (rows.references == 0)
+    values = np.where(leaked, np.uint8(Use.LEAKED), np.uint8(Use.NONE))
+    values[rows.packed > 0] = Use.ACTIVE if apart else Use.PACKED
+    for use, mask in _states(rows.active, rows.snapshots):
+        values[mask] = use
+    values[rows.metadata > 0] = Use.NONE
+    values[_clash(rows)] = Use.CONFLICT
+    return values
+
+
+def _states(active: Counts | Ints, snapshots: Counts | Ints) -> Iterator[tuple[Use, Mask]]:
+    """What is used so often by the active state and by snapshots."""
+    yield Use.ACTIVE, (active > 0) & (snapshots == 0)
+    yield Use.SHARED, (active > 0) & (snapshots > 0)
+    yield Use.SNAPSHOT, (active == 0) & (snapshots == 1)
+    yield Use.SEVERAL, (active == 0) & (snapshots > 1)
+
+
+def _clash(rows: Stretches) -> Mask:
+    """Metadata and guest data in one cluster, or data that is compressed and data that is not."""
+    whole = (rows.active > 0) | (rows.snapshots > 0)
+    return (rows.metadata > 0) & (whole | (rows.packed > 0)) | (rows.packed > 0) & whole
+
+
+def _paint(owners: Kinds, rows: Stretches, values: Kinds, shift: int) -> None:
+    import numpy as np
+
     if not shift:
         owners[int(rows.start[0]) : int(rows.end[-1])] = np.repeat(values, rows.size)
         return
@@ -199,30 +153,60 @@ def _paint(owners: npt.NDArray[np.uint8], rows: Stretches, shift: int) -> None:
         np.maximum(part, np.uint8(value), out=part)
 
 
-def _paint_metadata(owners: npt.NDArray[np.uint8], usage: Usage, shift: int) -> None:
+# -- metadata ---------------------------------------------------------------------------------------------------
+
+
+def _structures(survey: Survey, usage: Usage, colouring: Colouring) -> Iterator[tuple[Kind, Mask]]:
+    """The kinds of metadata, and which claims of metadata are of each."""
+    import numpy as np
+
+    claims = usage.metadata
+    if colouring is Colouring.TYPE:
+        for owner, claimants in _METADATA.items():
+            yield owner, np.isin(claims.owner, claimants)
+    elif colouring is Colouring.STATE:
+        yield from _states_of_structures(survey, usage)
+
+
+def _states_of_structures(survey: Survey, usage: Usage) -> Iterator[tuple[Kind, Mask]]:
+    """A table belongs to the states that read it, the rest to the file."""
+    import numpy as np
+
+    claims, tables = usage.metadata, survey.tables
+    active, snapshots = np.zeros_like(claims.weight), np.zeros_like(claims.weight)
+    active[claims.owner == Claimant.L1] = 1
+    is_snapshot = claims.owner == Claimant.L1_SNAPSHOT
+    snapshots[is_snapshot] = claims.weight[is_snapshot]
+    is_table = np.isin(claims.owner, (Claimant.L2, Claimant.L2_SNAPSHOT))
+    if tables is not None:
+        active[is_table] = tables.active[claims.index[is_table]]
+        snapshots[is_table] = tables.snapshot[claims.index[is_table]]
+    yield Use.FILE, (active == 0) & (snapshots == 0)
+    yield from _states(active, snapshots)
+
+
+def _paint_metadata(owners: Kinds, usage: Usage, some: Mask, owner: Kind, shift: int) -> None:
     """What structure the clusters hold that metadata claims; two kinds in one cluster are a conflict."""
     import numpy as np
 
     claims = usage.metadata
-    for owner, claimants in _METADATA.items():
-        some = np.isin(claims.owner, claimants)
-        start = claims.start[some] >> shift
-        stop = (claims.start[some] + claims.length[some] - 1 >> shift) + 1
-        for length in np.unique(stop - start).tolist():
-            first = start[stop - start == length]
-            if length > 64:
-                for low in first.tolist():
-                    _put(owners, np.arange(low, min(low + length, len(owners))), owner, exact=not shift)
-            else:
-                units = (first[:, None] + np.arange(length)).reshape(-1)
-                _put(owners, units[units < len(owners)], owner, exact=not shift)
+    start = claims.start[some] >> shift
+    stop = (claims.start[some] + claims.length[some] - 1 >> shift) + 1
+    for length in np.unique(stop - start).tolist():
+        first = start[stop - start == length]
+        if length > 64:
+            for low in first.tolist():
+                _put(owners, np.arange(low, min(low + length, len(owners))), owner, exact=not shift)
+        else:
+            units = (first[:, None] + np.arange(length)).reshape(-1)
+            _put(owners, units[units < len(owners)], owner, exact=not shift)
 
 
-def _put(owners: npt.NDArray[np.uint8], units: npt.NDArray[np.int64], owner: Owner, *, exact: bool) -> None:
+def _put(owners: Kinds, units: Ints, owner: Kind, *, exact: bool) -> None:
     import numpy as np
 
     old = owners[units]
     values = np.maximum(old, np.uint8(owner))
     if exact:
-        values[(old != Owner.FREE) & (old != owner)] = Owner.CONFLICT
+        values[(old != 0) & (old != owner)] = max(type(owner))
     owners[units] = values

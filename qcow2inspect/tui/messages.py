@@ -20,12 +20,13 @@ if TYPE_CHECKING:
     from qcow2inspect.layout.node import Node
     from qcow2inspect.survey.ownership import Mapped
     from qcow2inspect.survey.survey import Survey
+    from qcow2inspect.tui.clustermap import ClusterMap
     from qcow2inspect.tui.exporting import Order
-    from qcow2inspect.tui.hostmap import HostMap
     from qcow2inspect.tui.jobs import Job
     from qcow2inspect.tui.location import Location
     from qcow2inspect.tui.pattern import Pattern
     from qcow2inspect.tui.reporting import ReportOrder
+    from qcow2inspect.tui.tasks import TaskProgress
     from qcow2inspect.units import GuestOffset, HostOffset
 
 __all__ = [
@@ -273,11 +274,12 @@ class CellChosen(Message):
 
 
 class MapMade(Message):
-    """The map of the host clusters is there."""
+    """A map is there; ``by`` is the progress of the task that made it."""
 
-    def __init__(self, host_map: HostMap) -> None:
+    def __init__(self, made: ClusterMap, by: TaskProgress) -> None:
         super().__init__()
-        self.map = host_map
+        self.map = made
+        self.by = by
 
 
 class ChainChanged(Message):

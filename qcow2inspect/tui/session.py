@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from qcow2inspect.progress import Progress
     from qcow2inspect.source.protocol import Source
     from qcow2inspect.survey.ownership import ByteOwner, Ownership
+    from qcow2inspect.tui.clustermap import ClusterMap
     from qcow2inspect.tui.comparison import Comparison
-    from qcow2inspect.tui.hostmap import HostMap
+    from qcow2inspect.tui.hostmap import Colouring
     from qcow2inspect.tui.pattern import Pattern
     from qcow2inspect.units import HostOffset
 
@@ -85,7 +86,7 @@ class Session:
     log: Log = field(default_factory=Log)
     _chain: Chain | None = None
     _before: list[Chain] = field(default_factory=list)
-    _host_map: HostMap | None = None
+    _host_map: ClusterMap | None = None
     _view: tuple[Chain, GuestState, View] | None = None
 
     @classmethod
@@ -158,20 +159,27 @@ class Session:
 
         return tuple(live_states(self._chain, states))
 
-    def host_map(self, progress: Progress | None = None) -> HostMap:
+    def host_map(self, progress: Progress | None = None, colouring: Colouring | None = None) -> ClusterMap:
         """What each host cluster belongs to; made when it is first wanted, in whatever thread wants it.
+
+        Args:
+            progress: told how far it is.
+            colouring: what else the map shall tell; such maps are made anew each time.
 
         Raises:
             CannotRead: the image file cannot be read.
             Cancelled: the user asked to stop.
         """
-        if self._host_map is None:
-            from qcow2inspect.survey.survey import take_survey
-            from qcow2inspect.tui.hostmap import make_host_map
+        from qcow2inspect.survey.survey import take_survey
+        from qcow2inspect.tui.hostmap import Colouring, make_host_map
 
-            survey = self.knowledge.survey or take_survey(self.image, progress)
-            self._host_map = make_host_map(survey, progress)
-        return self._host_map
+        colouring = colouring or Colouring.TYPE
+        if self._host_map is not None and colouring is Colouring.TYPE:
+            return self._host_map
+        made = make_host_map(self.knowledge.survey or take_survey(self.image, progress), progress, colouring=colouring)
+        if colouring is Colouring.TYPE:
+            self._host_map = made
+        return made
 
     @property
     def owners(self) -> Ownership | None:

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from qcow2inspect.image.tree import Tree
     from qcow2inspect.image.view import View
     from qcow2inspect.survey.survey import Survey
+    from qcow2inspect.tui.hostmap import Colouring
     from qcow2inspect.tui.pattern import Pattern
     from qcow2inspect.tui.reporting import Reporter, ReportOrder
     from qcow2inspect.tui.session import Session
@@ -351,9 +352,9 @@ def _guest_at(view: View, offset: HostOffset, is_stopped: Callable[[], bool]) ->
 # -- looking around ---------------------------------------------------------------------------------------------
 
 
-def host_map(session: Session, progress: TaskProgress, post: Callable[[Message], object]) -> None:
+def host_map(session: Session, colouring: Colouring, progress: TaskProgress, post: Callable[[Message], object]) -> None:
     """Make the map of the host clusters."""
-    guarded("map", post, lambda: MapMade(session.host_map(progress)))
+    guarded("map", post, lambda: MapMade(session.host_map(progress, colouring), progress))
 
 
 def place(look: Callable[[], Location | None], key: str, step: int, post: Callable[[Message], object]) -> None:

@@ -68,6 +68,13 @@ _SAME = {
     "info": "dim",
     "unknown": "dim",
     "leak": "bad",
+    "count-1": "data",
+    "count-2": "l2",
+    "count-3": "refcount",
+    "count-4": "compressed",
+    "count-16": "header",
+    "use-file": "refcount",
+    "use-several": "l2",
 }
 
 # How far each shade goes from the base colour: to white for stored bytes, to the background for zero bytes.
@@ -190,7 +197,8 @@ class Look:
 
     def solid(self, role: str) -> str:
         """The colour of a role where it fills a cell."""
-        color, ansi, _ = _ROLES[_SAME.get(role, role)]
+        role = _SAME.get(role, role)
+        color, ansi, _ = _ROLES[role]
         return _FILLS.get(role, color) if self.colors is Colors.TRUE else ansi
 
     def on(self, style: Style, ground: Ground) -> Style:

@@ -15,8 +15,8 @@ from qcow2inspect.build.recipe import Data, Recipe, build
 from qcow2inspect.build.writer import Layout
 from qcow2inspect.image.image import Image
 from qcow2inspect.tui.app import InspectApp
+from qcow2inspect.tui.clustermap import ClusterMap, Owner
 from qcow2inspect.tui.glyphs import Glyphs
-from qcow2inspect.tui.hostmap import HostMap, Owner
 from qcow2inspect.tui.screens.explore import ExploreScreen
 from qcow2inspect.tui.screens.map import MapScreen
 from qcow2inspect.tui.session import Session
@@ -86,11 +86,11 @@ def map_redraw(clusters: int) -> float:
     import numpy as np
 
     owners = np.random.default_rng(1).choice(np.array([Owner.FREE, Owner.DATA, Owner.L2], dtype=np.uint8), clusters)
-    made = HostMap(owners, 1 << 16, 1, clusters << 16)
+    made = ClusterMap(owners, 1 << 16, 1, clusters << 16)
     return asyncio.run(_map_redraw(made))
 
 
-async def _map_redraw(made: HostMap) -> float:
+async def _map_redraw(made: ClusterMap) -> float:
     from qcow2inspect.source.memory import MemorySource
 
     session = Session.of(Image(MemorySource(build(Recipe(Layout(1 << 20))))))

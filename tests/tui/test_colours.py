@@ -7,8 +7,8 @@ import math
 
 import pytest
 
+from qcow2inspect.tui.clustermap import Owner
 from qcow2inspect.tui.glyphs import Glyphs
-from qcow2inspect.tui.hostmap import Owner
 from qcow2inspect.tui.theme import Colors, Look
 
 _NORMAL = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from qcow2inspect.build.demo import damaged_recipe, demo_recipe
-from qcow2inspect.build.recipe import Compressed, Data, Recipe, Snapshot, Zero, build
+from qcow2inspect.build.recipe import Cluster, Compressed, Data, Recipe, Snapshot, Zero, build
 from qcow2inspect.build.writer import Layout
 from qcow2inspect.format.header import CryptMethod
 from qcow2inspect.image.address import resolve
@@ -17,9 +17,10 @@ from qcow2inspect.image.image import Image
 from qcow2inspect.image.mapping import active_mapping, snapshot_mappings
 from qcow2inspect.image.tree import Tree
 from qcow2inspect.survey.survey import take_survey
-from qcow2inspect.tui import hostmap
+from qcow2inspect.tui import clustermap
+from qcow2inspect.tui.clustermap import ClusterMap, Count, Kind, Owner, Use
 from qcow2inspect.tui.glyphs import Glyphs
-from qcow2inspect.tui.hostmap import HostMap, Owner, make_host_map
+from qcow2inspect.tui.hostmap import Colouring, make_host_map
 from qcow2inspect.tui.screens.map import MapScreen
 from qcow2inspect.tui.theme import Colors, Look
 from tests.images import qemu_img, qemu_io, tree_of
@@ -67,7 +68,7 @@ def wide_image(clusters: int = 40_000, bad: int | None = None) -> bytes:
     return build(Recipe(recipe.layout, data, damage={f"L1[{bad // 64}].L2[{bad % 64}]": 1 << 63 | int(target)}))
 
 
-def map_of(tree: Tree) -> HostMap:
+def map_of(tree: Tree) -> ClusterMap:
     return make_host_map(take_survey(tree.image))
 
 
@@ -172,7 +173,7 @@ def test_encrypted_images_have_a_map() -> None:
 def test_large_files_are_mapped_in_units(monkeypatch: pytest.MonkeyPatch) -> None:
     tree = tree_of(demo_recipe())
     fine = map_of(tree)
-    monkeypatch.setattr(hostmap, "MOST", 16)
+    monkeypatch.setattr(clustermap, "MOST", 16)
     coarse = map_of(tree_of(demo_recipe()))
     assert coarse.clusters > 1
     assert len(coarse) <= 16
@@ -182,7 +183,7 @@ def test_large_files_are_mapped_in_units(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_one_bad_cluster_among_many_is_the_cell() -> None:
     owners = np.full(200_000, Owner.DATA, dtype=np.uint8)
     owners[123_456] = Owner.CONFLICT
-    made = HostMap(owners, 1 << 16, 1, 200_000 << 16)
+    made = ClusterMap(owners, 1 << 16, 1, 200_000 << 16)
     cells = made.worst(0, 65_536, 10)
     assert [Owner(cell) for cell in cells.tolist()] == [Owner.DATA, Owner.CONFLICT, Owner.DATA, Owner.DATA]
     assert made.worst_unit(65_536, 131_072) == 123_456
@@ -194,7 +195,7 @@ def test_one_bad_cluster_among_many_is_the_cell() -> None:
 
 def test_the_next_change_of_owner() -> None:
     owners = np.array([5, 5, 2, 2, 2, 0], dtype=np.uint8)
-    made = HostMap(owners, 10, 1, 60)
+    made = ClusterMap(owners, 10, 1, 60)
     assert made.next_change(0, 1) == 20
     assert made.next_change(25, 1) == 50
     assert made.next_change(55, 1) is None
@@ -203,11 +204,92 @@ def test_the_next_change_of_owner() -> None:
     assert made.next_change(0, -1) is None
 
 
-def test_owners_have_words_and_signs() -> None:
-    glyphs = Glyphs()
-    for owner in Owner:
-        assert owner.word
-        assert glyphs.has(owner.role)
+# -- refcounts and states ------------------------------------------------------------------------------------------
+
+
+def kinds_of(tree: Tree, colouring: Colouring) -> list[Kind]:
+    made = make_host_map(take_survey(tree.image), colouring=colouring)
+    return [made.kinds(owner) for owner in made.owners.tolist()]
+
+
+def test_refcounts_are_told_and_wrong_ones_are_trouble() -> None:
+    """Snapshots count what they share; a refcount that is not what leads to the cluster stands out."""
+    snapshots = tuple(Snapshot(b"s%d" % index, {}) for index in range(4))
+    tree = tree_of(Recipe(Layout(size=1 << 20), {0: Data(b"a"), 1: Data(b"b")}, snapshots))
+    image = tree.image
+    kinds = kinds_of(tree, Colouring.REFCOUNT)
+    stored = [image.refcount(at) for at in range(len(kinds))]
+    names = {0: Count.NONE, 1: Count.ONE, 2: Count.TWO, 3: Count.THREE}
+    assert kinds == [names.get(count, Count.FEW) for count in stored]
+    damage = {"ref[0]": 2, "ref[1]": 0}
+    wrong = kinds_of(tree_of(Recipe(Layout(size=1 << 20), {0: Data(b"a")}, damage=damage)), Colouring.REFCOUNT)
+    assert wrong[:3] == [Count.HIGH, Count.LOW, Count.ONE]
+
+
+def users(tree: Tree) -> dict[int, tuple[int, int]]:
+    """Host cluster -> by how many states it is needed: 0 or 1 active, and snapshots; entry by entry."""
+    image, size = tree.image, tree.image.geometry.cluster_size
+    found: dict[int, tuple[int, int]] = {}
+    for number, mapping in enumerate((active_mapping(image), *snapshot_mappings(image))):
+        needed = set(range(mapping.l1.at // size, -(-(mapping.l1.at + len(mapping.l1) * 8) // size)))
+        for index in range(len(mapping.l1)):
+            at = mapping.l1[index].l2_table_offset
+            if at:
+                entries = (tree.mapped(mapping).l2_entry(index, slot) for slot in range(image.geometry.l2_entries))
+                needed |= {at // size, *(entry.target // size for entry in entries if entry.target is not None)}
+        for cluster in needed:
+            active, snapshots = found.get(cluster, (0, 0))
+            found[cluster] = (active + (number == 0), snapshots + (number > 0))
+    return found
+
+
+def use_of(active: int, snapshots: int) -> Use:
+    if active:
+        return Use.SHARED if snapshots else Use.ACTIVE
+    return Use.SEVERAL if snapshots > 1 else Use.SNAPSHOT
+
+
+def test_the_states_that_need_a_cluster() -> None:
+    """Data, L1 and L2 tables belong to states; the rest is of the file, or free."""
+    before: dict[int, Cluster] = {0: Data(b"a"), 1: Data(b"b"), 2: Data(b"c"), 200: Data(b"d"), 300: Zero(b"kept")}
+    then: tuple[dict[int, Cluster], ...] = (
+        {0: Data(b"1")},
+        {1: Data(b"2"), 0: Data(b"3")},
+        {200: Data(b"4"), 400: Data(b"5")},
+    )
+    snapshots = tuple(Snapshot(b"s%d" % index, clusters) for index, clusters in enumerate(then))
+    tree = tree_of(Recipe(Layout(size=1 << 21, cluster_bits=12), before, snapshots))
+    needed = users(tree)
+    kinds = kinds_of(tree, Colouring.STATE)
+    assert {Use.ACTIVE, Use.SHARED, Use.SEVERAL, Use.SNAPSHOT, Use.FILE} <= set(kinds)
+    for cluster, kind in enumerate(kinds):
+        if cluster in needed:
+            assert kind is use_of(*needed[cluster]), cluster
+        else:
+            assert kind is (Use.FILE if tree.image.refcount(cluster) else Use.NONE), cluster
+
+
+def test_states_where_something_is_wrong() -> None:
+    recipe = Recipe(Layout(size=1 << 20), {0: Data(b"a"), 1: Data(b"b"), 2: Compressed(b"c")})
+    tree = tree_of(recipe)
+    lost = resolve(tree, "L1[0].L2[1].data").offset >> 16
+    table = resolve(tree, "L1[0].L2").offset
+    packed = resolve(tree, "L1[0].L2[2].data").offset >> 16
+    assert kinds_of(tree, Colouring.STATE)[packed] is Use.ACTIVE
+    assert kinds_of(tree_of(demo_recipe()), Colouring.STATE).count(Use.PACKED) > 0
+    leaky = tree_of(Recipe(recipe.layout, recipe.clusters, damage={"L1[0].L2[1]": 0}))
+    assert kinds_of(leaky, Colouring.STATE)[lost] is Use.LEAKED
+    clash = tree_of(Recipe(recipe.layout, recipe.clusters, damage={"L1[0].L2[1]": 1 << 63 | int(table)}))
+    assert kinds_of(clash, Colouring.STATE)[table >> 16] is Use.CONFLICT
+
+
+@pytest.mark.parametrize("kinds", [Owner, Count, Use])
+@pytest.mark.parametrize("ascii_only", [False, True])
+def test_kinds_have_words_and_signs_of_their_own(kinds: type[Kind], ascii_only: bool) -> None:
+    glyphs = Glyphs(ascii_only=ascii_only)
+    assert all(kind.word and glyphs.has(kind.role) for kind in kinds)
+    assert len({glyphs[kind.role] for kind in kinds}) == len({kind.word for kind in kinds}) == len(kinds)
+    assert max(kinds).is_trouble
 
 
 # -- the screen ------------------------------------------------------------------------------------------------------
@@ -222,6 +304,31 @@ async def test_golden_map(size: tuple[int, int], look: Look, monkeypatch: pytest
         await press(pilot, "3", "right", "right")
         check_grid(pilot.app, size)
         await compare_golden(pilot, f"map-{size[0]}x{size[1]}{'-plain' if look is PLAIN else ''}")
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])
+@pytest.mark.parametrize("keys", ["t", "tt"], ids=["refcount", "snapshot"])
+async def test_golden_colours(size: tuple[int, int], keys: str) -> None:
+    async with playing(memory_image(build(damaged_recipe())), size=size) as pilot:
+        await press(pilot, "3", "right", "right", *keys)
+        check_grid(pilot.app, size)
+        await compare_golden(pilot, f"map-{'refcount' if keys == 't' else 'snapshot'}-{size[0]}x{size[1]}")
+
+
+async def test_colours_change_in_turn_and_the_worst_is_seen_in_each() -> None:
+    async with playing(memory_image(wide_image(bad=33_000)), size=(80, 24)) as pilot:
+        await press(pilot, "3")
+        grid = the_map(pilot).grid
+        kept = (grid.at, grid.per_cell)
+        for told, kinds in (("refcount", Count), ("snapshot", Use), ("type", Owner)):
+            await press(pilot, "t")
+            assert grid.map is not None
+            assert (grid.map.kinds, kept) == (kinds, (grid.at, grid.per_cell))
+            assert f"map by {told}" in shown(pilot.app)
+            assert max(kind for kind in grid.map.counts()).is_trouble
+            trouble = [unit for unit, owner in enumerate(grid.map.owners.tolist()) if grid.map.kinds(owner).is_trouble]
+            cells = grid.map.worst(0, grid.per_cell, grid.cell_count)
+            assert all(grid.map.kinds(int(cells[unit // grid.per_cell])).is_trouble for unit in trouble)
 
 
 async def test_enter_explores_and_back() -> None:

@@ -9,6 +9,7 @@ from textual.containers import Container
 
 from qcow2inspect.tui import describe, tasks
 from qcow2inspect.tui.commands import bindings
+from qcow2inspect.tui.hostmap import Colouring
 from qcow2inspect.tui.location import Location
 from qcow2inspect.tui.messages import CellChosen, FollowAsked, JumpAsked, KnowledgeGrew, MapMade, TaskFailed
 from qcow2inspect.tui.screens.base import BaseScreen
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
     from textual.message import Message
 
-    from qcow2inspect.tui.hostmap import HostMap, Owner
+    from qcow2inspect.tui.clustermap import ClusterMap, Kind
     from qcow2inspect.tui.session import Session
     from qcow2inspect.tui.theme import Look
     from qcow2inspect.tui.widgets.paint import Line
@@ -54,14 +55,14 @@ class CellPane(TextPane):
         if made is None or not len(made):
             return
         yield from self._cell(made, width)
-        yield self.rule("in the whole file", width)
+        yield self.rule(f"the whole file by {made.told}", width)
         for owner, count in made.counts().items():
             yield self._count(owner, count, made, width)
         if self.grid.bad:
             words = f" {counted(len(self.grid.bad), 'cluster')} with evidence of damage"
             yield [(f" {self.look.glyphs['no']}", self.look.style("bad")), (words, self.look.style("text"))]
 
-    def _cell(self, made: HostMap, width: int) -> Iterator[Line]:
+    def _cell(self, made: ClusterMap, width: int) -> Iterator[Line]:
         units = self.grid.units
         first, last = units.start * made.clusters, units.stop * made.clusters - 1
         start, end = units.start * made.unit, min(units.stop * made.unit, made.end)
@@ -78,7 +79,7 @@ class CellPane(TextPane):
             yield from self.row("" if number else "holds", words, width, owner.role, sign=sign)
         yield from self._node(made, units, width)
 
-    def _node(self, made: HostMap, units: range, width: int) -> Iterator[Line]:
+    def _node(self, made: ClusterMap, units: range, width: int) -> Iterator[Line]:
         offset = HostOffset(made.worst_unit(units.start, units.stop) * made.unit)
         node = self.session.locate(offset)
         if node is None:
@@ -90,7 +91,7 @@ class CellPane(TextPane):
         key = self.look.glyphs["enter"]
         yield [(f" {key}", self.look.style("key")), (f" explores {offset}", self.look.style("dim"))]
 
-    def _count(self, owner: Owner, count: int, made: HostMap, width: int) -> Line:
+    def _count(self, owner: Kind, count: int, made: ClusterMap, width: int) -> Line:
         size = human_size(count * made.unit)
         line: Line = [
             (f" {self.look.glyphs[owner.role]} ", self.look.style(owner.role)),
@@ -112,6 +113,7 @@ class MapScreen(BaseScreen):
         super().__init__(session, look)
         self.grid = MapGrid(look, id="grid")
         self.cell = CellPane(session, self.grid, look, id="cell")
+        self.colouring = Colouring.TYPE
         self._progress: tasks.TaskProgress | None = None
 
     def compose_body(self) -> ComposeResult:
@@ -124,24 +126,32 @@ class MapScreen(BaseScreen):
         """Make the map."""
         super().on_mount()
         self.grid.border_title = "Map of the image file"
-        self._progress = tasks.TaskProgress("map", self.post_message)
-        self._make(self._progress)
         self.arrive(self.session.here)
+        self._begin()
 
     def on_unmount(self) -> None:
         """Nobody wants it any more."""
         if self._progress is not None:
             self._progress.stop()
 
+    def _begin(self) -> None:
+        """Make the map that is wanted, and no other any more."""
+        self.on_unmount()
+        self._progress = tasks.TaskProgress("map", self.post_message)
+        self._make(self._progress, self.colouring)
+
     @work(thread=True, exclusive=True, group="map", exit_on_error=False)
-    def _make(self, progress: tasks.TaskProgress) -> None:
-        tasks.host_map(self.session, progress, self.post_message)
+    def _make(self, progress: tasks.TaskProgress, colouring: Colouring) -> None:
+        tasks.host_map(self.session, colouring, progress, self.post_message)
 
     def on_map_made(self, message: MapMade) -> None:
-        """Show it."""
+        """Show it, if it is still wanted."""
         message.stop()
-        offset = self.session.here.offset if self.session.here.mode == "map" else HostOffset(0)
-        self.grid.at = offset // message.map.unit
+        if message.by is not self._progress:
+            return
+        if self.grid.map is None:
+            offset = self.session.here.offset if self.session.here.mode == "map" else HostOffset(0)
+            self.grid.at = offset // message.map.unit
         self.grid.show(message.map, self._bad(message.map))
         self._describe()
 
@@ -151,7 +161,7 @@ class MapScreen(BaseScreen):
         if message.error is not None:
             self.status.say(str(message.error), "bad")
 
-    def _bad(self, made: HostMap) -> frozenset[int]:
+    def _bad(self, made: ClusterMap) -> frozenset[int]:
         """The units in which the evidence of errors lies."""
         heavy = (finding for finding in self.session.knowledge.findings if finding.severity.is_bad)
         units = {evidence.where.start // made.unit for finding in heavy for evidence in finding.evidence}
@@ -185,7 +195,7 @@ class MapScreen(BaseScreen):
         if made is None:
             return
         offset = HostOffset(self.grid.units.start * made.unit)
-        crumbs = [(self.session.tree.root.name, "0"), ("map", ""), (f"host {offset}", f"{offset}")]
+        crumbs = [(self.session.tree.root.name, "0"), (f"map by {made.told}", ""), (f"host {offset}", f"{offset}")]
         self.crumbs.show(crumbs, self.session.knowledge.findings)
         scale = f"{counted(self.grid.per_cell * made.clusters, 'cluster')} in a cell"
         name = f"{self.session.image.geometry.host_clusters(made.end):,} clusters, {scale}"
@@ -213,6 +223,12 @@ class MapScreen(BaseScreen):
         named = min((unit for unit in self.grid.bad if unit in units), default=None)
         unit = made.worst_unit(units.start, units.stop) if named is None else named
         self.post_message(JumpAsked(Location(HostOffset(unit * made.unit))))
+
+    def action_colours(self) -> None:
+        """Let the colours tell something else."""
+        self.colouring = self.colouring.next
+        self.status.say(f"the colours show the {self.colouring.value}", "note")
+        self._begin()
 
     def action_next_pane(self) -> None:
         """To the other pane."""

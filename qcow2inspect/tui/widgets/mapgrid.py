@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING
 from rich.style import Style
 
 from qcow2inspect.tui.commands import bindings
-from qcow2inspect.tui.hostmap import Owner
 from qcow2inspect.tui.messages import CellChosen, FollowAsked
 from qcow2inspect.tui.theme import Colors, Ground
 from qcow2inspect.tui.widgets.bytespane import merged
 from qcow2inspect.tui.widgets.vscroll import VScroll
 
 if TYPE_CHECKING:
-    from qcow2inspect.tui.hostmap import HostMap
+    from qcow2inspect.tui.clustermap import ClusterMap
     from qcow2inspect.tui.theme import Look
     from qcow2inspect.tui.widgets.paint import Line
 
@@ -47,7 +46,7 @@ class MapGrid(VScroll):
 
     def __init__(self, look: Look, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(look, id=id)
-        self.map: HostMap | None = None
+        self.map: ClusterMap | None = None
         self.at = 0
         self.per_cell = 0
         self.bad: frozenset[int] = frozenset()
@@ -104,7 +103,7 @@ class MapGrid(VScroll):
 
     # -- showing ----------------------------------------------------------------------------------------------
 
-    def show(self, host_map: HostMap, bad: frozenset[int]) -> None:
+    def show(self, host_map: ClusterMap, bad: frozenset[int]) -> None:
         """Show a map; ``bad`` are units that findings of weight name."""
         self.map, self.bad = host_map, bad
         self._cells = (-1, b"")
@@ -159,7 +158,7 @@ class MapGrid(VScroll):
             return []
         start = first * self.per_cell
         owners = self.map.worst(start, self.per_cell, count).tolist()
-        roles = [Owner(owner).role for owner in owners]
+        roles = [self.map.roles[owner] for owner in owners]
         for unit in self.bad:
             if start <= unit < start + len(roles) * self.per_cell:
                 roles[(unit - start) // self.per_cell] = "invalid"

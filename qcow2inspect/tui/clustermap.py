@@ -1,0 +1,225 @@
+"""A map of a file or a disk, one byte for each cluster, and the kinds that the bytes stand for.
+
+Each kind has a colour and a sign. They are in an order: where a cell of the map stands for many clusters, the worst
+of them counts, so that one bad cluster among many is seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+__all__ = ["MOST", "ClusterMap", "Count", "Kind", "Owner", "Use"]
+
+MOST = 1 << 26
+"""Units of a map at most: one byte each."""
+
+
+class Kind(IntEnum):
+    """What a cluster is; the higher, the more it must be seen."""
+
+    @property
+    def word(self) -> str:
+        """What people call it."""
+        return _WORDS[type(self)][self][0]
+
+    @property
+    def role(self) -> str:
+        """Colour and glyph."""
+        return _WORDS[type(self)][self][1]
+
+    @property
+    def is_trouble(self) -> bool:
+        """True for what should not be."""
+        return self.role in ("leaked", "invalid")
+
+
+class Owner(Kind):
+    """What a host cluster belongs to; the higher, the more it must be seen."""
+
+    FREE = 0
+    KEPT = 1
+    """Guest data that snapshots alone have."""
+    DATA = 2
+    COMPRESSED = 3
+    BITMAP = 4
+    LUKS = 5
+    SNAPSHOT = 6
+    REFCOUNT = 7
+    L2 = 8
+    L1 = 9
+    HEADER = 10
+    LEAKED = 11
+    """In use by its refcount, and nothing leads to it."""
+    CONFLICT = 12
+    """Claimed by two that must not share it."""
+
+
+class Count(Kind):
+    """The stored refcount of a host cluster."""
+
+    NONE = 0
+    ONE = 1
+    TWO = 2
+    THREE = 3
+    FEW = 4
+    MANY = 5
+    HIGH = 6
+    """More than lead to the cluster."""
+    LOW = 7
+    """Fewer than lead to the cluster."""
+
+
+class Use(Kind):
+    """Which states of the disk need a host cluster."""
+
+    NONE = 0
+    """No state, and its refcount is zero."""
+    FILE = 1
+    """The file itself: header, refcounts, snapshot table, bitmaps."""
+    ACTIVE = 2
+    """The active state alone."""
+    PACKED = 3
+    """Compressed clusters of an image with snapshots: they are not counted by state."""
+    SHARED = 4
+    """The active state and snapshots."""
+    SEVERAL = 5
+    """Several snapshots, and not the active state."""
+    SNAPSHOT = 6
+    """One snapshot alone."""
+    LEAKED = 7
+    CONFLICT = 8
+
+
+_WORDS: dict[type[Kind], tuple[tuple[str, str], ...]] = {
+    Owner: (
+        ("free", "free"),
+        ("snapshot data", "shared"),
+        ("guest data", "data"),
+        ("compressed", "compressed"),
+        ("bitmap", "bitmap"),
+        ("LUKS header", "luks"),
+        ("snapshot table", "snapshot"),
+        ("refcounts", "refcount"),
+        ("L2 table", "l2"),
+        ("L1 table", "l1"),
+        ("header", "header"),
+        ("leaked", "leaked"),
+        ("conflict", "invalid"),
+    ),
+    Count: (
+        ("refcount 0", "free"),
+        ("refcount 1", "count-1"),
+        ("refcount 2", "count-2"),
+        ("refcount 3", "count-3"),
+        ("refcount 4-15", "count-4"),
+        ("16 and more", "count-16"),
+        ("too high", "leaked"),
+        ("too low", "invalid"),
+    ),
+    Use: (
+        ("no state", "free"),
+        ("the file itself", "use-file"),
+        ("active state", "data"),
+        ("compressed", "compressed"),
+        ("shared", "shared"),
+        ("some snapshots", "use-several"),
+        ("one snapshot", "snapshot"),
+        ("leaked", "leaked"),
+        ("conflict", "invalid"),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class ClusterMap:
+    """One byte for each part of a file or disk: its kind, the higher the more it must be seen.
+
+    Attributes:
+        owners: ``uint8`` of a :class:`Kind`, one for each unit.
+        unit: bytes of a unit.
+        clusters: clusters of a unit.
+        end: bytes of the file or disk.
+        kinds: what the bytes stand for.
+        told: what the kinds tell of a cluster, in one word.
+    """
+
+    owners: npt.NDArray[np.uint8]
+    unit: int
+    clusters: int
+    end: int
+    kinds: type[Kind] = Owner
+    told: str = "type"
+
+    @cached_property
+    def roles(self) -> tuple[str, ...]:
+        """Colour and glyph of each kind."""
+        return tuple(kind.role for kind in self.kinds)
+
+    @cached_property
+    def _trouble(self) -> int:
+        """The first kind that is trouble."""
+        return min((kind for kind in self.kinds if kind.is_trouble), default=len(self.kinds))
+
+    def __len__(self) -> int:
+        return len(self.owners)
+
+    def counts(self, start: int = 0, stop: int | None = None) -> dict[Kind, int]:
+        """Units of each kind in ``[start, stop)``, the worst first; kinds without any are left out."""
+        import numpy as np
+
+        found = np.bincount(self.owners[start:stop], minlength=len(self.kinds)).tolist()
+        return {owner: found[owner] for owner in reversed(self.kinds) if found[owner]}
+
+    def worst(self, start: int, per_cell: int, cells: int) -> npt.NDArray[np.uint8]:
+        """The worst kind of each cell.
+
+        Args:
+            start: first unit.
+            per_cell: units of a cell.
+            cells: number of cells.
+
+        Returns:
+            ``uint8`` of :attr:`kinds`, at most ``cells`` of them.
+        """
+        import numpy as np
+
+        part = self.owners[start : start + per_cell * cells]
+        if not len(part):
+            return part
+        return np.maximum.reduceat(part, np.arange(0, len(part), per_cell))
+
+    def worst_unit(self, start: int, stop: int) -> int:
+        """The first unit of the worst kind in ``[start, stop)``."""
+        return start + int(self.owners[start:stop].argmax())
+
+    def next_change(self, offset: int, step: int) -> int | None:
+        """Offset where the next other kind begins (``step`` 1), or this or the one before began (-1)."""
+        import numpy as np
+
+        at = offset // self.unit
+        if step > 0:
+            other = np.flatnonzero(self.owners[at:] != self.owners[at])
+            return (at + int(other[0])) * self.unit if len(other) else None
+        at = (offset - 1) // self.unit
+        if at < 0:
+            return None
+        other = np.flatnonzero(self.owners[: at + 1][::-1] != self.owners[at])
+        return (at - int(other[0]) + 1) * self.unit if len(other) else 0
+
+    def next_bad(self, unit: int, step: int, named: frozenset[int]) -> int | None:
+        """The nearest unit after (``step`` 1) or before (-1) ``unit`` that is trouble, or named."""
+        import numpy as np
+
+        low = unit + 1 if step > 0 else 0
+        part = self.owners[low:] if step > 0 else self.owners[:unit]
+        found = np.flatnonzero(part >= self._trouble)
+        places = {low + int(found[0 if step > 0 else -1])} if len(found) else set()
+        places |= {other for other in named if (other - unit) * step > 0 and other < len(self.owners)}
+        return min(places, key=lambda place: abs(place - unit), default=None)
