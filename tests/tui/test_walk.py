@@ -28,6 +28,7 @@ from qcow2inspect.tui.screens.findings import FindingsScreen, matches
 from qcow2inspect.tui.search import find
 from qcow2inspect.units import GuestOffset
 from tests.images import image_of
+from tests.rules.incidents import double_allocation
 from tests.tui.stage import (
     SIZES,
     check_grid,
@@ -451,3 +452,17 @@ def test_words_may_stand_anywhere() -> None:
 
 def _findings() -> Sequence[Finding]:
     return examine(take_survey(image_of(DAMAGED), Silent()))
+
+
+async def test_golden_many_tables_overwritten_by_refcounts() -> None:
+    """134 of 200 L2 tables hold something else: a few groups on one small screen, and what was written is named."""
+    async with playing(memory_image(double_allocation(), "vm.qcow2"), size=(80, 24)) as pilot:
+        await press(pilot, "4")
+        screen = pilot.app.screen
+        assert isinstance(screen, FindingsScreen)
+        assert len(inspector(pilot).session.knowledge.findings) <= 6
+        first = shown(pilot.app)
+        assert "118" in first
+        assert "refcount block" in first
+        check_grid(pilot.app, (80, 24))
+        await compare_golden(pilot, "findings-overwritten-80x24")
