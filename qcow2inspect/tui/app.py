@@ -313,7 +313,7 @@ class InspectApp(Background):
     def _look_at(self, state: GuestState | None) -> None:
         if state is not None:
             here = self.here
-            guest = here.guest if here.mode == "guest" else None
+            guest = here.guest if here.mode in ("guest", "map") else None
             self.jump(Location(mode="guest", guest=guest or GuestOffset(0), state=state))
 
     def action_open_files(self) -> None:

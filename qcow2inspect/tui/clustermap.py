@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-__all__ = ["MOST", "ClusterMap", "Count", "Kind", "Owner", "Use"]
+__all__ = ["MOST", "ClusterMap", "Count", "Kind", "Mapped", "Owner", "Use"]
 
 MOST = 1 << 26
 """Units of a map at most: one byte each."""
@@ -97,6 +97,21 @@ class Use(Kind):
     CONFLICT = 8
 
 
+class Mapped(Kind):
+    """What a guest cluster is in one state of the disk."""
+
+    UNALLOCATED = 0
+    ZERO_PLAIN = 1
+    ZERO_ALLOC = 2
+    BACKING = 3
+    """Data of a file behind the image."""
+    DATA = 4
+    COMPRESSED = 5
+    MISSING = 6
+    """It would read as zeros, because the file that should hold it ends too early or is not there."""
+    UNREADABLE = 7
+
+
 _WORDS: dict[type[Kind], tuple[tuple[str, str], ...]] = {
     Owner: (
         ("free", "free"),
@@ -134,6 +149,16 @@ _WORDS: dict[type[Kind], tuple[tuple[str, str], ...]] = {
         ("leaked", "leaked"),
         ("conflict", "invalid"),
     ),
+    Mapped: (
+        ("unallocated", "unallocated"),
+        ("zeros", "zero-plain"),
+        ("zeros, reserved", "zero-alloc"),
+        ("backing file", "shared"),
+        ("guest data", "data"),
+        ("compressed", "compressed"),
+        ("missing", "leaked"),
+        ("cannot be read", "invalid"),
+    ),
 }
 
 
@@ -156,6 +181,11 @@ class ClusterMap:
     end: int
     kinds: type[Kind] = Owner
     told: str = "type"
+
+    @property
+    def is_guest(self) -> bool:
+        """True for a map of guest bytes; False for one of the image file."""
+        return self.kinds is Mapped
 
     @cached_property
     def roles(self) -> tuple[str, ...]:

@@ -274,12 +274,19 @@ class CellChosen(Message):
 
 
 class MapMade(Message):
-    """A map is there; ``by`` is the progress of the task that made it."""
+    """A map is there.
 
-    def __init__(self, made: ClusterMap, by: TaskProgress) -> None:
+    Attributes:
+        map: the map.
+        by: the progress of the task that made it.
+        at: where the cursor belongs; None if the task was not asked, or cannot tell.
+    """
+
+    def __init__(self, made: ClusterMap, by: TaskProgress, at: int | None = None) -> None:
         super().__init__()
         self.map = made
         self.by = by
+        self.at = at
 
 
 class ChainChanged(Message):

@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from qcow2inspect.errors import BadAddress
@@ -74,11 +75,10 @@ def parse_place(session: Session, text: str, here: Location | None = None) -> Lo
 def text_of(session: Session, location: Location) -> str:
     """The shortest address that leads to a location."""
     if location.mode == "guest":
-        state = location.state
-        name = f"{_SIGNS[state.kind]}[{state.index}]" if state.kind in _SIGNS else "active"
-        return f"@{name} G{int(location.guest or 0):#x}"
+        return _text_of_guest(location)
     if location.mode in _HOST_MODES:
-        return f"{location.mode}: {int(location.offset):#x}"
+        where = f"{int(location.offset):#x}" if location.guest is None else _text_of_guest(location)
+        return f"{location.mode}: {where}"
     if location.mode in _MODES:
         return f"{location.mode}:"
     place = session.place(location.path) if location.path else None
@@ -89,6 +89,12 @@ def text_of(session: Session, location: Location) -> str:
     again = resolve(session.tree, text)
     same = (again.offset, again.node.path) == (location.offset, location.path)
     return text if same else f"{int(location.offset):#x}"
+
+
+def _text_of_guest(location: Location) -> str:
+    state = location.state
+    name = f"{_SIGNS[state.kind]}[{state.index}]" if state.kind in _SIGNS else "active"
+    return f"@{name} G{int(location.guest or 0):#x}"
 
 
 # -- what only a session knows ----------------------------------------------------------------------------------
@@ -179,6 +185,8 @@ def _evidence(session: Session, text: str) -> Location:
 def _on_screen(session: Session, mode: str, rest: str) -> Location:
     if mode not in _HOST_MODES or not rest.strip():
         return Location(mode=mode)
+    if rest.strip().startswith("@"):
+        return replace(_guest_of_state(session, rest.strip()), mode=mode)
     place = resolve(session.tree, rest)
     if place.offset >= session.image.end:
         raise BadAddress(f"host offset {place.offset} is past the end of the file")

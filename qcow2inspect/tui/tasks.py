@@ -28,7 +28,7 @@ from qcow2inspect.tui.messages import (
     TaskFailed,
     Unlocked,
 )
-from qcow2inspect.units import GuestOffset, HostOffset
+from qcow2inspect.units import GuestOffset, GuestRange, HostOffset
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from qcow2inspect.image.gate import OpenGate
     from qcow2inspect.image.image import Image
     from qcow2inspect.image.tree import Tree
-    from qcow2inspect.image.view import View
+    from qcow2inspect.image.view import Extent, View
     from qcow2inspect.survey.survey import Survey
     from qcow2inspect.tui.hostmap import Colouring
     from qcow2inspect.tui.pattern import Pattern
@@ -52,6 +52,7 @@ __all__ = [
     "find_guest",
     "follow",
     "guarded",
+    "guest_map",
     "host_map",
     "index",
     "judge_again",
@@ -331,7 +332,7 @@ def find_guest(
 
         for state in states_of(chain):
             if state.kind in ("active", "snapshot"):
-                guest = _guest_at(state.view(chain), offset, is_stopped)
+                guest = _guest_at(state.view(chain).extents(), offset, is_stopped)
                 if guest is not None:
                     return GuestFound(Location(offset, mode="guest", guest=guest, state=state))
         return GuestFound(None)
@@ -339,8 +340,8 @@ def find_guest(
     guarded("find", post, work)
 
 
-def _guest_at(view: View, offset: HostOffset, is_stopped: Callable[[], bool]) -> GuestOffset | None:
-    for number, extent in enumerate(view.extents()):
+def _guest_at(extents: Iterable[Extent], offset: HostOffset, is_stopped: Callable[[], bool]) -> GuestOffset | None:
+    for number, extent in enumerate(extents):
         if number % 256 == 0 and is_stopped():
             raise Cancelled
         if extent.layer == 0 and extent.host is not None and offset in extent.host:
@@ -355,6 +356,25 @@ def _guest_at(view: View, offset: HostOffset, is_stopped: Callable[[], bool]) ->
 def host_map(session: Session, colouring: Colouring, progress: TaskProgress, post: Callable[[Message], object]) -> None:
     """Make the map of the host clusters."""
     guarded("map", post, lambda: MapMade(session.host_map(progress, colouring), progress))
+
+
+def guest_map(
+    session: Session, host: HostOffset | None, progress: TaskProgress, post: Callable[[Message], object]
+) -> None:
+    """Make the map of the guest clusters of the state that is looked at, and find there what lies at ``host``."""
+
+    def work() -> Message:
+        from qcow2inspect.image.windows import extents_of
+        from qcow2inspect.tui.guestmap import make_guest_map
+
+        view = session.view()
+        made = make_guest_map(view, session.image.geometry.cluster_size, progress)
+        if host is None:
+            return MapMade(made, progress)
+        extents = extents_of(view, GuestRange.at(0, view.size), progress)
+        return MapMade(made, progress, _guest_at(extents, host, lambda: progress.stopped))
+
+    guarded("map", post, work)
 
 
 def place(look: Callable[[], Location | None], key: str, step: int, post: Callable[[Message], object]) -> None:

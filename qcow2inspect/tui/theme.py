@@ -57,7 +57,7 @@ _ROLES = {
     "invalid": ("#ff6b57", "bright_red", "bold reverse"),
 }
 # Where a colour fills a cell it need not be read as text: these are farther from the others for every eye.
-_FILLS = {"l1": "#016cfb", "l2": "#016cfb", "refcount": "#9e57b6"}
+_FILLS = {"l1": "#016cfb", "l2": "#016cfb", "refcount": "#9e57b6", "zero-plain": "#6a717c", "zero-alloc": "#016cfb"}
 
 _SAME = {
     "yes": "good",

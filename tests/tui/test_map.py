@@ -18,11 +18,14 @@ from qcow2inspect.image.mapping import active_mapping, snapshot_mappings
 from qcow2inspect.image.tree import Tree
 from qcow2inspect.survey.survey import take_survey
 from qcow2inspect.tui import clustermap
-from qcow2inspect.tui.clustermap import ClusterMap, Count, Kind, Owner, Use
+from qcow2inspect.tui.clustermap import ClusterMap, Count, Kind, Mapped, Owner, Use
 from qcow2inspect.tui.glyphs import Glyphs
+from qcow2inspect.tui.guestmap import make_guest_map
 from qcow2inspect.tui.hostmap import Colouring, make_host_map
+from qcow2inspect.tui.location import ACTIVE, Location
 from qcow2inspect.tui.screens.map import MapScreen
 from qcow2inspect.tui.theme import Colors, Look
+from qcow2inspect.units import GuestOffset
 from tests.images import qemu_img, qemu_io, tree_of
 from tests.tui.qemu_images import chain_in, encrypted_in
 from tests.tui.stage import (
@@ -32,6 +35,7 @@ from tests.tui.stage import (
     compare_golden,
     explore,
     go,
+    guest,
     inspector,
     memory_image,
     playing,
@@ -283,13 +287,54 @@ def test_states_where_something_is_wrong() -> None:
     assert kinds_of(clash, Colouring.STATE)[table >> 16] is Use.CONFLICT
 
 
-@pytest.mark.parametrize("kinds", [Owner, Count, Use])
+@pytest.mark.parametrize("kinds", [Owner, Count, Use, Mapped])
 @pytest.mark.parametrize("ascii_only", [False, True])
 def test_kinds_have_words_and_signs_of_their_own(kinds: type[Kind], ascii_only: bool) -> None:
     glyphs = Glyphs(ascii_only=ascii_only)
     assert all(kind.word and glyphs.has(kind.role) for kind in kinds)
     assert len({glyphs[kind.role] for kind in kinds}) == len({kind.word for kind in kinds}) == len(kinds)
     assert max(kinds).is_trouble
+
+
+# -- guest order -----------------------------------------------------------------------------------------------------
+
+
+def slow_guest(tree: Tree) -> list[Mapped]:
+    """The type of each guest cluster of the active state, entry by entry."""
+    geometry, mapping = tree.image.geometry, active_mapping(tree.image)
+    names = {"normal": Mapped.DATA, "compressed": Mapped.COMPRESSED}
+    names |= {"zero-plain": Mapped.ZERO_PLAIN, "zero-alloc": Mapped.ZERO_ALLOC, "unallocated": Mapped.UNALLOCATED}
+    found = []
+    for cluster in range(-(-tree.image.header.size // geometry.cluster_size)):
+        index, slot = divmod(cluster, geometry.l2_entries)
+        known = index < len(mapping.l1) and mapping.l1[index].l2_table_offset
+        found.append(names[tree.mapped(mapping).l2_entry(index, slot).state] if known else Mapped.UNALLOCATED)
+    return found
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [demo_recipe(), Recipe(Layout(size=(1 << 20) + 512, cluster_bits=9), {i: Data(b"d") for i in (0, 9, 2048)})],
+)
+def test_every_guest_cluster_has_its_type(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree = tree_of(recipe)
+    size = tree.image.geometry.cluster_size
+    made = make_guest_map(tree.image.active_disk(), size)
+    assert [Mapped(kind) for kind in made.owners.tolist()] == slow_guest(tree)
+    assert (made.unit, made.clusters, made.end) == (size, 1, tree.image.header.size)
+    monkeypatch.setattr(clustermap, "MOST", 64)
+    coarse = make_guest_map(tree.image.active_disk(), size)
+    assert 1 < len(coarse) <= 64
+    assert coarse.owners.tolist() == made.worst(0, coarse.clusters, len(coarse)).tolist()
+
+
+def test_guest_clusters_that_cannot_be_read_are_the_worst() -> None:
+    recipe = Recipe(Layout(size=1 << 20), {0: Data(b"a"), 1: Data(b"b"), 2: Compressed(b"c")})
+    damage = {"L1[0].L2[0]": 1 << 63 | 0x1234_0200, "L1[0].L2[1]": 1 << 63 | 1 << 40}
+    image = tree_of(Recipe(recipe.layout, recipe.clusters, damage=damage)).image
+    made = make_guest_map(image.active_disk(lenient=True), 1 << 16)
+    assert made.owners.tolist()[:4] == [Mapped.UNREADABLE, Mapped.MISSING, Mapped.COMPRESSED, Mapped.UNALLOCATED]
+    assert made.next_bad(0, 1, frozenset()) == 1
 
 
 # -- the screen ------------------------------------------------------------------------------------------------------
@@ -313,6 +358,52 @@ async def test_golden_colours(size: tuple[int, int], keys: str) -> None:
         await press(pilot, "3", "right", "right", *keys)
         check_grid(pilot.app, size)
         await compare_golden(pilot, f"map-{'refcount' if keys == 't' else 'snapshot'}-{size[0]}x{size[1]}")
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])
+async def test_golden_guest_order(size: tuple[int, int]) -> None:
+    async with playing(memory_image(build(damaged_recipe())), size=size) as pilot:
+        await press(pilot, "3", "s", "right", "right")
+        check_grid(pilot.app, size)
+        await compare_golden(pilot, f"map-guest-{size[0]}x{size[1]}")
+
+
+async def test_guest_order_and_back_on_the_same_bytes() -> None:
+    async with playing(memory_image()) as pilot:
+        session = inspector(pilot).session
+        await go(pilot, "L1[0].L2[42].data")
+        host = explore(pilot).hex.at
+        await press(pilot, "3", "s")
+        grid = the_map(pilot).grid
+        assert grid.map is not None
+        assert grid.map.is_guest
+        assert grid.at == 42
+        assert len(grid.map) == session.image.header.size >> 16
+        await press(pilot, "t")
+        assert grid.map.kinds is Mapped
+        await press(pilot, "s")
+        assert not grid.map.is_guest
+        assert grid.at == host >> 16
+        await press(pilot, "s", "right", "right", "enter")
+        assert (guest(pilot).hex.guest, session.state) == (44 << 16, ACTIVE)
+        await press(pilot, "less_than_sign")
+        assert the_map(pilot).grid.at == 44
+        await go(pilot, "map: @snap[0] G0x90000")
+        assert the_map(pilot).here == Location(mode="map", guest=GuestOffset(0x90000), state=session.state)
+        assert session.state.kind == "snapshot"
+        assert grid.map.counts()[Mapped.DATA] > 0
+        await press(pilot, "less_than_sign")
+        assert the_map(pilot).here.state == ACTIVE == session.state
+
+
+async def test_another_state_is_another_map() -> None:
+    async with playing(memory_image()) as pilot:
+        session = inspector(pilot).session
+        await press(pilot, "3", "s")
+        await go(pilot, "@snap[0] G0")
+        await press(pilot, "3")
+        assert the_map(pilot).here.state == session.state
+        assert f"map of {session.state.title}" in shown(pilot.app)
 
 
 async def test_colours_change_in_turn_and_the_worst_is_seen_in_each() -> None:

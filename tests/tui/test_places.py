@@ -80,6 +80,7 @@ ADDRESSES = st.one_of(
     st.builds("{}.{}".format, st.sampled_from(CODES), st.integers(1, 3)),
     st.sampled_from([*CODES, "'a", "'b", "overview:", "findings:", "+0x40", "-1s", "+2c", ".", ". + 8*2"]),
     st.builds("map: {}".format, _WRITTEN),
+    st.builds("map: @{} G{}".format, st.sampled_from(["active", "snap[0]"]), st.integers(0, 1 << 27)),
 )
 
 

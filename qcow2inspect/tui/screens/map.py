@@ -1,4 +1,4 @@
-"""The cluster map of the host file, the cell under the cursor in words, and the legend."""
+"""The cluster map of the image file or of the guest disk, the cell under the cursor in words, and the legend."""
 
 from __future__ import annotations
 
@@ -7,23 +7,34 @@ from typing import TYPE_CHECKING
 from textual import work
 from textual.containers import Container
 
-from qcow2inspect.tui import describe, tasks
+from qcow2inspect.errors import Qcow2InspectError
+from qcow2inspect.tui import describe, supply, tasks
 from qcow2inspect.tui.commands import bindings
 from qcow2inspect.tui.hostmap import Colouring
 from qcow2inspect.tui.location import Location
-from qcow2inspect.tui.messages import CellChosen, FollowAsked, JumpAsked, KnowledgeGrew, MapMade, TaskFailed
+from qcow2inspect.tui.messages import (
+    CellChosen,
+    ChainChanged,
+    FollowAsked,
+    JumpAsked,
+    KnowledgeGrew,
+    MapMade,
+    TaskFailed,
+)
 from qcow2inspect.tui.screens.base import BaseScreen
 from qcow2inspect.tui.widgets.mapgrid import MapGrid
 from qcow2inspect.tui.widgets.textpane import TextPane
-from qcow2inspect.units import HostOffset, counted, human_size
+from qcow2inspect.units import GuestOffset, HostOffset, counted, human_size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from textual.app import ComposeResult
     from textual.message import Message
 
+    from qcow2inspect.findings import Finding
     from qcow2inspect.tui.clustermap import ClusterMap, Kind
+    from qcow2inspect.tui.location import GuestState
     from qcow2inspect.tui.session import Session
     from qcow2inspect.tui.theme import Look
     from qcow2inspect.tui.widgets.paint import Line
@@ -55,7 +66,7 @@ class CellPane(TextPane):
         if made is None or not len(made):
             return
         yield from self._cell(made, width)
-        yield self.rule(f"the whole file by {made.told}", width)
+        yield self.rule(f"the whole {'disk' if made.is_guest else 'file'} by {made.told}", width)
         for owner, count in made.counts().items():
             yield self._count(owner, count, made, width)
         if self.grid.bad:
@@ -68,7 +79,9 @@ class CellPane(TextPane):
         start, end = units.start * made.unit, min(units.stop * made.unit, made.end)
         name = f"cluster {first:,}" + (f"‥{last:,}" if last > first else "")
         yield [(f" {self.look.glyphs.text(name)}", self.look.style("title"))]
-        yield from self.row("host", f"{start:#x}‥{end - 1:#x}  {human_size(end - start)}", width)
+        yield from self.row(
+            "guest" if made.is_guest else "host", f"{start:#x}‥{end - 1:#x}  {human_size(end - start)}", width
+        )
         named = sum(1 for unit in self.grid.bad if unit in units)
         if named:
             words = f"{counted(named, 'cluster')} with evidence of damage"
@@ -77,7 +90,13 @@ class CellPane(TextPane):
             words = f"{owner.word}" + (f" {count * made.clusters:,}" if last > first else "")
             sign = self.look.glyphs[owner.role]
             yield from self.row("" if number else "holds", words, width, owner.role, sign=sign)
-        yield from self._node(made, units, width)
+        if made.is_guest:
+            yield self._enter(f" goes to guest {made.worst_unit(units.start, units.stop) * made.unit:#x}")
+        else:
+            yield from self._node(made, units, width)
+
+    def _enter(self, words: str) -> Line:
+        return [(f" {self.look.glyphs['enter']}", self.look.style("key")), (words, self.look.style("dim"))]
 
     def _node(self, made: ClusterMap, units: range, width: int) -> Iterator[Line]:
         offset = HostOffset(made.worst_unit(units.start, units.stop) * made.unit)
@@ -88,8 +107,7 @@ class CellPane(TextPane):
         for label, value, role in describe.facts(self.session, node):
             if label in ("guest", "refcount"):
                 yield from self.row(label, value, width, role)
-        key = self.look.glyphs["enter"]
-        yield [(f" {key}", self.look.style("key")), (f" explores {offset}", self.look.style("dim"))]
+        yield self._enter(f" explores {offset}")
 
     def _count(self, owner: Kind, count: int, made: ClusterMap, width: int) -> Line:
         size = human_size(count * made.unit)
@@ -102,7 +120,7 @@ class CellPane(TextPane):
 
 
 class MapScreen(BaseScreen):
-    """The host file at a glance."""
+    """The image file, or the guest disk, at a glance."""
 
     BINDINGS = bindings("map")
     SCOPE = "map"
@@ -114,6 +132,9 @@ class MapScreen(BaseScreen):
         self.grid = MapGrid(look, id="grid")
         self.cell = CellPane(session, self.grid, look, id="cell")
         self.colouring = Colouring.TYPE
+        self._state: GuestState | None = None
+        self._wanted = 0
+        self._host: HostOffset | None = None
         self._progress: tasks.TaskProgress | None = None
 
     def compose_body(self) -> ComposeResult:
@@ -126,8 +147,14 @@ class MapScreen(BaseScreen):
         """Make the map."""
         super().on_mount()
         self.grid.border_title = "Map of the image file"
-        self.arrive(self.session.here)
+        self._wanted = self.session.here.offset
         self._begin()
+        self.arrive(self.session.here)
+
+    def on_screen_resume(self) -> None:
+        """In front again: another state may be looked at by now."""
+        if self._state is not None and self._state != self.session.state:
+            self._turn(self.session.state, self.here.guest or 0)
 
     def on_unmount(self) -> None:
         """Nobody wants it any more."""
@@ -138,11 +165,21 @@ class MapScreen(BaseScreen):
         """Make the map that is wanted, and no other any more."""
         self.on_unmount()
         self._progress = tasks.TaskProgress("map", self.post_message)
-        self._make(self._progress, self.colouring)
+        self._make(self._progress)
+
+    def _turn(self, state: GuestState | None, offset: int, host: HostOffset | None = None) -> None:
+        """To the map of a state of the guest disk, or of the image file (None), and an offset of it, or what lies at ``host``."""
+        self._state, self._wanted, self._host = state, offset, host
+        self.grid.clear("making the map")
+        self._begin()
+        self._describe()
 
     @work(thread=True, exclusive=True, group="map", exit_on_error=False)
-    def _make(self, progress: tasks.TaskProgress, colouring: Colouring) -> None:
-        tasks.host_map(self.session, colouring, progress, self.post_message)
+    def _make(self, progress: tasks.TaskProgress) -> None:
+        if self._state is not None:
+            tasks.guest_map(self.session, self._host, progress, self.post_message)
+        else:
+            tasks.host_map(self.session, self.colouring, progress, self.post_message)
 
     def on_map_made(self, message: MapMade) -> None:
         """Show it, if it is still wanted."""
@@ -150,8 +187,7 @@ class MapScreen(BaseScreen):
         if message.by is not self._progress:
             return
         if self.grid.map is None:
-            offset = self.session.here.offset if self.session.here.mode == "map" else HostOffset(0)
-            self.grid.at = offset // message.map.unit
+            self.grid.at = (self._wanted if message.at is None else message.at) // message.map.unit
         self.grid.show(message.map, self._bad(message.map))
         self._describe()
 
@@ -159,10 +195,14 @@ class MapScreen(BaseScreen):
         """Say why there is none."""
         message.stop()
         if message.error is not None:
+            self.grid.waiting = f"no map: {message.error}"
+            self.grid.refresh()
             self.status.say(str(message.error), "bad")
 
     def _bad(self, made: ClusterMap) -> frozenset[int]:
-        """The units in which the evidence of errors lies."""
+        """The units in which the evidence of errors lies: all of it is in the file."""
+        if made.is_guest:
+            return frozenset()
         heavy = (finding for finding in self.session.knowledge.findings if finding.severity.is_bad)
         units = {evidence.where.start // made.unit for finding in heavy for evidence in finding.evidence}
         return frozenset(sorted(units)[:_MOST_BAD])
@@ -170,7 +210,9 @@ class MapScreen(BaseScreen):
     def news(self, message: Message) -> None:
         """More findings, perhaps."""
         super().news(message)
-        if isinstance(message, KnowledgeGrew) and self.grid.map is not None:
+        if isinstance(message, ChainChanged) and self._state is not None:
+            self._turn(self.session.state, self.here.guest or 0)
+        elif isinstance(message, KnowledgeGrew) and self.grid.map is not None:
             self.grid.show(self.grid.map, self._bad(self.grid.map))
             self._describe()
 
@@ -179,13 +221,21 @@ class MapScreen(BaseScreen):
     @property
     def here(self) -> Location:
         """Where the cursor is."""
-        unit = self.grid.map.unit if self.grid.map is not None else 1
-        return Location(HostOffset(self.grid.at * unit), mode="map")
+        offset = self._wanted if self.grid.map is None else self.grid.at * self.grid.map.unit
+        if self._state is not None:
+            return Location(mode="map", guest=GuestOffset(offset), state=self._state)
+        return Location(HostOffset(offset), mode="map")
 
     def arrive(self, there: Location) -> None:
-        """Put the cursor on a host offset."""
-        if self.grid.map is not None:
-            self.grid.place(there.offset // self.grid.map.unit)
+        """Put the cursor on an offset of the image file or of the guest."""
+        offset, state = (there.offset, None) if there.guest is None else (there.guest, there.state)
+        if state is not None:
+            self.session.state = state
+        self._wanted = offset
+        if state != self._state:
+            self._turn(state, offset)
+        elif self.grid.map is not None:
+            self.grid.place(offset // self.grid.map.unit)
         self._describe()
 
     def _describe(self) -> None:
@@ -194,13 +244,24 @@ class MapScreen(BaseScreen):
         self.cell.recompose_lines()
         if made is None:
             return
-        offset = HostOffset(self.grid.units.start * made.unit)
-        crumbs = [(self.session.tree.root.name, "0"), (f"map by {made.told}", ""), (f"host {offset}", f"{offset}")]
-        self.crumbs.show(crumbs, self.session.knowledge.findings)
+        offset, file = HostOffset(self.grid.units.start * made.unit), "disk" if made.is_guest else "file"
         scale = f"{counted(self.grid.per_cell * made.clusters, 'cluster')} in a cell"
-        name = f"{self.session.image.geometry.host_clusters(made.end):,} clusters, {scale}"
-        self.grid.border_title = f"Map of the image file {self.look.glyphs['dot']} {name}"
-        self.status.show_facts([f"host {offset}", scale, f"{human_size(made.end)} file"])
+        name = f"{-(-made.end * made.clusters // made.unit):,} clusters, {scale}"
+        title = "Map of the guest disk" if made.is_guest else "Map of the image file"
+        self.grid.border_title = f"{title} {self.look.glyphs['dot']} {name}"
+        where = f"{'guest' if made.is_guest else 'host'} {offset}"
+        self.crumbs.show([(self.session.tree.root.name, "0"), *self._crumbs(made, where)], self._findings)
+        self.status.show_facts([where, scale, f"{human_size(made.end)} {file}"])
+
+    @property
+    def _findings(self) -> Sequence[Finding]:
+        return self.session.knowledge.findings
+
+    def _crumbs(self, made: ClusterMap, where: str) -> list[tuple[str, str]]:
+        """What is shown, and where; a place of the file has an address."""
+        if self._state is not None:
+            return [(f"map of {self._state.title}", ""), (where, "")]
+        return [(f"map by {made.told}", ""), (where, where.partition(" ")[2])]
 
     def on_cell_chosen(self, message: CellChosen) -> None:
         """The cursor moved."""
@@ -216,16 +277,39 @@ class MapScreen(BaseScreen):
         self.action_follow()
 
     def action_follow(self) -> None:
-        """Explore the worst cluster of the cell."""
+        """Explore the worst cluster of the cell, or go to its guest bytes."""
         made, units = self.grid.map, self.grid.units
         if made is None or not units:
             return
         named = min((unit for unit in self.grid.bad if unit in units), default=None)
         unit = made.worst_unit(units.start, units.stop) if named is None else named
-        self.post_message(JumpAsked(Location(HostOffset(unit * made.unit))))
+        there = Location(HostOffset(unit * made.unit))
+        if self._state is not None:
+            there = Location(mode="guest", guest=GuestOffset(unit * made.unit), state=self._state)
+        self.post_message(JumpAsked(there))
+
+    def action_order(self) -> None:
+        """The guest disk in guest order, or the image file; the cursor stays on the same bytes if it can be told."""
+        here = self.here
+        if self._state is not None:
+            self._turn(None, self._host_of(here))
+        else:
+            self._turn(self.session.state, 0, here.offset)
+
+    def _host_of(self, here: Location) -> int:
+        """Host offset of what is under the cursor of the guest map, or of the entry that maps it; 0 for none."""
+        guest = here.guest or GuestOffset(0)
+        try:
+            there = supply.host_location(self.session, guest, self.session.view().lookup(guest))
+        except (Qcow2InspectError, ValueError, IndexError):
+            return 0
+        return there.offset if isinstance(there, Location) else 0
 
     def action_colours(self) -> None:
         """Let the colours tell something else."""
+        if self._state is not None:
+            self.status.say("in guest order the colours show the type")
+            return
         self.colouring = self.colouring.next
         self.status.say(f"the colours show the {self.colouring.value}", "note")
         self._begin()

@@ -36,6 +36,7 @@ class MapGrid(VScroll):
         at: the unit of the map under the cursor.
         per_cell: units of a cell.
         bad: units that findings of weight name.
+        waiting: what is shown while there is no map.
 
     Args:
         look: colours and glyphs.
@@ -50,6 +51,7 @@ class MapGrid(VScroll):
         self.at = 0
         self.per_cell = 0
         self.bad: frozenset[int] = frozenset()
+        self.waiting = "making the map"
         self._cells: tuple[int, bytes] = (-1, b"")
 
     # -- geometry ---------------------------------------------------------------------------------------------
@@ -112,6 +114,12 @@ class MapGrid(VScroll):
         self.place(self.at)
         self.refresh()
 
+    def clear(self, waiting: str) -> None:
+        """Show no map, but why there is none."""
+        self.map, self.bad, self.waiting = None, frozenset(), waiting
+        self.at = self.per_cell = self.cursor = self.top = 0
+        self.refresh()
+
     def place(self, unit: int) -> None:
         """Put the cursor on a unit without telling anybody."""
         before = self.cursor
@@ -147,7 +155,7 @@ class MapGrid(VScroll):
         """One line of cells."""
         del width
         if self.map is None:
-            return [(" making the map", self.look.style("dim"))]
+            return [(f" {self.waiting}", self.look.style("dim"))] if not row else []
         first = row * self.columns * self.halves
         paint = self._signs if self.halves == 1 else self._blocks
         return merged([(" ", self.look.style("text")), *paint(first)])
@@ -191,7 +199,7 @@ class MapGrid(VScroll):
             return "#ffffff" if self.look.colors is Colors.TRUE else "bright_white"
         if not role:
             return self.look.ground
-        return self.look.solid("free-cell" if role == "free" else role)
+        return self.look.solid("free-cell" if role in ("free", "unallocated") else role)
 
     # -- moving -----------------------------------------------------------------------------------------------
 
