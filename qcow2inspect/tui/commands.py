@@ -177,7 +177,7 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "map.order",
         ("s",),
-        "guest/host order",
+        "guest order",
         "See the whole guest disk in the order of the guest, by the type of its clusters, or the image file again",
         "Act",
         "map",

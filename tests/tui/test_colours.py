@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Mapping
 
 import pytest
 
-from qcow2inspect.tui.clustermap import Owner
+from qcow2inspect.tui.clustermap import Count, Kind, Mapped, Owner, Use
 from qcow2inspect.tui.glyphs import Glyphs
 from qcow2inspect.tui.theme import Colors, Look
 
@@ -53,20 +54,30 @@ def lab(light: tuple[float, ...]) -> tuple[float, ...]:
     return (116 * y - 16, 500 * (x - y), 200 * (y - z))
 
 
-def color_of(owner: Owner) -> str:
-    role = owner.role
-    return Look(Colors.TRUE, Glyphs()).solid("free-cell" if role == "free" else role)
-
-
-@pytest.mark.parametrize("eye", _EYES)
-def test_classes_keep_their_distance(eye: str) -> None:
-    points = {name: lab(seen(color_of(owner), eye)) for name, owner in CLASSES.items()}
-    near = {
+def near(kinds: Mapping[str, Kind], eye: str) -> dict[tuple[str, str], float]:
+    """Pairs of kinds whose colours can be taken for each other."""
+    points = {name: lab(seen(color_of(kind), eye)) for name, kind in kinds.items()}
+    return {
         (one, other): round(math.dist(points[one], points[other]), 1)
         for one, other in itertools.combinations(points, 2)
         if math.dist(points[one], points[other]) < 25
     }
-    assert near == {}
+
+
+def color_of(owner: Kind) -> str:
+    role = owner.role
+    return Look(Colors.TRUE, Glyphs()).solid("free-cell" if role in ("free", "unallocated") else role)
+
+
+@pytest.mark.parametrize("eye", _EYES)
+def test_classes_keep_their_distance(eye: str) -> None:
+    assert near(CLASSES, eye) == {}
+
+
+@pytest.mark.parametrize("eye", _EYES)
+@pytest.mark.parametrize("kinds", [Count, Use, Mapped])
+def test_kinds_of_the_other_maps_keep_their_distance(kinds: type[Kind], eye: str) -> None:
+    assert near({kind.word: kind for kind in kinds if kind.role != "invalid"}, eye) == {}
 
 
 @pytest.mark.parametrize("owner", [owner for owner in CLASSES.values() if owner is not Owner.FREE])

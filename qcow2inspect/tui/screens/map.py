@@ -168,7 +168,7 @@ class MapScreen(BaseScreen):
         self._make(self._progress)
 
     def _turn(self, state: GuestState | None, offset: int, host: HostOffset | None = None) -> None:
-        """To the map of a state of the guest disk, or of the image file (None): to an offset, or to what lies at ``host``."""
+        """To the map of the guest disk in a state, or of the file (None): to an offset, or what lies at ``host``."""
         self._state, self._wanted, self._host = state, offset, host
         self.grid.clear("making the map")
         self._begin()
