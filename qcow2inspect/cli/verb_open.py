@@ -40,6 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_key(parser)
     text = "a prompt and lines of text instead of screens: for screen readers, simple terminals and pipes"
     parser.add_argument("--plain", action="store_true", help=text)
+    text = "colours of the interface: dark (the default), light or high-contrast; T changes them"
+    parser.add_argument("--theme", choices=["dark", "light", "high-contrast"], default="dark", help=text)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -52,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
 
         return print_info(options.image, assumed)
     case: Case | None = getattr(options, "case_folder", None)
-    code = show(options.image, gate, passphrase, assumed, case)
+    code = show(options.image, gate, passphrase, assumed, case, theme=options.theme)
     if case is not None:
         _log(case, options.case_words, code)
     return code
@@ -84,6 +86,8 @@ def show(
     passphrase: bytes | None = None,
     assumed: Assumptions = NOTHING_ASSUMED,
     case: Case | None = None,
+    *,
+    theme: str = "dark",
 ) -> int:
     """Open the interface on the image at ``path``.
 
@@ -93,6 +97,7 @@ def show(
         passphrase: what unlocks it, as read from a file.
         assumed: what is taken to stand in its metadata.
         case: where what is done is kept; nowhere if None.
+        theme: name of the colours.
     """
     # Start-up makes many objects and no garbage: collecting would cost a tenth of the time to the first screen.
     # The interface turns the collector on again when it has painted.
@@ -102,8 +107,10 @@ def show(
         signal.signal(signal.SIGHUP, signal.SIG_DFL)  # without its terminal there is nobody to say goodbye to
     with _without("ssl"):
         from qcow2inspect.tui.app import run as run_app
+    from qcow2inspect.tui.palette import PALETTES
+    from qcow2inspect.tui.theme import Look
 
-    return run_app(path, gate, passphrase, assumed, case)
+    return run_app(path, gate, passphrase, assumed, case, look=Look.of_terminal(PALETTES[theme]))
 
 
 @contextmanager

@@ -273,6 +273,10 @@ class InspectApp(Background):
         if isinstance(base, BaseScreen):
             base.status.say(text, role)
 
+    def notify_theme(self, words: str) -> None:
+        """Say which theme is on."""
+        self.say(words, "note")
+
     # -- actions ----------------------------------------------------------------------------------------------
 
     def action_mode(self, mode: str) -> None:
@@ -368,6 +372,8 @@ def run(
     passphrase: bytes | None = None,
     assumed: Assumptions = NOTHING_ASSUMED,
     case: Case | None = None,
+    *,
+    look: Look | None = None,
 ) -> int:
     """Inspect the image at ``path`` on the terminal.
 
@@ -377,6 +383,7 @@ def run(
         passphrase: what unlocks it.
         assumed: what is taken to stand in its metadata.
         case: where what is done is kept; nowhere if None.
+        look: colours and glyphs; those of the terminal by default.
 
     Returns:
         0, or the exit code of the error if the file cannot be inspected.
@@ -386,12 +393,12 @@ def run(
     except Qcow2InspectError as error:
         from qcow2inspect.tui.failure import FailureApp
 
-        FailureApp(path, error).run()
+        FailureApp(path, error, look).run()
         return error.exit_code
     session = Session.of(image, gate)
     session.case = case
     try:
-        InspectApp(session, passphrase=passphrase).run()
+        InspectApp(session, look, passphrase=passphrase).run()
         if case is not None:
             from qcow2inspect.tui.reporting import marks_of
 

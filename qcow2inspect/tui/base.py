@@ -10,7 +10,7 @@ from textual.app import App, SystemCommand
 from textual.widget import Widget
 
 from qcow2inspect.tui.commands import of_scopes
-from qcow2inspect.tui.theme import Look, themes
+from qcow2inspect.tui.theme import Colors, Look, themes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -37,7 +37,7 @@ class BaseApp(App[None]):
 
     def __init__(self, look: Look | None = None) -> None:
         look = look or Look.of_terminal()
-        theme = themes()[look.colors]
+        theme = themes(look.palette)[look.colors]
         super().__init__(ansi_color=theme.ansi)
         self.look = look
         self.next_key: Callable[[str], object] | None = None
@@ -45,6 +45,27 @@ class BaseApp(App[None]):
         self.register_theme(theme)
         self.theme = theme.name
         self.set_class(look.glyphs.ascii_only, "-ascii")
+
+    def action_theme(self) -> None:
+        """The next theme; a terminal without many colours has its own, and says so."""
+        if self.look.colors is not Colors.TRUE:
+            self.notify_theme("this terminal shows its own colours")
+            return
+        palette = self.look.next_palette()
+        theme = themes(palette)[self.look.colors]
+        self.register_theme(theme)
+        self.theme = theme.name
+        for widget in self._all_widgets():
+            getattr(widget, "recolour", widget.refresh)()
+        self.notify_theme(f"theme: {palette.name}")
+
+    def notify_theme(self, words: str) -> None:
+        """Say which theme is on."""
+
+    def _all_widgets(self) -> Iterable[Widget]:
+        stacks = [self.screen_stack, *(stack for stack in self._screen_stacks.values() if stack)]
+        screens = {screen: None for stack in stacks for screen in stack}
+        return [widget for screen in screens for widget in screen.walk_children(Widget)]
 
     async def on_event(self, event: events.Event) -> None:
         """A key that another one waits for goes nowhere else."""

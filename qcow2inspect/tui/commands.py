@@ -338,6 +338,7 @@ COMMANDS: tuple[Command, ...] = (
         in_palette=False,
     ),
     Command("help", ("question_mark", "f1"), "help", "All keys and what they do", "Learn", "app", "help", 99, "?"),
+    Command("theme", ("T",), "theme", "Change the colours: dark, light, high contrast", "Learn", "app", "theme"),
     Command("quit", ("q",), "quit", "Leave; a summary stays in the terminal", "Learn", "app", "leave", 98),
     Command("log", ("7",), "Log", "What runs, what was done, what was said", "Screens", "app", "mode('log')", 48),
     Command("log.show", ("enter",), "show", "How far the export under the cursor is", "Travel", "log", "follow", 95),

@@ -15,11 +15,11 @@ from rich.style import Style
 from textual.theme import BUILTIN_THEMES, Theme
 
 from qcow2inspect.tui.glyphs import Glyphs, wants_ascii
+from qcow2inspect.tui.palette import DARK, PALETTES, Palette
 
 __all__ = ["Colors", "Ground", "Look", "themes"]
 
-_BACKGROUND = "#0f1115"
-_TEXT = "#d3d7de"
+_TEXT = DARK.text
 
 _ROLES = {
     "text": (_TEXT, "default", ""),
@@ -56,9 +56,6 @@ _ROLES = {
     "leaked": ("#c1511d", "red", "bold"),
     "invalid": ("#ff6b57", "bright_red", "bold reverse"),
 }
-# Where a colour fills a cell it need not be read as text: these are farther from the others for every eye.
-_FILLS = {"l1": "#016cfb", "l2": "#016cfb", "refcount": "#9e57b6", "zero-plain": "#6a717c", "zero-alloc": "#016cfb"}
-
 _SAME = {
     "yes": "good",
     "no": "bad",
@@ -112,13 +109,6 @@ class Ground(Enum):
     """The byte that keys act on."""
 
 
-_GROUND_TRUE = {
-    Ground.PLAIN: _BACKGROUND,
-    Ground.SELECTED: "#1f2c42",
-    Ground.MARKED: "#4a2030",
-    Ground.ROW: "#24406b",
-    Ground.CURSOR: "#3a6fc4",
-}
 # What is on twice is off: the cursor on reversed bytes must still be seen.
 _GROUND_ANSI = {
     Ground.PLAIN: "",
@@ -135,26 +125,26 @@ def _mixed(color: str, other: str, part: float) -> str:
     return "#" + bytes(round(a + (b - a) * part) for a, b in pairs).hex()
 
 
-@cache
-def _shaded(color: str, shade: int | None) -> str:
+def _shaded(palette: Palette, color: str, shade: int | None) -> str:
     if shade is None:
         return color
     part = _SHADES[shade]
-    return _mixed(color, "#ffffff" if part > 0 else _BACKGROUND, abs(part))
+    return _mixed(color, palette.strong if part > 0 else palette.background, abs(part))
 
 
-def _lit(color: str, ground: Ground) -> str:
-    """``color`` as bright as the ground asks for."""
-    return _mixed(color, "#ffffff", {Ground.ROW: 0.5, Ground.CURSOR: 0.8}.get(ground, 0.0))
+def _lit(palette: Palette, color: str, ground: Ground) -> str:
+    """``color`` as bright, or as dark, as the ground asks for."""
+    return _mixed(color, palette.strong, {Ground.ROW: 0.5, Ground.CURSOR: 0.8}.get(ground, 0.0))
 
 
 @cache
-def _style(colors: Colors, role: str, ground: Ground, shade: int | None) -> Style:
-    color, ansi, attributes = _ROLES[_SAME.get(role, role)] if _SAME.get(role, role) in _ROLES else _ROLES["text"]
+def _style(colors: Colors, palette: Palette, role: str, ground: Ground, shade: int | None) -> Style:
+    role = _SAME.get(role, role) if _SAME.get(role, role) in _ROLES else "text"
+    color, ansi, attributes = _ROLES[role]
     if colors is Colors.TRUE:
-        color = _lit(color, ground)
+        color = _lit(palette, palette.color(role, color), ground)
         bold = "bold " if "bold" in attributes and shade is None else ""
-        return Style.parse(f"{bold}{_shaded(color, shade)} on {_GROUND_TRUE[ground]}")
+        return Style.parse(f"{bold}{_shaded(palette, color, shade)} on {palette.grounds[ground.value]}")
     zero = shade is not None and shade >= 2
     words = {*("dim" if zero else attributes).split()} ^ {*_GROUND_ANSI[ground].split()}
     attributes = " ".join(sorted(words))
@@ -163,22 +153,30 @@ def _style(colors: Colors, role: str, ground: Ground, shade: int | None) -> Styl
     return Style.parse(f"{attributes} default on default")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Look:
-    """How this terminal shows things.
+    """How this terminal shows things; all widgets share one.
 
     Attributes:
         colors: what the terminal can show.
         glyphs: its signs.
+        palette: its colours where it can show any; another one is another theme.
     """
 
     colors: Colors
     glyphs: Glyphs
+    palette: Palette = DARK
 
     @classmethod
-    def of_terminal(cls) -> Look:
+    def of_terminal(cls, palette: Palette = DARK) -> Look:
         """The look that the environment asks for."""
-        return cls(Colors.of_terminal(), Glyphs(ascii_only=wants_ascii()))
+        return cls(Colors.of_terminal(), Glyphs(ascii_only=wants_ascii()), palette)
+
+    def next_palette(self) -> Palette:
+        """Take the next of all themes."""
+        found = list(PALETTES.values())
+        self.palette = found[(found.index(self.palette) + 1) % len(found)]
+        return self.palette
 
     def style(self, role: str, ground: Ground = Ground.PLAIN, shade: int | None = None) -> Style:
         """The style of a role: always with a background, never empty.
@@ -188,58 +186,67 @@ class Look:
             ground: what lies behind.
             shade: 0 and 1 for neighbouring fields, 2 and 3 for their zero bytes; None for plain text.
         """
-        return _style(self.colors, role, ground, shade)
+        return _style(self.colors, self.palette, role, ground, shade)
 
     @property
     def ground(self) -> str:
         """The colour behind everything."""
-        return _BACKGROUND if self.colors is Colors.TRUE else "default"
+        return self.palette.background if self.colors is Colors.TRUE else "default"
 
     def solid(self, role: str) -> str:
         """The colour of a role where it fills a cell."""
-        role = _SAME.get(role, role)
-        color, ansi, _ = _ROLES[role]
-        return _FILLS.get(role, color) if self.colors is Colors.TRUE else ansi
+        color, ansi, _ = _ROLES[_SAME.get(role, role)]
+        return self.palette.fill(_SAME.get(role, role), color) if self.colors is Colors.TRUE else ansi
+
+    @property
+    def cursor(self) -> str:
+        """What fills a cell that keys act on."""
+        return self.palette.strong if self.colors is Colors.TRUE else "bright_white"
 
     def on(self, style: Style, ground: Ground) -> Style:
         """``style`` with another ground behind it."""
-        return _grounded(self.colors, style, ground)
+        return _grounded(self.colors, self.palette, style, ground)
 
 
 @cache
-def _grounded(colors: Colors, style: Style, ground: Ground) -> Style:
+def _grounded(colors: Colors, palette: Palette, style: Style, ground: Ground) -> Style:
     if colors is Colors.TRUE:
-        color = style.color.triplet.hex if style.color and style.color.triplet else _TEXT
-        return style + Style(color=_lit(color, ground), bgcolor=_GROUND_TRUE[ground])
+        color = style.color.triplet.hex if style.color and style.color.triplet else palette.text
+        return style + Style(color=_lit(palette, color, ground), bgcolor=palette.grounds[ground.value])
     return style + Style.parse(_GROUND_ANSI[ground])
 
 
-def themes() -> dict[Colors, Theme]:
+def themes(palette: Palette = DARK) -> dict[Colors, Theme]:
     """The Textual theme for each kind of terminal: what borders, inputs and dialogs are drawn in."""
-    dark = Theme(
-        name="qcow2inspect",
-        primary="#5b9dff",
-        secondary="#9e57b6",
-        accent="#5b9dff",
-        warning="#e69a08",
-        error="#ff6b57",
-        success="#3fc58f",
-        foreground=_TEXT,
-        background=_BACKGROUND,
-        surface="#151922",
-        panel="#151922",
-        boost="#1f2c42",
+
+    def color(role: str) -> str:
+        return palette.color(role, _ROLES[role][0])
+
+    true = Theme(
+        name=f"qcow2inspect-{palette.name}",
+        primary=palette.focus,
+        secondary=palette.fill("refcount", color("refcount")),
+        accent=palette.focus,
+        warning=color("warn"),
+        error=color("bad"),
+        success=color("good"),
+        foreground=palette.text,
+        background=palette.background,
+        surface=palette.panel,
+        panel=palette.panel,
+        boost=palette.grounds["selected"],
+        dark=palette.is_dark,
         variables={
-            "edge": "#343b47",
-            "field": "#1f2c42",
-            "edge-focus": "#5b9dff",
-            "edge-bad": "#ff6b57",
-            "input-cursor-background": "#d3d7de",
-            "input-cursor-foreground": "#0f1115",
-            "input-selection-background": "#2f5eaa",
+            "edge": palette.edge,
+            "field": palette.grounds["selected"],
+            "edge-focus": palette.focus,
+            "edge-bad": color("bad"),
+            "input-cursor-background": palette.text,
+            "input-cursor-foreground": palette.background,
+            "input-selection-background": palette.selection,
         },
     )
-    return {Colors.TRUE: dark, Colors.ANSI: _ansi_theme("bright_black", "bright_blue"), Colors.NONE: _ansi_theme()}
+    return {Colors.TRUE: true, Colors.ANSI: _ansi_theme("bright_black", "bright_blue"), Colors.NONE: _ansi_theme()}
 
 
 def _ansi_theme(edge: str = "default", focus: str = "default") -> Theme:

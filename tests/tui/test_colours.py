@@ -10,7 +10,9 @@ import pytest
 
 from qcow2inspect.tui.clustermap import Count, Kind, Mapped, Owner, Use
 from qcow2inspect.tui.glyphs import Glyphs
-from qcow2inspect.tui.theme import Colors, Look
+from qcow2inspect.tui.palette import PALETTES, Palette
+from qcow2inspect.tui.theme import Colors, Ground, Look
+from tests.tui.stage import memory_image, playing, segments, settle, shown, tap
 
 _NORMAL = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 # Machado, Oliveira, Fernandes 2009: full severity, on linear light.
@@ -20,7 +22,8 @@ _EYES = {
     "deutan": ((0.367322, 0.860646, -0.227968), (0.280085, 0.672501, 0.047413), (-0.011820, 0.042940, 0.968881)),
     "tritan": ((1.255528, -0.076749, -0.178779), (-0.078411, 0.930809, 0.147602), (0.004733, 0.691367, 0.303900)),
 }
-_GROUND = "#0f1115"
+_READABLE = 4.5
+_TEXTS = ("text", "strong", "dim", "key", "good", "warn", "bad", "header", "l2", "refcount", "data", "leaked")
 CLASSES = {
     "header": Owner.HEADER,
     "tables": Owner.L2,
@@ -54,9 +57,14 @@ def lab(light: tuple[float, ...]) -> tuple[float, ...]:
     return (116 * y - 16, 500 * (x - y), 200 * (y - z))
 
 
-def near(kinds: Mapping[str, Kind], eye: str) -> dict[tuple[str, str], float]:
+def color_of(owner: Kind, palette: Palette) -> str:
+    role = owner.role
+    return Look(Colors.TRUE, Glyphs(), palette).solid("free-cell" if role in ("free", "unallocated") else role)
+
+
+def near(kinds: Mapping[str, Kind], eye: str, palette: Palette) -> dict[tuple[str, str], float]:
     """Pairs of kinds whose colours can be taken for each other."""
-    points = {name: lab(seen(color_of(kind), eye)) for name, kind in kinds.items()}
+    points = {name: lab(seen(color_of(kind, palette), eye)) for name, kind in kinds.items()}
     return {
         (one, other): round(math.dist(points[one], points[other]), 1)
         for one, other in itertools.combinations(points, 2)
@@ -64,29 +72,68 @@ def near(kinds: Mapping[str, Kind], eye: str) -> dict[tuple[str, str], float]:
     }
 
 
-def color_of(owner: Kind) -> str:
-    role = owner.role
-    return Look(Colors.TRUE, Glyphs()).solid("free-cell" if role in ("free", "unallocated") else role)
+def contrast(one: str, other: str) -> float:
+    low, high = sorted(
+        0.05 + 0.2126 * red + 0.7152 * green + 0.0722 * blue for red, green, blue in (linear(one), linear(other))
+    )
+    return high / low
+
+
+@pytest.fixture(params=PALETTES.values(), ids=PALETTES)
+def palette(request: pytest.FixtureRequest) -> Palette:
+    chosen: Palette = request.param
+    return chosen
 
 
 @pytest.mark.parametrize("eye", _EYES)
-def test_classes_keep_their_distance(eye: str) -> None:
-    assert near(CLASSES, eye) == {}
+def test_classes_keep_their_distance(eye: str, palette: Palette) -> None:
+    assert near(CLASSES, eye, palette) == {}
 
 
 @pytest.mark.parametrize("eye", _EYES)
 @pytest.mark.parametrize("kinds", [Count, Use, Mapped])
-def test_kinds_of_the_other_maps_keep_their_distance(kinds: type[Kind], eye: str) -> None:
-    assert near({kind.word: kind for kind in kinds if kind.role != "invalid"}, eye) == {}
+def test_kinds_of_the_other_maps_keep_their_distance(kinds: type[Kind], eye: str, palette: Palette) -> None:
+    assert near({kind.word: kind for kind in kinds if kind.role != "invalid"}, eye, palette) == {}
 
 
 @pytest.mark.parametrize("owner", [owner for owner in CLASSES.values() if owner is not Owner.FREE])
-def test_classes_stand_out_from_the_ground(owner: Owner) -> None:
-    low, high = sorted(
-        0.05 + 0.2126 * red + 0.7152 * green + 0.0722 * blue
-        for red, green, blue in (linear(_GROUND), linear(color_of(owner)))
-    )
-    assert high / low >= 3.9
+def test_classes_stand_out_from_the_ground(owner: Owner, palette: Palette) -> None:
+    assert contrast(palette.background, color_of(owner, palette)) >= 3.9
+
+
+@pytest.mark.parametrize("name", ["light", "high-contrast"])
+def test_texts_can_be_read_on_every_ground(name: str) -> None:
+    look = Look(Colors.TRUE, Glyphs(), PALETTES[name])
+    hard = {}
+    for role, ground in itertools.product(_TEXTS, Ground):
+        style = look.style(role, ground)
+        assert style.color is not None
+        assert style.bgcolor is not None
+        found = contrast(style.color.get_truecolor().hex, style.bgcolor.get_truecolor().hex)
+        if found < (_READABLE if ground is Ground.PLAIN else 3.9):
+            hard[role, ground.value] = round(found, 1)
+    assert hard == {}
+
+
+async def test_a_key_changes_the_theme_of_all_screens() -> None:
+    look = Look(Colors.TRUE, Glyphs())
+    async with playing(memory_image(), look=look, size=(100, 30)) as pilot:
+        for name in ("light", "high-contrast", "dark"):
+            await tap(pilot, "T")
+            await settle(pilot)
+            assert f"theme: {name}" in shown(pilot.app)
+            for key in ("2", "1"):
+                await tap(pilot, key)
+                await settle(pilot)
+                grounds = {
+                    segment.style.bgcolor.triplet.hex
+                    for row in segments(pilot.app)
+                    for segment in row
+                    if segment.style and segment.style.bgcolor and segment.style.bgcolor.triplet
+                }
+                assert look.ground in grounds
+                for other in PALETTES.values():
+                    assert other.name == name or other.background not in grounds
 
 
 def test_no_two_classes_have_the_same_sign() -> None:

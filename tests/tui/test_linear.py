@@ -29,7 +29,7 @@ _NOT_TYPED = {
     "palette": "help lists all words",
     "compare": "qcow2inspect compare",
     "compare.choose": "qcow2inspect compare",
-    "copy": "the terminal's own",
+    "theme": "there are no colours",
 }
 
 

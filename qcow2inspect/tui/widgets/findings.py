@@ -109,6 +109,11 @@ class FindingsList(VScroll):
             self.cursor = min(self.cursor, max(0, len(self._stops) - 1))
         return self._rows
 
+    def recolour(self) -> None:
+        """Compose the rows again."""
+        self._rows = None
+        self.refresh()
+
     def _make_rows(self, width: int) -> Iterator[_Row]:
         if not self._findings:
             role, text = ("good", "nothing to report") if self._complete else ("dim", "looking at the tables")

@@ -196,7 +196,7 @@ class MapGrid(VScroll):
     def _colour(self, role: str, cell: int) -> str:
         """The colour of a cell as a background; that of the cursor stands out."""
         if cell == self.cell:
-            return "#ffffff" if self.look.colors is Colors.TRUE else "bright_white"
+            return self.look.cursor
         if not role:
             return self.look.ground
         return self.look.solid("free-cell" if role in ("free", "unallocated") else role)

@@ -70,6 +70,11 @@ class TextPane(VScroll):
             if before[row : row + 1] != self.lines[row : row + 1]:
                 self.refresh_rows(row, row)
 
+    def recolour(self) -> None:
+        """Compose the lines again, and stay where they are read."""
+        self._lines = None
+        self.refresh()
+
     def _thumb_of(self, rows: int) -> range:
         return thumb(rows, 0, self.height)
 

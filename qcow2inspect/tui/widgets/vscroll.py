@@ -126,6 +126,10 @@ class VScroll(Widget, can_focus=True):
         name = "thumb" if y in covered else "track" if covered else ""
         return (self.look.glyphs[name] if name else " ", self.look.style("dim" if name == "thumb" else "faint"))
 
+    def recolour(self) -> None:
+        """Another theme: what was composed is composed again."""
+        self.refresh()
+
     def refresh_rows(self, first: int, last: int) -> None:
         """Paint rows ``first`` to ``last`` (both included) again, as far as they are in sight."""
         low, high = max(0, first - self.top), min(self.height, last - self.top + 1)
