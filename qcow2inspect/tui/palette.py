@@ -131,7 +131,7 @@ _LIGHT = Palette(
     fills=MappingProxyType(
         {
             "shared": "#b47200",
-            "zero-plain": "#180024",
+            "zero-plain": "#f0cc90",
             "zero-alloc": "#053fd7",
             "compressed": "#028f97",
             "leaked": "#d75755",

@@ -79,7 +79,7 @@ def contrast(one: str, other: str) -> float:
     return high / low
 
 
-@pytest.fixture(params=PALETTES.values(), ids=PALETTES)
+@pytest.fixture(params=list(PALETTES.values()), ids=list(PALETTES))
 def palette(request: pytest.FixtureRequest) -> Palette:
     chosen: Palette = request.param
     return chosen
