@@ -20,6 +20,8 @@ __all__ = ["MOST", "ClusterMap", "Count", "Kind", "Mapped", "Owner", "Use"]
 MOST = 1 << 26
 """Units of a map at most: one byte each."""
 
+_PART = 1 << 20
+
 
 class Kind(IntEnum):
     """What a cluster is; the higher, the more it must be seen."""
@@ -202,10 +204,22 @@ class ClusterMap:
 
     def counts(self, start: int = 0, stop: int | None = None) -> dict[Kind, int]:
         """Units of each kind in ``[start, stop)``, the worst first; kinds without any are left out."""
+        found = self._totals if (start, stop) == (0, None) else self._count(start, stop)
+        return {owner: found[owner] for owner in reversed(self.kinds) if found[owner]}
+
+    @cached_property
+    def _totals(self) -> list[int]:
+        """Units of each kind in all: they are shown at every move."""
+        return self._count(0, None)
+
+    def _count(self, start: int, stop: int | None) -> list[int]:
+        """Units of each kind, a part at a time: counting takes eight bytes for each."""
         import numpy as np
 
-        found = np.bincount(self.owners[start:stop], minlength=len(self.kinds)).tolist()
-        return {owner: found[owner] for owner in reversed(self.kinds) if found[owner]}
+        part, found = self.owners[start:stop], np.zeros(len(self.kinds), dtype=np.int64)
+        for low in range(0, len(part), _PART):
+            found += np.bincount(part[low : low + _PART], minlength=len(self.kinds))
+        return found.tolist()
 
     def worst(self, start: int, per_cell: int, cells: int) -> npt.NDArray[np.uint8]:
         """The worst kind of each cell.
