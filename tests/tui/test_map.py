@@ -197,6 +197,14 @@ def test_one_bad_cluster_among_many_is_the_cell() -> None:
     assert made.next_bad(123_456, -1, frozenset()) is None
 
 
+def test_counts_are_those_of_all_units(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clustermap, "_PART", 1000)
+    owners = np.random.default_rng(1).integers(0, len(Owner), 12_345).astype(np.uint8)
+    made = ClusterMap(owners, 1 << 16, 1, len(owners) << 16)
+    assert made.counts() == {kind: int((owners == kind).sum()) for kind in reversed(Owner)}
+    assert made.counts(5, 2500) == {kind: int((owners[5:2500] == kind).sum()) for kind in reversed(Owner)}
+
+
 def test_the_next_change_of_owner() -> None:
     owners = np.array([5, 5, 2, 2, 2, 0], dtype=np.uint8)
     made = ClusterMap(owners, 10, 1, 60)
@@ -396,6 +404,19 @@ async def test_guest_order_and_back_on_the_same_bytes() -> None:
         assert the_map(pilot).here.state == ACTIVE == session.state
 
 
+async def test_a_guest_disk_that_cannot_be_told_has_no_map() -> None:
+    recipe = demo_recipe()
+    data = build(Recipe(recipe.layout, recipe.clusters, damage={"hdr.l1_table_offset": 0x1234}))
+    async with playing(memory_image(data)) as pilot:
+        await press(pilot, "3", "s")
+        grid = the_map(pilot).grid
+        assert grid.map is None
+        assert "no map:" in shown(pilot.app)
+        await press(pilot, "right", "down", "n", "plus", "t", "s")
+        assert grid.map is not None
+        assert not grid.map.is_guest
+
+
 async def test_another_state_is_another_map() -> None:
     async with playing(memory_image()) as pilot:
         session = inspector(pilot).session
@@ -514,6 +535,24 @@ async def test_cells_are_in_two_colours_or_signs() -> None:
 @pytest.mark.parametrize("size", [(20, 6), (40, 12), (60, 24), (116, 16), (300, 100)])
 async def test_every_size_works(size: tuple[int, int]) -> None:
     async with playing(memory_image(), size=size) as pilot:
-        for key in ("3", "right", "down", "end", "plus", "minus", "tab", "down", "tab", "n", "4", "tab", "f", "escape"):
+        for key in [
+            "3",
+            "t",
+            "s",
+            "right",
+            "s",
+            "down",
+            "end",
+            "plus",
+            "minus",
+            "tab",
+            "down",
+            "tab",
+            "n",
+            "4",
+            "tab",
+            "f",
+            "escape",
+        ]:
             await press(pilot, key)
             check_grid(pilot.app, size)
