@@ -42,11 +42,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--plain", action="store_true", help=text)
     text = "colours of the interface: dark (the default), light or high-contrast; T changes them"
     parser.add_argument("--theme", choices=["dark", "light", "high-contrast"], default="dark", help=text)
+    text = "keys of the interface: default, vi, or a file; without it keymap.toml of the configuration folder, if any"
+    parser.add_argument("--keymap", metavar="NAME|FILE", help=text)
 
 
 def run(options: argparse.Namespace) -> int:
     """Open the interface."""
     gate, passphrase, assumed = gate_of(options), given_passphrase(options), assumed_of(options)
+    if options.keymap is not None or is_terminal():
+        from qcow2inspect.tui.keymap import apply_keymap
+
+        apply_keymap(options.keymap)
     if options.plain or _is_dumb():
         return _converse(options, gate, passphrase, assumed)
     if not is_terminal():

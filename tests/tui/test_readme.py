@@ -23,14 +23,15 @@ def keys_of(command: Command) -> str:
 
 def reference() -> str:
     """The table: one line for all commands that have the same keys and do the same, in different places."""
-    places: dict[tuple[str, str], list[str]] = {}
+    places: dict[tuple[str, str], list[Command]] = {}
     for command in COMMANDS:
         if command.keys:
-            places.setdefault((keys_of(command), command.help.replace("|", "\\|")), []).append(command.scope)
-    lines = ["| key | where | what |", "|---|---|---|"]
-    for (keys, text), scopes in places.items():
+            places.setdefault((keys_of(command), command.help.replace("|", "\\|")), []).append(command)
+    lines = ["| key | where | what | in a keymap |", "|---|---|---|---|"]
+    for (keys, text), found in places.items():
+        scopes, ids = [command.scope for command in found], ", ".join(f"`{command.id}`" for command in found)
         where = "everywhere" if "app" in scopes else ", ".join(dict.fromkeys(scopes))
-        lines.append(f"| {keys} | {where} | {text} |")
+        lines.append(f"| {keys} | {where} | {text} | {ids} |")
     return "\n".join(lines) + "\n"
 
 
