@@ -480,6 +480,8 @@ _NAMES = {
     "minus": "-",
     "equals_sign": "=",
     "apostrophe": "'",
+    "circumflex_accent": "^",
+    "grave_accent": "`",
 }
 
 

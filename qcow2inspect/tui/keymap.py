@@ -78,7 +78,8 @@ def apply_keymap(name: str | None) -> None:
     """
     if name is None and not os.path.exists(default_path()):
         return
-    found = PRESETS[name] if name in PRESETS else read_keymap(name or default_path())
+    path = name or default_path()
+    found = PRESETS[path] if path in PRESETS else read_keymap(path)
     commands.COMMANDS = remapped(commands.COMMANDS, found)
 
 
