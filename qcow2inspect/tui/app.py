@@ -273,6 +273,14 @@ class InspectApp(Background):
         if isinstance(base, BaseScreen):
             base.status.say(text, role)
 
+    def action_tour(self) -> None:
+        """The next place of the tour."""
+        from qcow2inspect.tui.tour import next_stop
+
+        there = next_stop(self.session)
+        self.jump(there)
+        self.call_after_refresh(self.say, there.title, "note")
+
     def notify_theme(self, words: str) -> None:
         """Say which theme is on."""
         self.say(words, "note")

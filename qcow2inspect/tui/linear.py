@@ -146,6 +146,16 @@ class Linear(LinearWork):
                 "addresses: 0x30000, c3, G0x10000, hdr.size, L1[0].L2[5].data, ref[4], QCOW-L2-EOF.2, @snap[0] 1MiB"
             )
 
+    def _do_tour(self, _: str) -> None:
+        from qcow2inspect.tui.tour import next_stop
+
+        there = next_stop(self.session)
+        if there.mode in ("explore", "guest"):
+            self.jump(there)
+        else:
+            self.say(there.title)
+            self._try({"overview": "info"}.get(there.mode, there.mode), "")
+
     def _do_quit(self, _: str) -> None:
         self.is_over = True
 

@@ -62,6 +62,7 @@ class Session:
         comparison: two disks side by side; None until they are chosen.
         others: files that were opened to be compared with.
         log: tasks and journal.
+        toured: stops of the tour that were seen.
     """
 
     image: Image
@@ -84,6 +85,7 @@ class Session:
     comparison: Comparison | None = None
     others: list[Chain] = field(default_factory=list)
     log: Log = field(default_factory=Log)
+    toured: int = 0
     _chain: Chain | None = None
     _before: list[Chain] = field(default_factory=list)
     _host_map: ClusterMap | None = None

@@ -79,6 +79,7 @@ WORDS: tuple[Word, ...] = (
     Word("export", "FILE", "export", "Write the raw disk, or the state you look at, to a new file", needed=True),
     Word("report", "FILE", "report", "Write the report to a new file; its ending says the format", needed=True),
     Word("log", command="log", own="What was done and said"),
+    Word("tour", command="tour"),
     Word("help", "WORD", "help", "All words, or what one of them does"),
     Word("quit", command="quit", own="Leave"),
 )
