@@ -263,6 +263,7 @@ COMMANDS: tuple[Command, ...] = (
         "compare",
         52,
     ),
+    Command("log", ("7",), "Log", "What runs, what was done, what was said", "Screens", "app", "mode('log')", 19),
     Command(
         "swap",
         ("s",),
@@ -341,7 +342,6 @@ COMMANDS: tuple[Command, ...] = (
     Command("tour", ("f2",), "tour", "Go to the next place of a tour of this image", "Learn", "app", "tour"),
     Command("theme", ("T",), "theme", "Change the colours: dark, light, high contrast", "Learn", "app", "theme"),
     Command("quit", ("q",), "quit", "Leave; a summary stays in the terminal", "Learn", "app", "leave", 98),
-    Command("log", ("7",), "Log", "What runs, what was done, what was said", "Screens", "app", "mode('log')", 48),
     Command("log.show", ("enter",), "show", "How far the export under the cursor is", "Travel", "log", "follow", 95),
     Command("log.stop", ("x", "delete"), "cancel", "Stop the task under the cursor", "Act", "log", "stop_task", 94),
     Command("log.pause", ("space",), "pause", "Let the task wait, or go on", "Act", "log", "pause_task", 93),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,23 +19,9 @@ from qcow2inspect.image.gate import Follow, OpenGate
 from qcow2inspect.image.image import Image
 from qcow2inspect.reports.qemu import info_document, map_entries, map_lines
 from tests.image.v1_images import V1Recipe
+from tests.images import qemu_img, qemu_io
 
 pytestmark = pytest.mark.oracle
-
-
-def qemu_img(*words: str | Path) -> str:
-    for _ in range(10):
-        done = subprocess.run(["qemu-img", *map(str, words)], capture_output=True, text=True, check=False, timeout=60)
-        if "Unable to get accurate CPU usage" not in done.stderr:  # LUKS calibration on a busy machine
-            break
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def qemu_io(path: Path, *commands: str) -> None:
-    words = [word for command in commands for word in ("-c", command)]
-    done = subprocess.run(["qemu-io", *words, str(path)], capture_output=True, text=True, check=False, timeout=60)
-    assert done.returncode == 0, done.stderr
 
 
 def create(path: Path, size: str, *options: str) -> None:

@@ -166,7 +166,7 @@ ODD: dict[str, tuple[Callable[[Path], object], str, int]] = {
 
 
 @pytest.mark.parametrize("kind", ODD)
-@pytest.mark.timeout(10)
+@pytest.mark.timeout(60)
 def test_what_is_no_disk_image_is_refused_at_once(kind: str, tmp_path: Path) -> None:
     make, message, code = ODD[kind]
     path = tmp_path / "x"
@@ -183,7 +183,7 @@ def test_odd_names_are_refused(name: str) -> None:
         FileSource(name)
 
 
-@pytest.mark.timeout(10)
+@pytest.mark.timeout(60)
 def test_a_fifo_that_takes_the_place_of_the_file_does_not_hang(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between looking at the file and opening it somebody may swap it."""
     regular, fifo = tmp_path / "regular", tmp_path / "fifo"

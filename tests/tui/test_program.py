@@ -52,10 +52,11 @@ def test_from_start_to_a_written_raw_file(tmp_path: Path) -> None:
         assert program.end() == 0
         left = program.text[-400:]
     assert "case.qcow2: " in left
-    assert "written to" in left
+    assert "KiB written" in left
     assert target.read_bytes() == raw_by_qemu(path)
     assert path.read_bytes() == build(RECIPE)
-    assert sorted(item.name for item in tmp_path.iterdir()) == ["case.qcow2", "case.raw"]
+    written = ["case.raw", "case.raw.manifest.json", "case.raw.manifest.txt"]
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["case.qcow2", *written]
 
 
 def leave(program: Terminal) -> None:
