@@ -88,6 +88,10 @@ async def test_an_export_is_stopped_from_here(tmp_path: Path) -> None:
         await settle(pilot)
         assert first.state is JobState.CANCELLED
         await press(pilot, "escape")
+        for _ in range(200):  # the thread that tidies up says so last
+            if "nothing is left behind" in shown(pilot.app):
+                break
+            await pilot.pause(0.05)
         assert "nothing is left behind" in shown(pilot.app)
     assert list(tmp_path.iterdir()) == []
 
