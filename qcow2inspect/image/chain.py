@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from qcow2inspect.errors import BadAddress, CannotRead, Damaged, NeedsFile, NeedsKey, Qcow2InspectError, Unsupported
 from qcow2inspect.format.header import CryptMethod
 from qcow2inspect.image.assumed import NOTHING_ASSUMED, Assumptions
-from qcow2inspect.image.gate import MissingFile, NamedFile, OpenGate, identities, read_name
+from qcow2inspect.image.gate import MissingFile, NamedFile, OpenGate, identities, read_data_name, read_name
 from qcow2inspect.image.image import Image, require_magic
 from qcow2inspect.image.mapping import Mapping, active_mapping, snapshot_mappings
 from qcow2inspect.image.probe import probe
@@ -84,7 +84,7 @@ class Layer:
         if self.image is not None and needs_backing(self.image):
             yield read_name(self.image.backing_name)
         if isinstance(self.image, Image) and self.image.has_data_file and self.image.data_file_name:
-            yield read_name(self.image.data_file_name, from_cwd=True)
+            yield read_data_name(self.image.data_file_name)
 
     @property
     def is_encrypted(self) -> bool:
@@ -394,9 +394,7 @@ def _open_data_file(layer: Layer, gate: OpenGate) -> None:
     layer.data_file = needs_data_file(image)
     if image.data_file_name:
         try:
-            layer.data_file = gate.open(
-                read_name(image.data_file_name, from_cwd=True), layer.name, "external data file"
-            )
+            layer.data_file = gate.open(read_data_name(image.data_file_name), layer.name, "external data file")
         except NeedsFile as error:
             layer.data_file = error
 

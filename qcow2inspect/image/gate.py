@@ -21,7 +21,7 @@ from qcow2inspect.source.file import FileSource
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["Follow", "MissingFile", "NamedFile", "OpenGate", "identities", "read_name"]
+__all__ = ["Follow", "MissingFile", "NamedFile", "OpenGate", "identities", "read_data_name", "read_name"]
 
 _FORMATS = ("qcow2", "qcow", "raw")
 _LONGEST = 1 << 16
@@ -63,12 +63,11 @@ class NamedFile:
         return printable(os.fsencode(self.text))
 
 
-def read_name(name: bytes, *, from_cwd: bool = False) -> NamedFile:
-    """What a file name in an image means to QEMU: a path, ``json:{...}``, or ``protocol:...``.
+def read_name(name: bytes) -> NamedFile:
+    """What the name of a backing file means to QEMU: a path, ``json:{...}``, or ``protocol:...``.
 
     Args:
         name: the name as stored.
-        from_cwd: QEMU takes every relative path of this kind of name from its working directory.
     """
     text = os.fsdecode(name.split(b"\0")[0])
     if text.startswith("json:"):
@@ -78,7 +77,22 @@ def read_name(name: bytes, *, from_cwd: bool = False) -> NamedFile:
     scheme, colon, _ = text.partition(":")
     if colon and "/" not in scheme:
         return NamedFile(text, None, plain=False, why_not=f"an address of the protocol “{brief(os.fsencode(scheme))}”")
-    return NamedFile(text, text, from_cwd=from_cwd)
+    return NamedFile(text, text)
+
+
+def read_data_name(name: bytes) -> NamedFile:
+    """What the name of an external data file means to QEMU: a path from its working directory, whatever it starts with.
+
+    QEMU followed ``json:`` and protocols here once, until that was found to be a way to open any file; a name that
+    looks like one is the name of a local file now.
+
+    Args:
+        name: the name as stored.
+    """
+    text = os.fsdecode(name.split(b"\0")[0])
+    if not text:
+        return NamedFile(text, None, why_not="an empty name")
+    return NamedFile(text, text, from_cwd=True)
 
 
 def _read_json(text: str) -> NamedFile:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from qcow2inspect.errors import NeedsFile, Qcow2InspectError
-from qcow2inspect.image.gate import read_name
+from qcow2inspect.image.gate import read_data_name, read_name
 from qcow2inspect.image.image import Image
 from qcow2inspect.image.support import needs_backing
 from qcow2inspect.layout.structure import printable, visible
@@ -90,7 +90,7 @@ def wanted(chain: Chain) -> list[Wanted]:
     for index, layer in enumerate(chain.layers):
         image = layer.image
         if isinstance(layer.data_file, Qcow2InspectError) and isinstance(image, Image):
-            found.append(Wanted(index, "external data file", read_name(image.data_file_name), layer.data_file))
+            found.append(Wanted(index, "external data file", read_data_name(image.data_file_name), layer.data_file))
         if image is not None and layer.end is not None:
             found.append(Wanted(index, "backing file", read_name(image.backing_name), layer.end))
     return found

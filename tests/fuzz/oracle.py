@@ -30,6 +30,8 @@ WHOLE = 2 << 20
 FIRST = 1 << 18
 IMAGE = "fuzzed.qcow2"
 _ITERATIONS = 100_000
+_WAIT = 90.0
+"""Seconds of any time for one qemu-img; the limit on processor time comes first unless it sleeps."""
 _LIMITS = 'ulimit -t 10; ulimit -f 1000000; ulimit -c 0; exec "$@"'
 _NOT_COMPARED = ("actual-size", "filename", "full-backing-filename")
 
@@ -165,6 +167,12 @@ class Ours:
         document = info_document(self._chain.top)
         return Answer(_compared(document))
 
+    def _ask_disk(self, question: Callable[[Chain], Any]) -> Answer:
+        """An answer that needs guest data: none if a file is missing, as QEMU opens all before it reads a byte."""
+        for missing in self._missing():
+            return Answer(error=str(missing))
+        return self._ask(question)
+
     def _ask(self, question: Callable[[Chain], Any]) -> Answer:
         if self._chain is None or self._error:
             return Answer(error=self._error)
@@ -183,10 +191,8 @@ class Ours:
         return Answer(error=check.failed) if check.failed else Answer(_compared(document))
 
     def disk(self) -> Answer:
-        """The guest disk, to be read from, if all files are there that QEMU opens before it reads a byte."""
-        for missing in self._missing():
-            return Answer(error=str(missing))
-        return self._ask(lambda chain: chain.disk())
+        """The guest disk, to be read from."""
+        return self._ask_disk(lambda chain: chain.disk())
 
     def _missing(self) -> Iterator[Qcow2InspectError]:
         layers = self._chain.layers if self._chain else []
@@ -197,13 +203,13 @@ class Ours:
                 yield layer.data_file
 
     def whole(self) -> Answer:
-        return self._ask(lambda chain: chain.disk().read_at(0, WHOLE))
+        return self._ask_disk(lambda chain: chain.disk().read_at(0, WHOLE))
 
     def first(self) -> Answer:
-        return self._ask(lambda chain: chain.disk().read_at(0, FIRST))
+        return self._ask_disk(lambda chain: chain.disk().read_at(0, FIRST))
 
     def map(self) -> Answer:
-        return self._ask(lambda chain: list(map_entries(chain.disk(), [layer.image for layer in chain.layers])))
+        return self._ask_disk(lambda chain: list(map_entries(chain.disk(), [layer.image for layer in chain.layers])))
 
     def __enter__(self) -> Ours:
         return self
@@ -238,7 +244,10 @@ class Theirs:
 
     def _run(self, *arguments: str) -> Answer:
         command = ["sh", "-c", _LIMITS, "sh", program(), *arguments]
-        done = subprocess.run(command, cwd=self._folder, capture_output=True, timeout=60, check=False)
+        try:
+            done = subprocess.run(command, cwd=self._folder, capture_output=True, timeout=_WAIT, check=False)
+        except subprocess.TimeoutExpired:
+            return Answer(error="qemu-img hangs", crashed=True)
         if done.returncode and not (arguments[0] == "check" and done.stdout.strip()):
             error = done.stderr.decode(errors="replace").replace(IMAGE, "…") or f"exit code {done.returncode}"
             return Answer(error=error, crashed=done.returncode >= 128 or done.returncode < 0)

@@ -18,10 +18,13 @@ from pathlib import Path
 from tests.fuzz.seeds import PASSPHRASE
 
 PROMPT = b"qemu-io> "
-PATIENCE = 15.0
-"""Seconds for all answers about one image."""
+PATIENCE = 10.0
+"""Seconds of processor time for all answers about one image."""
+WAIT = 90.0
+"""Seconds of any time: a loaded machine is slow, what neither works nor answers hangs."""
 IMAGES = 5000
 """Images after which a process is replaced, so that what it may leak stays small."""
+_LOOK = 0.1
 _LIMITS = 'ulimit -c 0; exec "$@"'
 
 
@@ -31,6 +34,15 @@ class Died(Exception):
     def __init__(self, *, hung: bool) -> None:
         super().__init__("qemu-io hangs" if hung else "qemu-io crashes")
         self.hung = hung
+
+
+def cpu_seconds(pid: int) -> float:
+    """Processor time that a process has used; 0 if it is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @cache
@@ -70,11 +82,12 @@ class QemuIo:
             process.stdin.write("".join(f"{command}\n" for command in commands).encode())
         except BrokenPipeError:
             self._end(hung=False)
-        heard, end, output = b"", time.monotonic() + PATIENCE, process.stdout.fileno()
+        heard, output = b"", process.stdout.fileno()
+        end, worked = time.monotonic() + WAIT, cpu_seconds(process.pid) + PATIENCE
         while heard.count(PROMPT) < len(commands):
-            left = end - time.monotonic()
-            if left <= 0 or not select.select([output], [], [], left)[0]:
-                self._end(hung=True)
+            while not select.select([output], [], [], _LOOK)[0]:
+                if time.monotonic() > end or cpu_seconds(process.pid) > worked:
+                    self._end(hung=True)
             piece = os.read(output, 1 << 20)
             if not piece:
                 self._end(hung=False)

@@ -24,12 +24,15 @@ from pathlib import Path
 from typing import Any
 
 from tests.fuzz.mutate import Case, make, planned
+from tests.fuzz.qemu_io import cpu_seconds
 from tests.fuzz.seeds import NAMES, seed
 
 ROOT = Path(__file__).resolve().parents[2]
 
-PATIENCE = 150.0
-"""Seconds after which a worker that says nothing is ended."""
+PATIENCE = 60.0
+"""Seconds of processor time after which a worker that says nothing is ended."""
+WAIT = 900.0
+"""Seconds of any time after which it is ended: on a loaded machine all is slow, what neither works nor speaks hangs."""
 TELL = 60.0
 """Seconds between two lines on how far it is."""
 
@@ -105,7 +108,6 @@ class _Worker:
         self._options = options
         self.current = first
         self._rest = b""
-        self.heard = time.monotonic()
         more = ["--no-qemu"] if options.no_qemu else []
         command = [sys.executable, "-m", "tests.fuzz.worker", "--seed", str(options.seed), "--first", str(first)]
         path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH", ""))))
@@ -115,12 +117,22 @@ class _Worker:
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"},
         )
+        self._note_time()
+
+    def _note_time(self) -> None:
+        self._heard, self._worked = time.monotonic(), cpu_seconds(self.process.pid)
+
+    @property
+    def hangs(self) -> bool:
+        """It has said nothing for too long."""
+        silent = time.monotonic() - self._heard
+        return silent > WAIT or (silent > PATIENCE and cpu_seconds(self.process.pid) - self._worked > PATIENCE)
 
     def hear(self, totals: Totals) -> bool:
         """Take what the worker says; False if it has ended."""
         assert self.process.stdout is not None
         piece = os.read(self.process.stdout.fileno(), 1 << 16)
-        self.heard = time.monotonic()
+        self._note_time()
         if not piece:
             totals.add({"number": self.current, "kind": "crash", "trace": f"exit code {self.process.wait()}"})
             return False
@@ -163,7 +175,7 @@ def fuzz(options: argparse.Namespace) -> Totals:
                     stop(key.data)
                     start(key.data.current + options.jobs)
             for worker in [key.data for key in waiting.get_map().values()]:
-                if time.monotonic() - worker.heard > PATIENCE:
+                if worker.hangs:
                     totals.add({"number": worker.current, "kind": "hang", "trace": "the worker said nothing"})
                     stop(worker)
                     start(worker.current + options.jobs)

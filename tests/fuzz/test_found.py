@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from qcow2inspect.build.recipe import DirtyBitmap, Recipe, Snapshot, build
+from qcow2inspect.build.recipe import DirtyBitmap, Recipe, Snapshot, Zero, build
 from tests.fuzz.drive import drive
 from tests.fuzz.judge import Judge
 from tests.fuzz.mutate import Case
@@ -17,6 +17,7 @@ pytestmark = pytest.mark.oracle
 
 SNAPSHOTS = Recipe(SMALL, MIXED, (Snapshot(b"one"),))
 BITMAPS = Recipe(SMALL, MIXED, bitmaps=(DirtyBitmap(b"daily", (0,)),))
+EXTERNAL = Recipe(replace(SMALL, data_file=b"data.raw"), {3: Zero()})
 BEYOND = (1 << 63) - (1 << 12)
 
 
@@ -73,6 +74,21 @@ FOUND: dict[str, tuple[str, bytes, set[str]]] = {
         "bitmaps",
         build(replace(BITMAPS, damage={"bitmap[0].bitmap_table_offset": (1 << 63) - (1 << 30) - (1 << 12)})),
         set(),
+    ),
+    "a data file without a name, of which nothing is read": (
+        "data-file",
+        build(replace(EXTERNAL, layout=replace(EXTERNAL.layout, data_file=b"\0\0\0\0\0\1\0\0"))),
+        {"check needs no other file and no key"},
+    ),
+    "a data file that is not there, of which nothing is read": (
+        "data-file",
+        build(replace(EXTERNAL, layout=replace(EXTERNAL.layout, data_file=b"nowhere"))),
+        {"check needs no other file and no key"},
+    ),
+    "a data file with a name that was once an address": (
+        "data-file",
+        build(replace(EXTERNAL, layout=replace(EXTERNAL.layout, data_file=b"file:data.raw"))),
+        {"check needs no other file and no key"},
     ),
     "a snapshot's L1 table too far": (
         "snapshots",

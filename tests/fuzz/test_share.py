@@ -141,12 +141,12 @@ def test_other_allocation_and_other_refusal_are_seen(tmp_path: Path, monkeypatch
 
 def test_qemu_io_is_started_again_when_it_ends_or_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     qemu = QemuIo(tmp_path)
-    for command, patience, hung in (("quit", 15.0, False), ("sleep 5000", 0.1, True)):
-        monkeypatch.setattr(qemu_io, "PATIENCE", patience)
+    for command, wait, hung in (("quit", 90.0, False), ("sleep 5000", 0.1, True)):
+        monkeypatch.setattr(qemu_io, "WAIT", wait)
         with pytest.raises(qemu_io.Died) as died:
             qemu.ask([command, "length", "close"])
         assert died.value.hung is hung
-    monkeypatch.setattr(qemu_io, "PATIENCE", 15.0)
+    monkeypatch.setattr(qemu_io, "WAIT", 90.0)
     assert "no file open" in qemu.ask(["length"])[0]
     assert qemu.starts == 3
     qemu.close()

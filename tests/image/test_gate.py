@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -255,6 +256,43 @@ def test_relative_data_files(case: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.chdir(case.parent)
     (case.parent / "base.raw").write_bytes(bytes(512))
     assert "outside the folder" in found(FOLDER)
+
+
+DATA_NAMES = {
+    "": False,
+    "\0": False,
+    "\0\0\1\0": False,
+    "base.raw\0junk": True,
+    " ": True,
+    "a:b": True,
+    "./a:b": True,
+    "file:base.raw": False,
+    "nbd:x": True,
+    'json:{"file.filename":"base.raw"}': False,
+    'json:{"driver":"raw","file":{"driver":"file","filename":"base.raw"}}': False,
+    "raw:base.raw": False,
+    "base.raw/": False,
+    "below": False,
+}
+"""Name of a data file -> whether it is there; those with a colon are names of files, too."""
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("name", DATA_NAMES)
+def test_a_data_file_is_what_qemu_opens(name: str, case: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(case)
+    for other in (" ", "a:b", "nbd:x"):
+        (case / other).write_bytes(b"another" * 100)
+    path = with_data_file(case / "i", name or "q")
+    if not name:
+        data = bytearray(path.read_bytes())
+        at = data.index(b"DATA") + 4
+        data[at : at + 12] = bytes(12)
+        path.write_bytes(data)
+    asked = ["qemu-io", "-r", "-f", "qcow2", "-c", "length", str(path)]
+    by_qemu = subprocess.run(asked, capture_output=True, check=False).returncode == 0
+    with open_chain(path, ANY) as chain:
+        assert (chain.is_whole, by_qemu) == (DATA_NAMES[name],) * 2
 
 
 # -- what is no regular file --------------------------------------------------------------------------------------
