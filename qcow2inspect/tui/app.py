@@ -94,8 +94,8 @@ class InspectApp(Background):
 
     @property
     def busy(self) -> bool:
-        """True while something is done in the background, or has not begun."""
-        return not self._begun or any(not worker.is_finished for worker in self.workers)
+        """True while keys wait, or something is done in the background or has not begun."""
+        return self.keys_wait or not self._begun or any(not worker.is_finished for worker in self.workers)
 
     # -- tasks ------------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +17,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from textual.dom import DOMNode
+    from textual.message_pump import MessagePump
     from textual.screen import Screen
 
     from qcow2inspect.tui.commands import Command
 
 __all__ = ["BaseApp"]
+
+_DECIDING = 0.02
+"""Seconds until a screen is asked again whether it still finds out what the last key leads to."""
 
 
 class BaseApp(App[None]):
@@ -41,6 +46,8 @@ class BaseApp(App[None]):
         super().__init__(ansi_color=theme.ansi)
         self.look = look
         self.next_key: Callable[[str], object] | None = None
+        self._keys: deque[events.Key] = deque()
+        self._acting = False
         self.animation_level = "none"
         self.register_theme(theme)
         self.theme = theme.name
@@ -67,13 +74,56 @@ class BaseApp(App[None]):
         screens = {screen: None for stack in stacks for screen in stack}
         return [widget for screen in screens for widget in screen.walk_children(Widget)]
 
+    # -- keys -------------------------------------------------------------------------------------------------
+
     async def on_event(self, event: events.Event) -> None:
-        """A key that another one waits for goes nowhere else."""
-        if isinstance(event, events.Key) and self.next_key is not None:
+        """Keys wait for those before them; all else takes its way at once."""
+        if not isinstance(event, events.Key) or event.is_forwarded:
+            await super().on_event(event)
+            return
+        self._keys.append(event)
+        if not self._acting:
+            await self._take_key()
+
+    @property
+    def keys_wait(self) -> bool:
+        """True until all that was typed is done, with what it caused."""
+        return self._acting
+
+    async def _take_key(self) -> None:
+        """Act on the next key; one that another key waits for goes nowhere else."""
+        self._acting = bool(self._keys)
+        if not self._keys:
+            return
+        event = self._keys.popleft()
+        if self.next_key is not None:
             take, self.next_key = self.next_key, None
             take(event.character or "")
-            return
-        await super().on_event(event)
+        else:
+            await super().on_event(event)
+        await self._follow(self._way(), None)
+
+    def _way(self) -> list[MessagePump]:
+        """Whose queues a key passes, one after the other."""
+        return list((self.focused or self.screen).ancestors_with_self)
+
+    async def _follow(self, way: list[MessagePump], before: list[MessagePump] | None) -> None:
+        """Walk behind a key until it is done, what it caused is done, and the screen that it opened is there.
+
+        Args:
+            way: whose queues are still to be passed. A screen that is not mounted yet does not look into its queue.
+            before: the way of the last round; the same once more means that nothing moves any longer.
+        """
+        whole = self._way()
+        for at, node in enumerate(way):
+            if node.call_later(self._follow, way[at + 1 :], before):
+                return
+        if whole != before:
+            await self._follow(whole, whole)
+        elif getattr(self.screen, "deciding", False) and not any(key.key == "escape" for key in self._keys):
+            self.set_timer(_DECIDING, partial(self._follow, whole, whole))
+        else:
+            await self._take_key()
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """The palette offers what the keys do."""

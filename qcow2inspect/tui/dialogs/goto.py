@@ -106,7 +106,13 @@ class GotoDialog(Dialog[Location | None]):
         else:
             self.notes.show(*self._preview(message.location))
         if self._go_on:
+            self._go_on = False
             self._go()
+
+    @property
+    def deciding(self) -> bool:
+        """True while Enter waits to know where the address leads: keys after it are for that place."""
+        return self._go_on
 
     @property
     def _meant(self) -> str:
