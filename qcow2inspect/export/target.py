@@ -1,10 +1,9 @@
-"""Where an export goes: a file, parts of a file, a pipe, a block device."""
+"""Where an export goes: a file, parts of a file, a pipe; :mod:`~qcow2inspect.export.device` is the block device."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import threading
 from typing import TYPE_CHECKING, Protocol
@@ -13,7 +12,7 @@ from qcow2inspect.errors import CannotExport
 from qcow2inspect.export.names import STDOUT, is_device, part_names
 from qcow2inspect.output import Output, check_target, part_of
 from qcow2inspect.source.file import FileSource
-from qcow2inspect.units import exact_size, human_size
+from qcow2inspect.units import exact_size
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -22,11 +21,10 @@ if TYPE_CHECKING:
     from qcow2inspect.output import Identity
     from qcow2inspect.units import HostRange
 
-__all__ = ["DeviceTarget", "FileTarget", "PipeTarget", "Target", "check", "describe_device", "open_target"]
+__all__ = ["FileTarget", "PipeTarget", "Target", "check", "open_target"]
 
 _NOT_IN_KERNEL = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF, errno.EPERM)
 _TARGET_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
-_BLKZEROOUT = 0x127F
 _PIECE = 256 << 10
 _SETTLED = 8 << 20
 
@@ -267,72 +265,6 @@ class PipeTarget:
         """Nothing to do."""
 
 
-class DeviceTarget:
-    """A block device; zeros are written, because something else may be there."""
-
-    in_order = False
-    needs_zeros = True
-    _ZEROS = bytes(1 << 20)
-
-    def __init__(self, path: str, size: int, evidence: Collection[Identity]) -> None:
-        self.path = path
-        _check_device(path, size, evidence)
-        try:
-            self._fd = os.open(path, os.O_RDWR | os.O_EXCL | os.O_CLOEXEC)
-        except OSError as error:
-            raise self._failed("opening", error) from error
-
-    def _failed(self, doing: str, error: OSError) -> CannotExport:
-        return CannotExport(f"{self.path}: {doing} failed: {error.strerror}", exit_code=74)
-
-    def write(self, at: int, buffers: Sequence[bytes]) -> None:
-        """Write at the final place."""
-        view = memoryview(b"".join(buffers))
-        try:
-            while view:
-                done = os.pwrite(self._fd, view, at)
-                at, view = at + done, view[done:]
-        except OSError as error:
-            raise self._failed(f"writing at {at:#x}", error) from error
-
-    def write_zeros(self, at: int, size: int) -> None:
-        """Have the device write zeros, or write them."""
-        try:
-            fcntl.ioctl(self._fd, _BLKZEROOUT, at.to_bytes(8, "little") + size.to_bytes(8, "little"))
-        except OSError:
-            for done in range(0, size, len(self._ZEROS)):
-                self.write(at + done, [self._ZEROS[: size - done]])
-
-    def copy(self, source: FileSource, host: HostRange, at: int) -> int:
-        """Never: the kernel copies between regular files."""
-        return 0
-
-    def settle(self, at: int, end: int) -> None:
-        """Nothing to do: whoever flushes waits."""
-
-    def flush(self) -> None:
-        """Have everything on the device."""
-        try:
-            os.fsync(self._fd)
-        except OSError as error:
-            raise self._failed("flushing", error) from error
-
-    def read_back(self) -> Iterator[tuple[FileSource, int]]:
-        """The device as it is now."""
-        with contextlib.suppress(OSError):
-            os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_DONTNEED)
-        with FileSource(self.path) as source:
-            yield source, 0
-
-    def commit(self) -> None:
-        """Have everything on the device."""
-        self.flush()
-
-    def close(self) -> None:
-        """Give the device back."""
-        os.close(self._fd)
-
-
 def check(path: str, size: int, choices: Choices, evidence: Collection[Identity]) -> None:
     """See whether an export may go to ``path``; nothing is touched.
 
@@ -342,10 +274,12 @@ def check(path: str, size: int, choices: Choices, evidence: Collection[Identity]
     if path == STDOUT:
         _check_plain_stream(choices)
     elif is_device(path):
+        from qcow2inspect.export.device import describe_device, require_device
+
         if not choices.device:
             what = f"{path} is a block device: {describe_device(path)}"
             raise CannotExport(what, why="everything on it would be lost", hint="--force-device writes to it")
-        _check_device(path, size, evidence)
+        require_device(path, size, evidence)
     else:
         for name in part_names(path, size, choices.split):
             named = _is_named(name, choices)
@@ -388,47 +322,7 @@ def open_target(path: str, size: int, choices: Choices, evidence: Collection[Ide
     if path == STDOUT:
         return PipeTarget()
     if is_device(path):
+        from qcow2inspect.export.device import DeviceTarget
+
         return DeviceTarget(path, size, evidence)
     return FileTarget(path, size, choices, evidence)
-
-
-# -- block devices --------------------------------------------------------------------------------------------------
-
-
-def describe_device(path: str) -> str:
-    """What a block device is: size, model, where it is mounted."""
-    name = os.path.basename(os.path.realpath(path))
-    words = [human_size(_device_size(path))]
-    for attribute in ("device/vendor", "device/model", "loop/backing_file"):
-        with contextlib.suppress(OSError), open(f"/sys/class/block/{name}/{attribute}", encoding="utf-8") as file:
-            words.append(file.read().strip())
-    places = _mounted(path)
-    words.append(f"mounted at {', '.join(places)}" if places else "not mounted")
-    return ", ".join(word for word in words if word)
-
-
-def _device_size(path: str) -> int:
-    with FileSource(path) as source:
-        return source.size
-
-
-def _mounted(path: str) -> list[str]:
-    """Where the device or a partition of it is mounted."""
-    real = os.path.realpath(path)
-    names = {real}
-    with contextlib.suppress(OSError):
-        names |= {f"/dev/{name}" for name in os.listdir(f"/sys/class/block/{os.path.basename(real)}")}
-    with open("/proc/self/mounts", encoding="utf-8", errors="surrogateescape") as file:
-        rows = [line.split() for line in file]
-    return [row[1] for row in rows if os.path.realpath(row[0]) in names]
-
-
-def _check_device(path: str, size: int, evidence: Collection[Identity]) -> None:
-    status = os.stat(path)
-    if (status.st_dev, status.st_ino) in evidence or status.st_rdev in {device for device, _ in evidence}:
-        raise CannotExport(f"{path} is, or holds, the image itself", why="evidence is never written to")
-    if _mounted(path):
-        raise CannotExport(f"{path} is in use: {describe_device(path)}", hint="unmount it first")
-    there = _device_size(path)
-    if there < size:
-        raise CannotExport(f"{path} is too small: {exact_size(there)}, {exact_size(size)} are needed", exit_code=74)
