@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from qcow2inspect._version import __version__
 from qcow2inspect.export.names import json_of, map_of
 from qcow2inspect.layout.structure import printable
-from qcow2inspect.output import Output
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Iterable
 
+    from qcow2inspect.export.beside import Beside
     from qcow2inspect.export.load import Trouble
-    from qcow2inspect.output import Identity
+    from qcow2inspect.output import Output
 
 __all__ = ["write_error_map"]
 
@@ -24,45 +23,44 @@ _STATUS = {"unreadable": "-", "past-end": "-", "absent": "?", "doubtful": "?"}
 
 
 def write_error_map(
+    beside: Beside,
     path: str,
     origin: int,
     size: int,
     troubles: Iterable[Trouble],
     *,
-    evidence: Collection[Identity] = (),
     disk_offset: Callable[[int], int] = int,
 ) -> None:
-    """Write both files for the output at ``path``; what is there is replaced.
+    """Write both files for the output at ``path``.
 
     Args:
+        beside: makes them.
         path: name of the output.
         origin: which byte of the view is the first of the output.
         size: bytes of the output.
         troubles: in order.
-        evidence: files that must never be written.
         disk_offset: where on the disk a byte of the view belongs.
 
     Raises:
         CannotExport: they cannot be written.
     """
-    with ExitStack() as files:
-        map_file = _Stream(files.enter_context(Output(map_of(path), force=True, evidence=evidence)))
-        json_file = _Stream(files.enter_context(Output(json_of(path), force=True, evidence=evidence)))
-        map_file.write(f"# Mapfile. Created by qcow2inspect {__version__}\n# Positions count bytes of the output.\n")
-        map_file.write("# current_pos  current_status  current_pass\n0x00000000     +               1\n")
-        map_file.write("#      pos        size  status\n")
-        json_file.write(f'{{"tool": "qcow2inspect {__version__}", "size": {size}, "origin": {origin}, "ranges": [')
-        done, comma = 0, "\n"
-        for trouble in troubles:
-            start, end = trouble.guest.start - origin, trouble.guest.end - origin
-            _row(map_file, done, start, "+")
-            _row(map_file, start, end, _STATUS[trouble.kind])
-            json_file.write(comma + json.dumps(_entry(trouble, origin, disk_offset)))
-            done, comma = end, ",\n"
-        _row(map_file, done, size, "+")
-        json_file.write("\n]}\n")
-        map_file.commit()
-        json_file.commit()
+    map_file = _Stream(beside.open(map_of(path)))
+    json_file = _Stream(beside.open(json_of(path)))
+    map_file.write(f"# Mapfile. Created by qcow2inspect {__version__}\n# Positions count bytes of the output.\n")
+    map_file.write("# current_pos  current_status  current_pass\n0x00000000     +               1\n")
+    map_file.write("#      pos        size  status\n")
+    json_file.write(f'{{"tool": "qcow2inspect {__version__}", "size": {size}, "origin": {origin}, "ranges": [')
+    done, comma = 0, "\n"
+    for trouble in troubles:
+        start, end = trouble.guest.start - origin, trouble.guest.end - origin
+        _row(map_file, done, start, "+")
+        _row(map_file, start, end, _STATUS[trouble.kind])
+        json_file.write(comma + json.dumps(_entry(trouble, origin, disk_offset)))
+        done, comma = end, ",\n"
+    _row(map_file, done, size, "+")
+    json_file.write("\n]}\n")
+    map_file.flush()
+    json_file.flush()
 
 
 def _row(file: _Stream, start: int, end: int, status: str) -> None:
@@ -95,13 +93,9 @@ class _Stream:
     def write(self, text: str) -> None:
         self._parts.append(text)
         if len(self._parts) >= 1024:
-            self._flush()
+            self.flush()
 
-    def commit(self) -> None:
-        self._flush()
-        self._output.commit()
-
-    def _flush(self) -> None:
+    def flush(self) -> None:
         data = "".join(self._parts).encode()
         self._output.write_at(self._at, data)
         self._at += len(data)

@@ -10,17 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from qcow2inspect._version import __version__
 from qcow2inspect.export.names import manifest_names
-from qcow2inspect.output import Output
 from qcow2inspect.source.file import FileSource
 from qcow2inspect.source.protection import guards_of
 from qcow2inspect.units import counted, exact_size
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
+    from qcow2inspect.export.beside import Beside
     from qcow2inspect.export.choices import Choices
     from qcow2inspect.image.view import View
-    from qcow2inspect.output import Identity
     from qcow2inspect.progress import Progress
     from qcow2inspect.source.protocol import Source
 
@@ -82,17 +79,15 @@ def make_manifest(view: View, choices: Choices, facts: dict[str, Any], progress:
     }
 
 
-def write_manifest(path: str, manifest: dict[str, Any], *, evidence: Collection[Identity] = ()) -> None:
-    """Write the manifest of the output at ``path`` as JSON and as text; what is there is replaced.
+def write_manifest(beside: Beside, path: str, manifest: dict[str, Any]) -> None:
+    """Write the manifest of the output at ``path`` as JSON and as text.
 
     Raises:
         CannotExport: it cannot be written.
     """
     texts = (json.dumps(manifest, indent=2) + "\n", _as_text(manifest))
     for name, text in zip(manifest_names(path), texts, strict=True):
-        with Output(name, force=True, evidence=evidence) as output:
-            output.write_at(0, text.encode("utf-8", "backslashreplace"))
-            output.commit()
+        beside.open(name).write_at(0, text.encode("utf-8", "backslashreplace"))
 
 
 def _version(name: str) -> str | None:

@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING
 from qcow2inspect._version import __version__
 from qcow2inspect.image.view import Extent, clipped
 from qcow2inspect.image.windows import extents_of
-from qcow2inspect.output import Output
 from qcow2inspect.progress import Silent
 from qcow2inspect.units import GuestOffset, GuestRange, HostRange
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Iterator
 
+    from qcow2inspect.export.beside import Beside
     from qcow2inspect.export.load import Trouble
     from qcow2inspect.image.assumed import Assumptions
     from qcow2inspect.image.view import View
-    from qcow2inspect.output import Identity
+    from qcow2inspect.output import Output
     from qcow2inspect.progress import Progress
     from qcow2inspect.source.protocol import Source
 
@@ -142,25 +142,24 @@ class MappedView:
                 yield replace(extent, guest=GuestRange.at(part.start + (extent.guest.start - start), extent.guest.size))
 
 
-def write_pieces(path: str, view: MappedView, *, evidence: Collection[Identity] = ()) -> None:
-    """Write the list of pieces to ``path``; what is there is replaced.
+def write_pieces(beside: Beside, path: str, view: MappedView) -> None:
+    """Write the list of pieces to ``path``.
 
     Raises:
         CannotExport: it cannot be written.
     """
-    with Output(path, force=True, evidence=evidence) as output:
-        rows = [
-            f"# Pieces of a mapped-only export. Created by qcow2inspect {__version__}\n",
-            f"# disk 0x{view.whole.size:X}: what no piece covers reads as zeros\n",
-            "#   output        disk        size\n",
-        ]
-        at = 0
-        for part, guest in view.pieces():
-            rows.append(f"0x{int(part.start):08X}  0x{int(guest):08X}  0x{part.size:08X}\n")
-            if len(rows) >= _ROWS:
-                at += _append(output, at, rows)
-        _append(output, at, rows)
-        output.commit()
+    output = beside.open(path)
+    rows = [
+        f"# Pieces of a mapped-only export. Created by qcow2inspect {__version__}\n",
+        f"# disk 0x{view.whole.size:X}: what no piece covers reads as zeros\n",
+        "#   output        disk        size\n",
+    ]
+    at = 0
+    for part, guest in view.pieces():
+        rows.append(f"0x{int(part.start):08X}  0x{int(guest):08X}  0x{part.size:08X}\n")
+        if len(rows) >= _ROWS:
+            at += _append(output, at, rows)
+    _append(output, at, rows)
 
 
 def _append(output: Output, at: int, rows: list[str]) -> int:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from qcow2inspect.errors import CannotExport
+from qcow2inspect.export.beside import Beside
 from qcow2inspect.export.choices import Choices, OnError, Sparse
 from qcow2inspect.export.doubts import find_doubts, with_doubts
 from qcow2inspect.export.hashes import Hashes
@@ -133,7 +134,10 @@ class _Run:
             self._unless_cancelled(target.flush)
             self._verify(target)
             warnings = [*self._flight.warnings, *_changed(self._view)]
-            self._write_sidecars(journal, warnings, command)
+            beside = stack.enter_context(Beside(self._evidence, lambda: getattr(target, "is_named", False)))
+            self._write_sidecars(beside, journal, warnings, command)
+            beside.commit()
+            self._remove_stale()
             target.commit()
             complete = True
         if is_file(self._path):
@@ -240,7 +244,7 @@ class _Run:
 
     # -- files beside the output ------------------------------------------------------------------------------
 
-    def _write_sidecars(self, journal: Journal, warnings: list[str], command: tuple[str, ...]) -> None:
+    def _write_sidecars(self, beside: Beside, journal: Journal, warnings: list[str], command: tuple[str, ...]) -> None:
         sums, count = {"unreadable": 0, "past-end": 0, "absent": 0, "doubtful": 0}, 0
         doubts = self._doubts()
         for trouble in self._listed(journal, doubts):
@@ -259,15 +263,18 @@ class _Run:
 
             whole = self._view.disk_offset if isinstance(self._view, MappedView) else int
             ranges, origin = self._listed(journal, doubts), int(self._within.start)
-            write_error_map(self._path, origin, self._flight.size, ranges, evidence=self._evidence, disk_offset=whole)
+            write_error_map(beside, self._path, origin, self._flight.size, ranges, disk_offset=whole)
             self.files += [map_of(self._path), json_of(self._path)]
         if isinstance(self._view, MappedView):
-            write_pieces(pieces_of(self._path), self._view, evidence=self._evidence)
+            write_pieces(beside, pieces_of(self._path), self._view)
             self.files.append(pieces_of(self._path))
         if self._choices.wants_manifest:
+            from qcow2inspect.export.manifest import write_manifest
+
             listed_in = os.path.basename(json_of(self._path)) if listed else None
-            self._write_manifest({"ranges": count, "bytes": sums, "listed_in": listed_in}, warnings, command)
-        self._remove_stale()
+            manifest = self._manifest({"ranges": count, "bytes": sums, "listed_in": listed_in}, warnings, command)
+            write_manifest(beside, self._path, manifest)
+            self.files += manifest_names(self._path)
 
     def _listed(self, journal: Journal, doubts: list[Trouble]) -> Iterator[Trouble]:
         """All that is listed, in order; in mapped-only output each range lies in one piece."""
@@ -285,8 +292,8 @@ class _Run:
         extents = self._flight.plan.extents(self._view, self._within, self._progress)
         return find_doubts(self._view, self._within, extents)
 
-    def _write_manifest(self, substituted: dict[str, Any], warnings: list[str], command: tuple[str, ...]) -> None:
-        from qcow2inspect.export.manifest import make_manifest, write_manifest
+    def _manifest(self, substituted: dict[str, Any], warnings: list[str], command: tuple[str, ...]) -> dict[str, Any]:
+        from qcow2inspect.export.manifest import make_manifest
 
         facts = {
             "files": part_names(self._path, self._flight.size, self._choices.split),
@@ -297,13 +304,11 @@ class _Run:
             "warnings": warnings,
             "command": list(command),
         }
-        manifest = make_manifest(self._view, self._choices, facts, self._progress)
-        write_manifest(self._path, manifest, evidence=self._evidence)
-        self.files += manifest_names(self._path)
+        return make_manifest(self._view, self._choices, facts, self._progress)
 
     def _remove_stale(self) -> None:
         """What lies beside an earlier output of this name is not about this one."""
-        for name in sidecars(self._path):
+        for name in sidecars(self._path) if is_file(self._path) else ():
             if name not in self.files and os.path.isfile(name) and not os.path.islink(name):
                 os.unlink(name)
 

@@ -117,6 +117,15 @@ class FileTarget:
             self.close()
             raise
         self._size = size
+        self._last = os.fstat(self.outputs[-1].fd)
+
+    @property
+    def is_named(self) -> bool:
+        """True if the last file has its name, and so all have."""
+        try:
+            return os.path.samestat(os.stat(self.outputs[-1].path), self._last)
+        except OSError:
+            return False
 
     def set_size(self, kept: int = 0) -> None:
         """Give all files their size; what lies behind the first ``kept`` bytes becomes zeros."""

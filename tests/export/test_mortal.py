@@ -144,6 +144,51 @@ def test_a_signal_at_any_moment(server: Server, number: signal.Signals, keep: bo
         assert server.made() == whole, point
 
 
+THOROUGH = ("--verify", "--hash-sources")
+PHASES = ("Planning", "Exporting", "Looking for", "Hashing", "Verifying", "before the name", "after the name")
+ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_an_end_in_every_phase(server: Server, phase: str) -> None:
+    """Asked to stop, it leaves nothing or the whole; killed, it can be finished; either way the bytes are the same."""
+    whole, _ = undisturbed(server, *THOROUGH)
+    for number in ENDS:
+        server.fresh()
+        code, said = server(*THOROUGH, phase=phase, signal=number)
+        made = server.made()
+        assert "Traceback" not in said
+        if phase.endswith("the name"):
+            assert code in (0, 130), said
+            assert made.get("out", whole["out"]) == whole["out"]
+            assert ("out" in made) or code == 130
+        else:
+            assert (code, made) == (130, {}), said
+    server.fresh()
+    code, said = server(*THOROUGH, phase=phase, signal=signal.SIGKILL)
+    assert code == -signal.SIGKILL, said
+    assert ("out" in server.made()) is (phase == "after the name")
+    if phase == "after the name":
+        assert server.made()["out"] == whole["out"]
+        assert server(*THOROUGH, "--force")[0] == 0
+    else:
+        finish(server, *THOROUGH)
+    assert server.made() == whole
+
+
+@pytest.mark.parametrize("number", [*ENDS, signal.SIGKILL])
+def test_an_end_while_what_is_there_is_hashed(server: Server, number: signal.Signals) -> None:
+    """The third phase in which a hash is made: a second export continues the first one, and a third the second."""
+    whole, _ = undisturbed(server)
+    server.fresh()
+    assert server("--keep", phase="Exporting", after=20, signal=signal.SIGINT)[0] == 130
+    code, said = server("--resume", phase="Hashing what", signal=number)
+    assert code == (130 if number in ENDS else -number), said
+    assert "out.part" in server.made()
+    finish(server)
+    assert server.made() == whole
+
+
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EDQUOT])
 def test_a_target_that_fails_at_any_moment(server: Server, number: int) -> None:
     whole, calls = undisturbed(server)
@@ -158,6 +203,26 @@ def test_a_target_that_fails_at_any_moment(server: Server, number: int) -> None:
         elif any(name.endswith(".part") for name in made):
             finish(server)
             assert server.made()["out"] == whole["out"], point
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EROFS])
+def test_a_name_that_cannot_be_given(server: Server, number: int) -> None:
+    """The target fails or becomes read-only at the last moment: an error, and no file that looks finished."""
+    server.fresh()
+    code, said = server(phase="before the name", errno=number)
+    assert code in (74, 77), said
+    assert "Traceback" not in said
+    assert "out" not in server.made()
+
+
+def test_a_folder_that_vanishes(server: Server) -> None:
+    _, calls = undisturbed(server)
+    for point in (2, calls // 2, calls - 2):
+        server.fresh()
+        code, said = server(point=point, remove=str(server.folder / "out"))
+        assert code in (74, 77), said
+        assert "Traceback" not in said
+        assert not (server.folder / "out").exists()
 
 
 def test_a_target_that_vanishes(server: Server) -> None:
