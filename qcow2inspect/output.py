@@ -101,6 +101,7 @@ class Output:
         self.keep = resume
         self._force = force
         self._fd = -1
+        self._over = True
         check_target(path, force=force, evidence=evidence, resume=resume)
         flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | (0 if resume else os.O_CREAT | os.O_EXCL)
         try:
@@ -108,6 +109,7 @@ class Output:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(part_of(path))
             self._fd = os.open(part_of(path), flags, 0o666)
+            self._over = False
         except OSError as error:
             doing = "opened" if resume else "created"
             raise CannotExport(f"{part_of(path)}: cannot be {doing}: {error.strerror}", exit_code=74) from error
@@ -194,6 +196,7 @@ class Output:
             os.close(self._fd)
             self._fd = -1
             _rename(part_of(self.path), self.path, force=self._force)
+            self._over = True
             finished.extend([self.path] if self._listed else [])
             _sync_folder(self.path)
         except FileExistsError as error:
@@ -205,11 +208,14 @@ class Output:
 
     def discard(self) -> None:
         """Remove what was written so far; does nothing after :meth:`commit`."""
+        if self._over:
+            return
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
         with contextlib.suppress(FileNotFoundError):
             os.unlink(part_of(self.path))
+        self._over = True
 
     def __enter__(self) -> Self:
         return self
@@ -217,8 +223,7 @@ class Output:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._fd >= 0:
-            self._leave()
+        self._leave()
 
     def _leave(self) -> None:
         if not self.keep:
