@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import sys
 import tempfile
@@ -93,8 +92,9 @@ def happening(order: dict[str, Any]) -> Callable[[], None]:
         elif "errno" in order:
             raise OSError(order["errno"], os.strerror(order["errno"]))
         elif "remove" in order:
-            path = Path(order["remove"])
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+            Path(order["remove"]).unlink(missing_ok=True)
+        elif "move" in order:
+            os.replace(order["move"], order["move"] + "-gone")
         elif "touch" in order:
             with Path(order["touch"]).open("ab") as file:
                 file.write(b"more")

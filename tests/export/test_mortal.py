@@ -215,14 +215,14 @@ def test_a_name_that_cannot_be_given(server: Server, number: int) -> None:
     assert "out" not in server.made()
 
 
-def test_a_folder_that_vanishes(server: Server) -> None:
-    _, calls = undisturbed(server)
-    for point in (2, calls // 2, calls - 2):
-        server.fresh()
-        code, said = server(point=point, remove=str(server.folder / "out"))
-        assert code in (74, 77), said
-        assert "Traceback" not in said
-        assert not (server.folder / "out").exists()
+@pytest.mark.parametrize("phase", ["Exporting", "Verifying", "before the name"])
+def test_a_folder_that_vanishes(server: Server, phase: str) -> None:
+    server.fresh()
+    code, said = server("--verify", phase=phase, move=str(server.folder / "out"))
+    shutil.rmtree(server.folder / "out-gone")
+    assert code in (74, 77), said
+    assert "Traceback" not in said
+    assert not (server.folder / "out").exists()
 
 
 def test_a_target_that_vanishes(server: Server) -> None:
