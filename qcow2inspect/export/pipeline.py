@@ -94,7 +94,7 @@ class Pipeline:
     def _work(self, step: Step) -> tuple[Step, Loaded]:
         """Write one step to its final place, unless the target wants everything in order."""
         done = Loaded()
-        loaded = self._loader.load([extent for extent in step.extents if not self._copy(extent, done)])
+        loaded = self._loader.load(self._uncopied(step, done) if self._in_kernel else step.extents)
         loaded.written = done.written
         if not self._target.in_order:
             self._write(step, loaded)
@@ -103,9 +103,14 @@ class Pipeline:
             self._target.settle(step.start - self._origin, step.end - self._origin)
         return step, loaded
 
+    def _uncopied(self, step: Step, done: Loaded) -> list[Extent]:
+        """Copy what can be copied as it is; the extents that must be loaded."""
+        with self._target.turn:
+            return [extent for extent in step.extents if not self._copy(extent, done)]
+
     def _copy(self, extent: Extent, done: Loaded) -> bool:
         """Copy an extent as it is, or see that there is nothing to copy; False if it must be loaded."""
-        if not self._in_kernel or extent.past_end or extent.absent:
+        if extent.past_end or extent.absent:
             return False
         if extent.kind is not ClusterType.NORMAL:
             return extent.reads_as_zero

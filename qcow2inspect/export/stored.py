@@ -27,11 +27,10 @@ class StoredRanges:
 
     def within(self, source: Source, host: HostRange) -> Iterator[HostRange]:
         """The parts of ``host`` that ``source`` stores, in order."""
-        with self._lock:
-            runs = self._known.setdefault(id(source), _Runs(source))
         at, end = int(host.start), min(int(host.end), source.size)
         while at < end:
             with self._lock:
+                runs = self._known.get(id(source)) or self._known.setdefault(id(source), _Runs(source))
                 stop, stored = runs.at(at)
             if stored and at == host.start and stop >= host.end:
                 yield host

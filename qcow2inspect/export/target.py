@@ -16,6 +16,7 @@ from qcow2inspect.units import exact_size
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from qcow2inspect.export.choices import Choices
     from qcow2inspect.output import Identity
@@ -35,10 +36,15 @@ class Target(Protocol):
     Attributes:
         in_order: bytes must come from the first to the last, zeros too.
         needs_zeros: what is not written does not read as zeros.
+        turn: to be held by whoever calls :meth:`copy`, for as many calls as make some milliseconds.
     """
 
     in_order: bool
     needs_zeros: bool
+
+    @property
+    def turn(self) -> AbstractContextManager[object]:
+        """See the attributes."""
 
     def write(self, at: int, buffers: Sequence[bytes]) -> None:
         """Write ``buffers`` one behind the other at ``at``; from any thread, unless :attr:`in_order`.
@@ -103,7 +109,7 @@ class FileTarget:
     def __init__(self, path: str, size: int, choices: Choices, evidence: Collection[Identity]) -> None:
         self._part = choices.split or max(size, 1)
         self._in_kernel = True
-        self._kernel = threading.Lock()  # which lets one writer at a time into a file anyway: others would spin
+        self._kernel = threading.Lock()
         self._buffers = threading.local()
         self.outputs: list[Output] = []
         try:
@@ -170,14 +176,18 @@ class FileTarget:
     def write_zeros(self, at: int, size: int) -> None:
         """Nothing to do: what is not written reads as zeros."""
 
+    @property
+    def turn(self) -> AbstractContextManager[object]:
+        """One thread at a time where the kernel copies: it lets one writer into a file anyway, others would spin."""
+        return self._kernel if self._in_kernel else contextlib.nullcontext()
+
     def copy(self, source: FileSource, host: HostRange, at: int) -> int:
         """Copy inside the kernel, or through this process where the kernel cannot; see :class:`Target`."""
         output, offset, amount = next(self._located(at, host.size))
         if not self._in_kernel:
             return self._copy_here(source, int(host.start), (output, offset, amount))
         try:
-            with self._kernel:
-                return os.copy_file_range(source.fd, output.fd, amount, int(host.start), offset)
+            return os.copy_file_range(source.fd, output.fd, amount, int(host.start), offset)
         except OSError as error:
             if error.errno in _TARGET_FULL:
                 raise output.failed(f"copying to {offset:#x}", error) from error
@@ -234,6 +244,7 @@ class PipeTarget:
 
     in_order = True
     needs_zeros = True
+    turn = contextlib.nullcontext()
     _ZEROS = bytes(1 << 20)
 
     def __init__(self, fd: int = 1) -> None:

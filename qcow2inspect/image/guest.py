@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from qcow2inspect.codec import Codec
     from qcow2inspect.image.support import Support
-    from qcow2inspect.image.view import Extent
+    from qcow2inspect.image.view import Extent, View
     from qcow2inspect.source.protocol import Source
 
 __all__ = ["Files", "GuestDisk"]
@@ -117,8 +117,14 @@ class GuestDisk(ABC):
 
     def plain(self, extent: Extent) -> tuple[Source, HostRange] | None:
         """Where the bytes of a normal extent lie as they are; None for every other one."""
-        if extent.layer and self._backing is not None:
-            return self._backing.plain(one_layer_down(extent))
+        below: GuestDisk | View = self
+        for _ in range(extent.layer):
+            if isinstance(below, GuestDisk) and below._backing is not None:
+                below = below._backing
+        return below._plain_here(extent) if isinstance(below, GuestDisk) else below.plain(extent)
+
+    def _plain_here(self, extent: Extent) -> tuple[Source, HostRange] | None:
+        """Where the bytes of an extent lie that one of the files of this layer holds."""
         if extent.error is not None or extent.kind is not ClusterType.NORMAL or extent.host is None:
             return None
         return (self._files.data, extent.host) if self._cipher is None or extent.past_end else None
