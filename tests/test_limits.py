@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
-from qcow2inspect.build.recipe import DirtyBitmap, Recipe, Snapshot, build
+from qcow2inspect.build.recipe import Compressed, DirtyBitmap, Recipe, Snapshot, Zero, build
 from qcow2inspect.build.writer import Layout
 from qcow2inspect.cipher.derivation import MAX_ITERATIONS
-from qcow2inspect.cipher.luks import slot_trouble
+from qcow2inspect.cipher.luks import slot_trouble, unlock
 from qcow2inspect.errors import Damaged
 from qcow2inspect.format.luks import LuksKeySlot, SlotState
+from qcow2inspect.format.snapshot import SnapshotEntry
 from qcow2inspect.image.chain import open_chain
 from qcow2inspect.image.gate import Follow, OpenGate, read_name
 from qcow2inspect.image.image import Image
+from qcow2inspect.source.file import FileSource
 from qcow2inspect.source.memory import MemorySource
+from qcow2inspect.units import HostOffset
+from tests.cipher.volumes import Volume
 from tests.images import ROOT, image_of
+from tests.source.faulty import FaultySource
 
 M = 1 << 20
 PLAIN = Layout(M)
@@ -82,6 +88,16 @@ LIMITS = [
         lambda value: Recipe(PLAIN, bitmaps=BITMAP, damage={"ext[0].data.nb_bitmaps": value}),
     ),
     Limit(
+        "data of a bitmap",
+        536_870_912 // 65536,
+        "QCOW-BMP-ENTRY-BAD",
+        lambda entries: Recipe(
+            PLAIN,
+            bitmaps=(DirtyBitmap(b"one", granularity_bits=9),),
+            damage={"hdr.size": entries << 28, "bitmap[0].bitmap_table_size": entries},
+        ),
+    ),
+    Limit(
         "bitmap directory",
         67_107_840,
         "QCOW-BMP-EXT-BAD",
@@ -115,6 +131,10 @@ def test_cluster_sizes(bits: int, opens: bool) -> None:
 def test_iterations(step: int, tried: bool) -> None:
     slot = LuksKeySlot(SlotState.ENABLED, MAX_ITERATIONS + step, bytes(32), 8, 4000)
     assert (slot_trouble(slot) == "") is tried
+    volume = Volume(passphrases={})
+    volume.change_header(mk_digest_iterations=MAX_ITERATIONS + step)
+    with pytest.raises(Damaged, match="0 active key slots" if tried else "iterations of the master key digest"):
+        unlock(volume.header, volume.read, b"secret")
 
 
 @pytest.mark.parametrize(("step", "is_local"), [(-1, True), (0, True), (1, False)])
@@ -137,10 +157,95 @@ def test_files_in_a_chain(files: int, tmp_path: Path) -> None:
         assert chain.layers[-1].end_code == ("" if files <= 64 else "QCOW-BACK-DEPTH")
 
 
-def test_the_table_of_security_md_names_these_limits() -> None:
-    text = (ROOT / "SECURITY.md").read_text()
-    rows = dict(re.findall(r"^\| ([^|]+) \| ([^|]+) \|", text, re.MULTILINE))
-    assert f"{MAX_ITERATIONS:,}" in rows["LUKS iterations"]
-    for limit in LIMITS[1:]:
-        most = limit.most * 512 if limit.row == "refcount table" else limit.most
-        assert f"{most:,}" in rows[limit.row], limit.row
+def snapshot_table(path: Path, size: int) -> None:
+    """An image whose snapshot table has this many bytes, most of them in holes."""
+    longest = SnapshotEntry(HostOffset(0), 0, 0, 65_528, 0, 0, 0, 0, 16).encode() + bytes(16)
+    step = len(longest) + 65_528
+    count, at = size // step + 1, M
+    path.write_bytes(build(Recipe(PLAIN, damage={"hdr.nb_snapshots": count, "hdr.snapshots_offset": at})))
+    with path.open("r+b") as file:
+        for index in range(count - 1):
+            file.seek(at + index * step)
+            file.write(longest)
+        rest = size - (count - 1) * step - len(longest)
+        file.seek(at + (count - 1) * step)
+        file.write(SnapshotEntry(HostOffset(0), 0, 0, rest, 0, 0, 0, 0, 16).encode() + bytes(16))
+        file.truncate(at + size + M)
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("step", [-1, 0, 1])
+def test_snapshot_table(step: int, tmp_path: Path) -> None:
+    path = tmp_path / "image"
+    snapshot_table(path, 67_108_864 + step)
+    with FileSource(path) as source:
+        refused = "QCOW-SNAP-TABLE-HUGE" in {obstacle.code for obstacle in Image(source).obstacles}
+    by_qemu = subprocess.run(["qemu-img", "info", "-f", "qcow2", str(path)], capture_output=True, check=False)
+    assert (refused, b"Snapshot table is too big" in by_qemu.stderr) == (step > 0, step > 0), by_qemu.stderr
+
+
+@pytest.mark.parametrize(("size", "said"), [(0, "are 1 to 64"), (63, "a key of 31"), (65, "are 1 to 64")])
+def test_luks_key(size: int, said: str) -> None:
+    volume = Volume()
+    assert unlock(volume.header, volume.read, b"secret").key_size == 64
+    volume.change_header(key_bytes=size)
+    with pytest.raises(Damaged, match=said):
+        unlock(volume.header, volume.read, b"secret")
+
+
+@pytest.mark.parametrize(("stripes", "tried"), [(3_999, False), (4_000, True), (4_001, False)])
+def test_luks_stripes(stripes: int, tried: bool) -> None:
+    volume = Volume()
+    volume.change(0, stripes=stripes)
+    assert (slot_trouble(volume.header.slots[0]) == "") is tried
+    if tried:
+        assert unlock(volume.header, volume.read, b"secret").slot_index == 0
+    else:
+        with pytest.raises(Damaged, match="none that can be tried"):
+            unlock(volume.header, volume.read, b"secret")
+
+
+def reads_of_the_first(image: Image, source: FaultySource, offsets: Iterable[int]) -> int:
+    """How often the file is asked for the first offset again, when the disk was read at all of them once."""
+    disk = image.active_disk()
+    first, *others = (int(offset) for offset in offsets)
+    for offset in (first, *others):
+        disk.read_at(offset, 1)
+    before = source.reads
+    disk.read_at(first, 1)
+    return source.reads - before
+
+
+@pytest.mark.parametrize("step", [-1, 0, 1])
+def test_l2_tables_in_memory(step: int) -> None:
+    tables = 24 * M // 65536 + step
+    span = 8192 << 16
+    source = FaultySource(build(Recipe(Layout(tables * span), {index * 8192: Zero() for index in range(tables)})))
+    image = Image(source)
+    assert bool(reads_of_the_first(image, source, range(0, tables * span, span))) is (step > 0)
+
+
+@pytest.mark.parametrize("step", [-1, 0, 1])
+def test_inflated_clusters_in_memory(step: int) -> None:
+    clusters = 4 * M // 65536 + step
+    packed = {index: Compressed(b"text %d" % index) for index in range(clusters)}
+    source = FaultySource(build(Recipe(Layout(clusters << 16), packed)))
+    image = Image(source)
+    assert bool(reads_of_the_first(image, source, range(0, clusters << 16, 65536))) is (step > 0)
+
+
+def test_every_row_of_security_md_names_its_test() -> None:
+    text = (ROOT / "SECURITY.md").read_text().partition("## Limits")[2].partition("## How")[0]
+    rows = re.findall(r"^\| ([^|]+) \| ([^|]+) \| [^|]+ \| `(test_\w+)` \|$", text, re.MULTILINE)
+    assert len(rows) == len(re.findall(r"^\| ", text, re.MULTILINE)) - 1
+    assert all(callable(globals().get(test)) for _, _, test in rows)
+    listed = {limit.row: limit for limit in LIMITS}
+    assert {row for row, _, test in rows if test == "test_below_at_and_above"} == listed.keys()
+    units = {"refcount table": 512, "data of a bitmap": 65536}
+    for row, most, _ in rows:
+        if row in listed and row != "header length, extensions":
+            assert f"{listed[row].most * units.get(row, 1):,}" in most, row
+    assert (
+        f"{MAX_ITERATIONS:,}"
+        in dict((row, most) for row, most, _ in rows)["LUKS iterations, of a key slot or of the digest"]
+    )
