@@ -157,6 +157,8 @@ class Background(BaseApp):
     @property
     def exports(self) -> list[ExportJob]:
         """The exports that are not over, in the order in which they will be carried out."""
+        if not self.session.log.active:
+            return []  # nothing needs to be loaded to tell
         from qcow2inspect.tui.exporting import ExportJob
 
         return [job for job in self.session.log.active if isinstance(job, ExportJob)]

@@ -11,6 +11,7 @@ from textual.app import App, SystemCommand
 from textual.widget import Widget
 
 from qcow2inspect.tui.commands import of_scopes
+from qcow2inspect.tui.sheet import Sheet
 from qcow2inspect.tui.theme import Colors, Look, themes
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ class BaseApp(App[None]):
         self.animation_level = "none"
         self.register_theme(theme)
         self.theme = theme.name
+        self.stylesheet = Sheet(variables=self.get_css_variables())
+        self._styled: tuple[str, dict[str, str]] | None = None
         self.set_class(look.glyphs.ascii_only, "-ascii")
 
     def action_theme(self) -> None:
@@ -65,6 +68,13 @@ class BaseApp(App[None]):
         for widget in self._all_widgets():
             getattr(widget, "recolour", widget.refresh)()
         self.notify_theme(f"theme: {palette.name}")
+
+    def refresh_css(self, animate: bool = True) -> None:
+        """Style everything anew, if the theme has changed since that was done last; start-up asks twice."""
+        wanted = (self.theme, self.get_css_variables())
+        if wanted != self._styled:
+            self._styled = wanted
+            super().refresh_css(animate)
 
     def notify_theme(self, words: str) -> None:
         """Say which theme is on."""

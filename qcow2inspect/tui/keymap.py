@@ -14,7 +14,6 @@ The table of commands is changed before any screen is loaded: keys, key bar, hel
 from __future__ import annotations
 
 import os
-import tomllib
 import unicodedata
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -89,6 +88,8 @@ def read_keymap(path: str) -> dict[str, tuple[str, ...]]:
     Raises:
         BadAddress: it cannot be read, or names a command, preset or key that there is not, or gives a key to two.
     """
+    import tomllib
+
     try:
         with open(path, "rb") as file:
             document = tomllib.loads(file.read(_LARGEST).decode())

@@ -137,9 +137,11 @@ class Session:
     @property
     def sources(self) -> Sequence[Source]:
         """Every file that is open."""
+        if self._chain is None:
+            return [self.image.source]
         from qcow2inspect.dossier.surroundings import sources_of
 
-        return [self.image.source] if self._chain is None else list(sources_of(self._chain))
+        return list(sources_of(self._chain))
 
     @property
     def badge(self) -> tuple[str, bool]:

@@ -167,8 +167,8 @@ class BytesPane(VScroll):
         """The user goes to another byte."""
         offset = max(0, min(offset, self.byte_count - 1))
         if offset != self.at and offset >= 0:
-            self.chose(offset)
             self._put(offset)
+            self.chose(offset)
 
     # -- actions ----------------------------------------------------------------------------------------------
 

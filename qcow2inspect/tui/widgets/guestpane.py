@@ -74,7 +74,7 @@ class GuestPane(BytesPane):
 
     def chose(self, offset: int) -> None:
         """Tell it."""
-        self.post_message(GuestChosen(GuestOffset(offset)))
+        self.tell(GuestChosen(GuestOffset(offset)))
 
     def _came(self) -> None:
         """Called in the reader's thread."""

@@ -148,7 +148,7 @@ class HexPane(BytesPane):
 
     def chose(self, offset: int) -> None:
         """Tell it."""
-        self.post_message(ByteChosen(HostOffset(offset)))
+        self.tell(ByteChosen(HostOffset(offset)))
 
     # -- painting ---------------------------------------------------------------------------------------------
 

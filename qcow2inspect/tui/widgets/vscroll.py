@@ -17,8 +17,11 @@ from qcow2inspect.tui.theme import Ground
 from qcow2inspect.tui.widgets.paint import strip
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rich.style import Style
     from textual import events
+    from textual.message import Message
 
     from qcow2inspect.tui.theme import Look
     from qcow2inspect.tui.widgets.paint import Line
@@ -165,6 +168,14 @@ class VScroll(Widget, can_focus=True):
             self.refresh_rows(old, old)
             self.refresh_rows(row, row)
         return moved
+
+    def tell(self, message: Message) -> None:
+        """Tell the screen at once, past its queue: what one key changes in all panes is then painted in one go."""
+        hear: Callable[[Message], None] | None = getattr(self.screen, message.handler_name, None)
+        if hear is None:
+            self.post_message(message)
+        else:
+            hear(message)
 
     def move_to(self, row: int) -> None:
         """The user goes to ``row``; a pane without cursor scrolls there."""

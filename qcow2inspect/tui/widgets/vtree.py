@@ -266,7 +266,7 @@ class VTree(VScroll):
 
     def cursor_moved(self) -> None:
         """Tell where the cursor is."""
-        self.post_message(NodeChosen(self.node))
+        self.tell(NodeChosen(self.node))
 
     # -- actions ----------------------------------------------------------------------------------------------
 
