@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,8 +19,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Hit", "find"]
 
-_CHUNK = 1 << 20
+_SMALLEST, _LARGEST = 1 << 16, 1 << 20
+_TURN = 0.004
+"""Seconds that an expression may match without a pause: no other thread runs meanwhile."""
 _WINDOW = 64 << 20
+_STEP = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +45,10 @@ class Hit:
 class _Places:
     """The ranges of a view that may hold a match, and the bytes that nobody can search."""
 
-    def __init__(self, view: View, pattern: Pattern) -> None:
+    def __init__(self, view: View, pattern: Pattern, progress: Progress) -> None:
         self._view = view
         self._pattern = pattern
+        self._progress = progress
         self.unread = 0
 
     def within(self, start: int, end: int) -> list[range]:
@@ -59,7 +64,9 @@ class _Places:
             for part in self._view.sources[0].data_ranges(HostRange.at(start, max(0, end - start))):
                 yield range(part.start, part.end)
             return
-        for extent in self._view.extents(GuestRange.at(start, max(0, end - start))):
+        for number, extent in enumerate(self._view.extents(GuestRange.at(start, max(0, end - start)))):
+            if number % _STEP == 0:
+                self._progress.advance(0)
             if _is_missing(extent):
                 self.unread += extent.guest.size
             elif not extent.reads_as_zero:
@@ -101,14 +108,14 @@ def find(view: View, pattern: Pattern, start: int, end: int, *, backward: bool, 
         CannotRead: the file cannot be read.
         Cancelled: the user asked to stop.
     """
-    places = _Places(view, pattern)
+    places, pace = _Places(view, pattern, progress), _Pace(pattern)
     stop = min(end + pattern.size - 1, view.size)
     progress.begin(f"searching for {pattern.shown[:40]}", max(0, stop - start))
     for window in _windows(start, stop, backward=backward):
         wide = range(window.start, min(stop, window.stop + pattern.size - 1))
         ranges = places.within(wide.start, wide.stop)
         for part in reversed(ranges) if backward else ranges:
-            offset = _find_in(view, pattern, part, end, backward=backward, progress=progress)
+            offset = _find_in(view, pace, (part, end), backward=backward, progress=progress)
             if offset is not None:
                 return Hit(offset, places.unread)
         progress.advance(len(window))
@@ -125,22 +132,53 @@ def _windows(start: int, stop: int, *, backward: bool) -> Iterator[range]:
         size = min(size * 2, 1 << 62)
 
 
-def _find_in(
-    view: View, pattern: Pattern, part: range, limit: int, *, backward: bool, progress: Progress
-) -> int | None:
-    """The first (or last) match in a range that begins before ``limit``."""
-    overlap = pattern.size - 1
-    starts = range(part.start, part.stop, _CHUNK)
-    for at in reversed(starts) if backward else starts:
+class _Pace:
+    """Matches a pattern, in pieces of as many bytes as take a few milliseconds."""
+
+    def __init__(self, pattern: Pattern) -> None:
+        self.pattern = pattern
+        self.size = _SMALLEST
+
+    def matches(self, data: bytes, size: int) -> Iterator[tuple[int, int]]:
+        """Where matches begin in the first ``size`` bytes and how long they are, overlapping ones too."""
+        at, seconds = 0, 0.0
+        while True:
+            began = time.perf_counter()
+            match = self.pattern.regex.search(data, at)
+            seconds += time.perf_counter() - began
+            if match is None or match.start() >= size:
+                break
+            yield match.start(), match.end() - match.start()
+            at = match.start() + 1
+        if seconds < _TURN / 2:
+            self.size = min(self.size * 2, _LARGEST)
+        elif seconds > _TURN:
+            self.size = max(self.size // 2, _SMALLEST)
+
+
+def _pieces(part: range, pace: _Pace, *, backward: bool) -> Iterator[range]:
+    """A range in pieces, at the pace of the search."""
+    low, high = part.start, part.stop
+    while low < high:
+        step = min(pace.size, high - low)
+        yield range(high - step, high) if backward else range(low, low + step)
+        low, high = (low, high - step) if backward else (low + step, high)
+
+
+def _find_in(view: View, pace: _Pace, where: tuple[range, int], *, backward: bool, progress: Progress) -> int | None:
+    """The first (or last) match in a range that begins before a limit."""
+    (part, limit), pattern = where, pace.pattern
+    for piece in _pieces(part, pace, backward=backward):
         progress.advance(0)
-        chunk = read_chunk(view, at, min(_CHUNK + overlap, part.stop - at))
+        chunk = read_chunk(view, piece.start, min(len(piece) + pattern.size - 1, part.stop - piece.start))
         found: int | None = None
-        for inside, size in _matches(pattern, chunk.data):
-            if at + inside >= limit or any(map(_is_missing, _under(chunk.pieces, at + inside, size))):
+        for inside, size in pace.matches(chunk.data, len(piece)):
+            at = piece.start + inside
+            if at >= limit or any(map(_is_missing, _under(chunk.pieces, at, size))):
                 continue
-            if pattern.accepts is not None and not pattern.accepts(at + inside):
+            if pattern.accepts is not None and not pattern.accepts(at):
                 continue
-            found = at + inside
+            found = at
             if not backward:
                 return found
         if found is not None:
@@ -150,11 +188,3 @@ def _find_in(
 
 def _under(pieces: Iterable[Extent], offset: int, size: int) -> Iterator[Extent]:
     return (piece for piece in pieces if piece.guest.start < offset + size and offset < piece.guest.end)
-
-
-def _matches(pattern: Pattern, data: bytes) -> Iterator[tuple[int, int]]:
-    """Where matches begin and how long they are, overlapping ones too."""
-    at = 0
-    while (match := pattern.regex.search(data, at)) is not None and match.start() < _CHUNK:
-        yield match.start(), match.end() - match.start()
-        at = match.start() + 1

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from qcow2inspect.tui.session import Session
 
 __all__ = [
+    "ShortProgress",
     "TaskProgress",
     "explain",
     "find_guest",
@@ -152,6 +153,31 @@ class TaskProgress:
     def _tell(self, now: float) -> None:
         self._told = now
         self._post(Progressed(self._task, self.what, self.done, self.total, now - self._began))
+
+
+class ShortProgress(TaskProgress):
+    """Progress of a task that may take a short while only.
+
+    Attributes:
+        gave_up: True if that was not enough.
+
+    Args:
+        task: name of the task.
+        post: takes a message from any thread.
+        seconds: the while.
+    """
+
+    def __init__(self, task: str, post: Callable[[Message], object], seconds: float) -> None:
+        super().__init__(task, post)
+        self._deadline = time.monotonic() + seconds
+        self.gave_up = False
+
+    def advance(self, amount: int) -> None:
+        """More is done; see :class:`TaskProgress`."""
+        if not self.stopped and time.monotonic() > self._deadline:
+            self.gave_up = True
+            self.stop()
+        super().advance(amount)
 
 
 def guarded(task: str, post: Callable[[Message], object], work: Callable[[], Message]) -> None:

@@ -22,7 +22,7 @@ from qcow2inspect.tui.widgets.textpane import TextPane
 from qcow2inspect.units import GuestOffset, counted, human_size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from textual.app import ComposeResult
     from textual.message import Message
@@ -412,6 +412,18 @@ class CompareScreen(WalkScreen):
     def bytes_name(self) -> str:
         """What is searched."""
         return f"the guest bytes, {self.side.title}" if self.side else "nothing"
+
+    def stand(self) -> Callable[[], None]:
+        """Bytes are shown when something is found; then the list again."""
+        level, only, back = self.level, self.only, super().stand()
+
+        def restore() -> None:
+            back()
+            if (level, only) != (self.level, self.only):
+                self.level, self.only = level, only
+                self._show_level()
+
+        return restore
 
     def place_at(self, offset: int, size: int, title: str) -> Location:
         """The location of guest bytes."""

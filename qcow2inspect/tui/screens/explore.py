@@ -268,12 +268,18 @@ class ExploreScreen(WalkScreen):
         from qcow2inspect.tui.places import parse_place
 
         try:
-            there = parse_place(self.session, text[2:], self.here).offset if text[2:].strip() else self.hex.host
+            here = self.origin or self.here  # what is found while it is typed moves the cursor
+            there = parse_place(self.session, text[2:], here).offset if text[2:].strip() else here.offset
         except Qcow2InspectError as error:
             raise ValueError(str(error)) from error
         size = self.session.image.geometry.cluster_size
         start = there - there % size
         return pointers_to(start, start + size, self._target_at, text)
+
+    def words_for(self, there: Location) -> str:
+        """The structure that is found."""
+        node = self.session.locate(there.offset)
+        return f"host {there.offset}  {describe.title(node) if node is not None else ''}".rstrip()
 
     def _target_at(self, offset: int) -> int | None:
         """What the field that begins at a host offset points to; called in a thread."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from qcow2inspect.image.view import View
     from qcow2inspect.layout.node import Node
     from qcow2inspect.tui.app import InspectApp
+    from qcow2inspect.tui.dialogs.search import Sought
     from qcow2inspect.tui.pattern import Pattern
     from qcow2inspect.tui.session import Session
     from qcow2inspect.tui.theme import Look
@@ -42,6 +43,8 @@ class WalkScreen(BaseScreen):
     """Those of them whose place is looked for in a thread, by :meth:`find_slowly`."""
 
     _searching: tasks.TaskProgress | None = None
+    origin: Location | None = None
+    """Where a search that is being typed begins."""
 
     def __init__(self, session: Session, look: Look) -> None:
         super().__init__(session, look)
@@ -232,8 +235,55 @@ class WalkScreen(BaseScreen):
         """Ask what to look for."""
         from qcow2inspect.tui.dialogs.search import SearchDialog
 
-        dialog = SearchDialog(self.look, self.bytes_name, self.session.pattern, self.parse_pattern)
-        self.app.push_screen(dialog, lambda pattern: self._search(pattern, 1) if pattern else None)
+        if self.bytes_view is None:
+            self.status.say("there is nothing to search")
+            return
+        self.action_stop()
+        self.app.push_screen(SearchDialog(self.look, self, self.session.pattern), self._sought)
+
+    def _sought(self, sought: Sought | None) -> None:
+        """Go where it was found while it was typed, or search from here on."""
+        self.origin = None
+        if sought is None:
+            return
+        if sought.there is None:
+            self._search(sought.pattern, 1)
+            return
+        self.session.pattern = sought.pattern
+        cast("InspectApp", self.app).jump(sought.there)
+
+    def stand(self) -> Callable[[], None]:
+        """Remember the place from which is searched; gives what brings the screen back to it."""
+        here, pane = self.here, self.pane
+        top, marked = (pane.top, pane.marked) if pane is not None else (0, range(0))
+        self.origin = here
+
+        def back() -> None:
+            if self.here != here or (pane is not None and pane.marked != marked):
+                self.arrive(here)
+            if pane is not None:
+                pane.marked = marked
+                pane.scroll_top(top)
+                pane.refresh()
+
+        return back
+
+    def preview(self, there: Location) -> None:
+        """Show a place above a dialog, and remember nothing of it."""
+        self.arrive(there)
+        if self.pane is not None and self.pane.cursor > self.pane.top + self.pane.height // 2:
+            self.pane.scroll_top(self.pane.cursor - self.pane.height // 8)
+
+    def found(self, message: Searched) -> Location:
+        """Where something was found."""
+        unread = f"; {exact_size(message.unread)} could not be searched" if message.unread else ""
+        wrapped = ("from the start again: " if message.step > 0 else "from the end again: ") if message.wrapped else ""
+        title = f"{wrapped}{message.pattern.text}{unread}   n next   N previous"
+        return self.place_at(message.offset or 0, message.pattern.size, title)
+
+    def words_for(self, there: Location) -> str:
+        """What is at a place, in words."""
+        return f"guest {there.guest}"
 
     def parse_pattern(self, text: str) -> Pattern:
         """What is looked for.
@@ -285,15 +335,11 @@ class WalkScreen(BaseScreen):
         """Go there, or say that it is nowhere."""
         message.stop()
         self._searching = None
-        unread = f"; {exact_size(message.unread)} could not be searched" if message.unread else ""
-        shown = f"{message.pattern.shown[:40]}"
         if message.offset is None:
-            self.status.say(f"{shown} is nowhere in {self.bytes_name}{unread}", "warn")
-            return
-        wrapped = ("from the start again: " if message.step > 0 else "from the end again: ") if message.wrapped else ""
-        title = f"{wrapped}{message.pattern.text}{unread}   n next   N previous"
-        if self.app.screen is self:
-            self.post_message(JumpAsked(self.place_at(message.offset, message.pattern.size, title)))
+            unread = f"; {exact_size(message.unread)} could not be searched" if message.unread else ""
+            self.status.say(f"{message.pattern.shown[:40]} is nowhere in {self.bytes_name}{unread}", "warn")
+        elif self.app.screen is self:
+            self.post_message(JumpAsked(self.found(message)))
 
     def on_task_failed(self, message: TaskFailed) -> None:
         """Say why."""
