@@ -168,6 +168,7 @@ async def test_keys_are_taken_while_a_search_runs_and_a_new_one_ends_it(slow: Ho
         progress = dialog._progress
         await tap(pilot, "x")
         assert dialog.query_one(Input).value.endswith("33x")
+        assert progress is not None
         assert progress.stopped
         await tap(pilot, "escape")
         assert pilot.app.screen is explore(pilot)
