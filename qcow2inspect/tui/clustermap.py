@@ -12,15 +12,20 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import numpy as np
     import numpy.typing as npt
 
-__all__ = ["MOST", "ClusterMap", "Count", "Kind", "Mapped", "Owner", "Use"]
+    from qcow2inspect.findings import Finding
+
+__all__ = ["MOST", "ClusterMap", "Count", "Kind", "Mapped", "Owner", "Use", "named_units"]
 
 MOST = 1 << 26
 """Units of a map at most: one byte each."""
 
 _PART = 1 << 20
+_MOST_NAMED = 100_000
 
 
 class Kind(IntEnum):
@@ -267,3 +272,12 @@ class ClusterMap:
         places = {low + int(found[0 if step > 0 else -1])} if len(found) else set()
         places |= {other for other in named if (other - unit) * step > 0 and other < len(self.owners)}
         return min(places, key=lambda place: abs(place - unit), default=None)
+
+
+def named_units(made: ClusterMap, findings: Iterable[Finding]) -> frozenset[int]:
+    """The units of a map in which the evidence of errors lies: all of it is in the image file."""
+    if made.is_guest:
+        return frozenset()
+    heavy = (finding for finding in findings if finding.severity.is_bad)
+    units = {evidence.where.start // made.unit for finding in heavy for evidence in finding.evidence}
+    return frozenset(sorted(units)[:_MOST_NAMED])

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from qcow2inspect.tui.location import Location
     from qcow2inspect.tui.pattern import Pattern
     from qcow2inspect.tui.reporting import ReportOrder
+    from qcow2inspect.tui.strip import Strip
     from qcow2inspect.tui.tasks import TaskProgress
     from qcow2inspect.units import GuestOffset, HostOffset
 
@@ -56,6 +57,8 @@ __all__ = [
     "ReportWritten",
     "Resolved",
     "Searched",
+    "StripChosen",
+    "StripMade",
     "Tabled",
     "TaskFailed",
     "Unlocked",
@@ -150,6 +153,34 @@ class Searched(Message):
         self.step = step
         self.wrapped = wrapped
         self.unread = unread
+
+
+class StripMade(Message):
+    """The whole file or disk in one column is there.
+
+    Attributes:
+        strip: what to show; None if there is nothing.
+        by: the progress of the task that made it.
+    """
+
+    def __init__(self, strip: Strip | None, by: TaskProgress) -> None:
+        super().__init__()
+        self.strip = strip
+        self.by = by
+
+
+class StripChosen(Message):
+    """The user clicked a place of the strip.
+
+    Attributes:
+        offset: of the first byte of what is worst there.
+        word: what that is.
+    """
+
+    def __init__(self, offset: int, word: str) -> None:
+        super().__init__()
+        self.offset = offset
+        self.word = word
 
 
 class NodeChosen(Message):

@@ -25,6 +25,7 @@ from qcow2inspect.tui.messages import (
     ReportWritten,
     Resolved,
     Searched,
+    StripMade,
     TaskFailed,
     Unlocked,
 )
@@ -54,7 +55,9 @@ __all__ = [
     "follow",
     "guarded",
     "guest_map",
+    "guest_strip",
     "host_map",
+    "host_strip",
     "index",
     "judge_again",
     "look_at_header",
@@ -401,6 +404,35 @@ def guest_map(
         return MapMade(made, progress, _guest_at(extents, host, lambda: progress.stopped))
 
     guarded("map", post, work)
+
+
+def host_strip(session: Session, progress: TaskProgress, post: Callable[[Message], object]) -> None:
+    """Sum up the map of the image file for the strip; the map itself is not kept."""
+
+    def work() -> Message:
+        from qcow2inspect.tui.clustermap import named_units
+        from qcow2inspect.tui.hostmap import make_host_map
+        from qcow2inspect.tui.strip import strip_of
+
+        survey = session.knowledge.survey
+        if survey is None:
+            return StripMade(None, progress)
+        made = make_host_map(survey, progress)
+        return StripMade(strip_of(made, named_units(made, session.knowledge.findings)), progress)
+
+    guarded("strip", post, work)
+
+
+def guest_strip(session: Session, view: View, progress: TaskProgress, post: Callable[[Message], object]) -> None:
+    """The same for the guest bytes of a state."""
+
+    def work() -> Message:
+        from qcow2inspect.tui.guestmap import make_guest_map
+        from qcow2inspect.tui.strip import strip_of
+
+        return StripMade(strip_of(make_guest_map(view, session.image.geometry.cluster_size, progress), ()), progress)
+
+    guarded("strip", post, work)
 
 
 def place(look: Callable[[], Location | None], key: str, step: int, post: Callable[[Message], object]) -> None:

@@ -198,6 +198,10 @@ class Look:
         color, ansi, _ = _ROLES[_SAME.get(role, role)]
         return self.palette.fill(_SAME.get(role, role), color) if self.colors is Colors.TRUE else ansi
 
+    def cell(self, role: str) -> str:
+        """The colour of a role as a cell of a map: what is free stays in the background."""
+        return self.solid("free-cell" if role in ("free", "unallocated") else role)
+
     @property
     def cursor(self) -> str:
         """What fills a cell that keys act on."""

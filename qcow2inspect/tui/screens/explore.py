@@ -79,6 +79,7 @@ class ExploreScreen(WalkScreen):
         super().on_mount()
         self._name_panes()
         self.add_class("-on-hex")
+        self.begin_strip()
         self.arrive(self.session.here)
 
     def _name_panes(self) -> None:
@@ -189,6 +190,7 @@ class ExploreScreen(WalkScreen):
         if isinstance(message, KnowledgeGrew):
             self.hex.reload()
             self._show(self.hex.host, self.session.node_at(self.hex.host, self._anchor))
+            self.begin_strip()
 
     # -- actions ----------------------------------------------------------------------------------------------
 
@@ -293,6 +295,10 @@ class ExploreScreen(WalkScreen):
     def pane(self) -> BytesPane:
         """The bytes."""
         return self.hex
+
+    def work_on_strip(self, progress: tasks.TaskProgress) -> None:
+        """What each part of the image file belongs to."""
+        tasks.host_strip(self.session, progress, self.post_message)
 
     def field_at(self, part: range) -> Node | None:
         """The field under the cursor, if these are its bytes."""

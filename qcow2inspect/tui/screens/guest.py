@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from textual.containers import Container
 
 from qcow2inspect.errors import Qcow2InspectError
-from qcow2inspect.tui import nearby, supply
+from qcow2inspect.tui import nearby, supply, tasks
 from qcow2inspect.tui.commands import bindings
 from qcow2inspect.tui.location import Location
-from qcow2inspect.tui.messages import ChainChanged, FollowAsked, GuestChosen, JumpAsked
+from qcow2inspect.tui.messages import ChainChanged, FollowAsked, GuestChosen, JumpAsked, KnowledgeGrew
 from qcow2inspect.tui.screens.walk import WalkScreen
 from qcow2inspect.tui.widgets.guestpane import CELLS, GuestPane, word_of
 from qcow2inspect.tui.widgets.supply import SupplyPane
@@ -75,6 +75,7 @@ class GuestScreen(WalkScreen):
         view = self._open()
         if view is not self.hex.view:
             self.hex.read_from(view)
+            self.begin_strip()
         offset = self.hex.at if there.guest is None else there.guest
         marked = GuestRange.at(offset, there.size or 0)
         self.hex.show(offset, marked=marked)
@@ -93,7 +94,10 @@ class GuestScreen(WalkScreen):
         super().news(message)
         if isinstance(message, ChainChanged):
             self.hex.read_from(self._open())
+            self.begin_strip()
             self._describe()
+        elif isinstance(message, KnowledgeGrew) and self._stripping is None:
+            self.begin_strip()
 
     def _describe(self) -> None:
         self._name_panes()
@@ -180,6 +184,16 @@ class GuestScreen(WalkScreen):
     def pane(self) -> BytesPane:
         """The bytes."""
         return self.hex
+
+    def begin_strip(self) -> None:
+        """None of other bytes than those in sight."""
+        self.hex.show_strip(None)
+        super().begin_strip()
+
+    def work_on_strip(self, progress: tasks.TaskProgress) -> None:
+        """What each part of the disk is."""
+        if self.hex.view is not None:
+            tasks.guest_strip(self.session, self.hex.view, progress, self.post_message)
 
     @property
     def bytes_name(self) -> str:

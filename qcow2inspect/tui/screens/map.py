@@ -9,6 +9,7 @@ from textual.containers import Container
 
 from qcow2inspect.errors import Qcow2InspectError
 from qcow2inspect.tui import describe, supply, tasks
+from qcow2inspect.tui.clustermap import named_units
 from qcow2inspect.tui.commands import bindings
 from qcow2inspect.tui.hostmap import Colouring
 from qcow2inspect.tui.location import Location
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
 
 __all__ = ["CellPane", "MapScreen"]
 
-_MOST_BAD = 100_000
 _NAMED = 26
 
 
@@ -200,12 +200,8 @@ class MapScreen(BaseScreen):
             self.status.say(str(message.error), "bad")
 
     def _bad(self, made: ClusterMap) -> frozenset[int]:
-        """The units in which the evidence of errors lies: all of it is in the file."""
-        if made.is_guest:
-            return frozenset()
-        heavy = (finding for finding in self.session.knowledge.findings if finding.severity.is_bad)
-        units = {evidence.where.start // made.unit for finding in heavy for evidence in finding.evidence}
-        return frozenset(sorted(units)[:_MOST_BAD])
+        """The units in which the evidence of errors lies."""
+        return named_units(made, self._findings)
 
     def news(self, message: Message) -> None:
         """More findings, perhaps."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual import work
@@ -10,7 +11,15 @@ from textual import work
 from qcow2inspect.errors import Qcow2InspectError
 from qcow2inspect.tui import copying, nearby, tasks
 from qcow2inspect.tui.location import Location
-from qcow2inspect.tui.messages import JumpAsked, Placed, Progressed, Searched, TaskFailed
+from qcow2inspect.tui.messages import (
+    JumpAsked,
+    Placed,
+    Progressed,
+    Searched,
+    StripChosen,
+    StripMade,
+    TaskFailed,
+)
 from qcow2inspect.tui.screens.base import BaseScreen
 from qcow2inspect.tui.widgets.which import WhichKey
 from qcow2inspect.units import HostOffset, counted, exact_size
@@ -45,6 +54,7 @@ class WalkScreen(BaseScreen):
     _searching: tasks.TaskProgress | None = None
     origin: Location | None = None
     """Where a search that is being typed begins."""
+    _stripping: tasks.TaskProgress | None = None
 
     def __init__(self, session: Session, look: Look) -> None:
         super().__init__(session, look)
@@ -174,6 +184,39 @@ class WalkScreen(BaseScreen):
 
         cast("InspectApp", self.app).next_key = take
         self.which.show(title, choices)
+
+    # -- the strip --------------------------------------------------------------------------------------------
+
+    def work_on_strip(self, progress: tasks.TaskProgress) -> None:
+        """Sum up what the strip beside the bytes shows; called in a thread."""
+
+    def begin_strip(self) -> None:
+        """Make the strip, once the tables were read: until then the bytes have a position marker."""
+        if self._stripping is not None:
+            self._stripping.stop()
+        if self.pane is not None and self.session.knowledge.surveyed:
+            self._stripping = tasks.TaskProgress("strip", lambda message: None)
+            self._make_strip(self._stripping)
+
+    @work(thread=True, exclusive=True, group="strip", exit_on_error=False)
+    def _make_strip(self, progress: tasks.TaskProgress) -> None:
+        self.work_on_strip(progress)
+
+    def on_strip_made(self, message: StripMade) -> None:
+        """Show it, if it is still wanted."""
+        message.stop()
+        if self.pane is not None and message.by is self._stripping:
+            self.pane.show_strip(message.strip)
+
+    def on_strip_chosen(self, message: StripChosen) -> None:
+        """Go there; the way back is remembered."""
+        message.stop()
+        self.post_message(JumpAsked(replace(self.place_at(message.offset, 0, message.word), size=None)))
+
+    def on_unmount(self) -> None:
+        """Nobody wants it any more."""
+        if self._stripping is not None:
+            self._stripping.stop()
 
     # -- select and copy --------------------------------------------------------------------------------------
 
@@ -346,6 +389,8 @@ class WalkScreen(BaseScreen):
         message.stop()
         if message.task == "search":
             self._searching = None
+        if message.task == "strip":
+            return  # there is a position marker in its place
         if message.error is not None:
             self.status.say(str(message.error), "bad")
         elif message.task == "search":

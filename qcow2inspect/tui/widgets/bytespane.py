@@ -5,12 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qcow2inspect.tui.commands import bindings
-from qcow2inspect.tui.messages import FollowAsked
+from qcow2inspect.tui.messages import FollowAsked, StripChosen
 from qcow2inspect.tui.theme import Ground
 from qcow2inspect.tui.widgets.vscroll import VScroll
 
 if TYPE_CHECKING:
+    from rich.style import Style
+
+    from qcow2inspect.tui.strip import Strip
     from qcow2inspect.tui.theme import Look
+    from qcow2inspect.tui.widgets.mapstrip import Cell
     from qcow2inspect.tui.widgets.paint import Line
     from qcow2inspect.units import GuestRange, HostRange
 
@@ -19,6 +23,8 @@ __all__ = ["HEX", "BytesPane", "merged"]
 HEX = tuple(f"{byte:02x}" for byte in range(256))
 _NEAR_ROWS = 24
 _NOTHING = range(0)
+_STRIP_FROM = 80
+"""Cells of a screen from which on there is a strip; narrower ones have a marker only."""
 
 
 def merged(line: Line) -> Line:
@@ -57,6 +63,8 @@ class BytesPane(VScroll):
         self.marked = _NOTHING
         self.began: int | None = None
         self._jumped = False
+        self._strip: Strip | None = None
+        self._cells_of_strip: list[Cell] = []
 
     # -- what subclasses say ----------------------------------------------------------------------------------
 
@@ -169,6 +177,56 @@ class BytesPane(VScroll):
         if offset != self.at and offset >= 0:
             self._put(offset)
             self.chose(offset)
+
+    # -- the strip --------------------------------------------------------------------------------------------
+
+    def show_strip(self, strip: Strip | None) -> None:
+        """Show the whole file or disk in place of the position marker; the marker again for None."""
+        self._strip, self._cells_of_strip = strip, []
+        self.refresh()
+
+    @property
+    def strip(self) -> Strip | None:
+        """What the strip shows; None while there is none, or no room for it."""
+        return self._strip if self.is_attached and self.screen.size.width >= _STRIP_FROM else None
+
+    def _marker(self, y: int) -> tuple[str, Style]:
+        """One line of the strip; a key only moves what is marked of it."""
+        strip = self.strip
+        if strip is None:
+            return super()._marker(y)
+        if len(self._cells_of_strip) != self.height:
+            from qcow2inspect.tui.widgets.mapstrip import cells_of
+
+            self._cells_of_strip = cells_of(strip, self.height, self.look)
+        return self._cells_of_strip[y][y in self._in_sight]
+
+    @property
+    def _in_sight(self) -> range:
+        """The lines of the strip whose bytes are in sight."""
+        first, size = self.top * self.per_row, max(1, self.byte_count)
+        last = min(size, first + self.height * self.per_row) - 1
+        return range(first * self.height // size, last * self.height // size + 1)
+
+    def marker_clicked(self, y: int) -> None:
+        """A click on the strip goes to the worst that lies there."""
+        strip = self.strip
+        if strip is None:
+            super().marker_clicked(y)
+        else:
+            self.post_message(StripChosen(strip.place(y, self.height), strip.word(y, self.height)))
+
+    def action_strip(self, step: int) -> None:
+        """To the worst of the next (1) or previous (-1) line of the strip; without one, as far as a line of it."""
+        size, lines = max(1, self.byte_count), max(1, self.height)
+        line = self.at * lines // size + step
+        if 0 <= line < lines:
+            self.go(self._strip.place(line, lines) if self._strip is not None else -(-size * line // lines))
+
+    def recolour(self) -> None:
+        """Another theme, another strip."""
+        self._cells_of_strip = []
+        super().recolour()
 
     # -- actions ----------------------------------------------------------------------------------------------
 

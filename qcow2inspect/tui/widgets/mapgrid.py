@@ -199,7 +199,7 @@ class MapGrid(VScroll):
             return self.look.cursor
         if not role:
             return self.look.ground
-        return self.look.solid("free-cell" if role in ("free", "unallocated") else role)
+        return self.look.cell(role)
 
     # -- moving -----------------------------------------------------------------------------------------------
 

@@ -255,9 +255,13 @@ class VScroll(Widget, can_focus=True):
             return
         event.stop()
         if spot.x >= self.width:
-            self.scroll_top(self.last_top * spot.y // max(1, self.height - 1))
+            self.marker_clicked(spot.y)
         elif self.top + spot.y < self.row_count:
             self.clicked(self.top + spot.y, spot.x, double=event.chain > 1)
+
+    def marker_clicked(self, y: int) -> None:
+        """A click on line ``y`` of the marker: what lies there comes into sight."""
+        self.scroll_top(self.last_top * y // max(1, self.height - 1))
 
     def clicked(self, row: int, x: int, *, double: bool) -> None:
         """A click on cell ``x`` of ``row``."""
