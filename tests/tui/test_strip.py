@@ -11,7 +11,7 @@ from qcow2inspect.build.writer import Layout
 from qcow2inspect.tui.clustermap import ClusterMap, Mapped, Owner
 from qcow2inspect.tui.glyphs import Glyphs
 from qcow2inspect.tui.location import ACTIVE
-from qcow2inspect.tui.strip import PARTS, strip_of
+from qcow2inspect.tui.strip import PARTS, Strip, strip_of
 from qcow2inspect.tui.theme import Colors, Ground, Look
 from qcow2inspect.tui.widgets import mapstrip
 from qcow2inspect.tui.widgets.bytespane import BytesPane
@@ -123,7 +123,12 @@ def test_colours_signs_and_the_mark() -> None:
 async def test_the_mark_follows_the_bytes_and_nothing_else_is_worked_out(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[int] = []
     whole = mapstrip.cells_of
-    monkeypatch.setattr(mapstrip, "cells_of", lambda *args: made.append(args[1]) or whole(*args))
+
+    def counted(strip: Strip, height: int, look: Look) -> list[mapstrip.Cell]:
+        made.append(height)
+        return whole(strip, height, look)
+
+    monkeypatch.setattr(mapstrip, "cells_of", counted)
     async with playing(memory_image(), size=(80, 24)) as pilot:
         await tap(pilot, "2")
         await settle(pilot)
