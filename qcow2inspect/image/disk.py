@@ -20,9 +20,9 @@ from qcow2inspect.format.mapping import (
 )
 from qcow2inspect.image.extents import ABSENT, is_absent, one_layer_up
 from qcow2inspect.image.guest import Files, GuestDisk
-from qcow2inspect.image.holes import in_holes
+from qcow2inspect.image.holes import WORTHWHILE, in_holes
 from qcow2inspect.image.mapping import active_mapping
-from qcow2inspect.image.runs import HAS_HOST, RunFinder
+from qcow2inspect.image.runs import HAS_HOST, RunFinder, columns_pay
 from qcow2inspect.image.support import Support, alone, refused
 from qcow2inspect.image.view import Extent
 from qcow2inspect.source.protocol import read_padded
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Disk", "active_disk"]
 
+_L1_OFFSET = L1Entry.l2_table_offset.mask
 _L2_OFFSET = L2Entry.host_cluster_offset.mask
 _L1_CHUNK = 1 << 16
 _L1_KNOWN = 1 << 12
@@ -178,28 +179,39 @@ class Disk(GuestDisk):
     # -- a range ----------------------------------------------------------------------------------------------
 
     def _pieces(self, part: GuestRange) -> Iterator[Extent]:
-        import numpy as np
-
         geometry = self._geometry
         end = geometry.l1_index(GuestOffset(part.end - 1)) + 1
         stop = min(end, len(self._l1))
         for chunk in range(geometry.l1_index(part.start), stop, _L1_CHUNK):
-            column = self._l1.column(chunk, min(chunk + _L1_CHUNK, stop))
-            offsets = column & np.uint64(L1Entry.l2_table_offset.mask)
-            used = np.flatnonzero(offsets)
-            aligned = (offsets[used] & np.uint64(geometry.cluster_size - 1)) == 0
-            used = used[~(aligned & in_holes(self.image, offsets[used]))]
-            done = 0
-            for index in [*used.tolist(), len(column)]:
+            last = min(chunk + _L1_CHUNK, stop)
+            done = chunk
+            for index, raw in self._used(chunk, last):
                 if index > done:
-                    yield from self._unused(chunk + done, chunk + index)
-                if index < len(column):
-                    yield from self._span(chunk + index, L1Entry(int(column[index])), part)
+                    yield from self._unused(done, index)
+                yield from self._span(index, L1Entry(raw), part)
                 done = index + 1
+            if last > done:
+                yield from self._unused(done, last)
         if end > stop:
             beyond = max(stop, geometry.l1_index(part.start))
             span = GuestRange(geometry.guest_span(beyond).start, geometry.guest_span(end).start)
             yield self._extent(span, ClusterType.UNALLOCATED, past_end=True)
+
+    def _used(self, start: int, stop: int) -> list[tuple[int, int]]:
+        """L1 entries ``[start, stop)`` that have an L2 table which may hold something: index and value."""
+        if not columns_pay(stop - start):
+            words = self._l1.integers(start, stop)
+            found = [(index, raw) for index, raw in enumerate(words, start) if raw & _L1_OFFSET]
+            if len(found) < WORTHWHILE:
+                return found
+        import numpy as np
+
+        column = self._l1.column(start, stop)
+        offsets = column & np.uint64(_L1_OFFSET)
+        used = np.flatnonzero(offsets)
+        aligned = (offsets[used] & np.uint64(self._geometry.cluster_size - 1)) == 0
+        used = used[~(aligned & in_holes(self.image, offsets[used]))]
+        return list(zip((used + start).tolist(), column[used].tolist(), strict=True))
 
     def _unused(self, start: int, stop: int) -> Iterator[Extent]:
         """L1 entries ``[start, stop)`` without an L2 table; those past the end of the file apart."""
@@ -225,7 +237,7 @@ class Disk(GuestDisk):
         """Extents of entries ``[first, last)`` of a table; ``guest`` is where entry ``first`` maps to."""
         why_not = {ClusterType.NORMAL: self._needs_key, **dict.fromkeys(ABSENT, self._needs_backing)}
         absent = ABSENT if self._absent_as_zero else ()
-        for start, size, number, at, host_size, sound, entry in self._finder.runs(table.words(first, last)):
+        for start, size, number, at, host_size, sound, entry in self._finder.runs(table, first, last):
             part, kind = GuestRange.at(guest + start, size), _KINDS[number]
             if sound:
                 host = HostRange.at(at, host_size) if host_size else None

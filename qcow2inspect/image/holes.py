@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
     from qcow2inspect.image.image import Image
 
-__all__ = ["in_holes"]
+__all__ = ["WORTHWHILE", "in_holes"]
 
-_WORTHWHILE = 32
+WORTHWHILE = 32
+"""Tables from which on it pays to ask where the holes are."""
 
 
 def in_holes(image: Image, offsets: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
@@ -34,7 +35,7 @@ def in_holes(image: Image, offsets: npt.NDArray[np.uint64]) -> npt.NDArray[np.bo
 
     none = np.zeros(len(offsets), dtype=bool)
     inside = offsets < np.uint64(image.end)
-    if len(offsets) < _WORTHWHILE or image.source.allocated >= image.source.size // 2 or not inside.any():
+    if len(offsets) < WORTHWHILE or image.source.allocated >= image.source.size // 2 or not inside.any():
         return none
     first = int(offsets[inside].min())
     last = int(offsets[inside].max()) + image.geometry.cluster_size

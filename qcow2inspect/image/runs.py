@@ -1,26 +1,43 @@
-"""Runs of clusters, or of subclusters, that continue each other: many L2 entries as few rows."""
+"""Runs of clusters, or of subclusters, that continue each other: many L2 entries as few rows.
+
+Large images are looked at in columns. For a small one to load numpy takes longer than to look at entry by entry, so
+that is done first, with the same result once neighbours are joined (a test holds them to it).
+"""
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from qcow2inspect.format.geometry import SECTOR
-from qcow2inspect.format.mapping import ClusterType, L2Entry, classify_column, compressed_descriptor
+from qcow2inspect.format.mapping import ClusterType, L2Entry, classify, classify_column, compressed_descriptor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import numpy as np
     import numpy.typing as npt
 
     from qcow2inspect.format.geometry import Geometry
+    from qcow2inspect.image.table import L2Table
 
-__all__ = ["HAS_HOST", "Run", "RunFinder"]
+__all__ = ["HAS_HOST", "Run", "RunFinder", "columns_pay"]
 
 HAS_HOST = (ClusterType.NORMAL, ClusterType.ZERO_ALLOC, ClusterType.UNALLOCATED_ALLOC)
 """Types whose entries say where host clusters lie."""
+_OFFSET = L2Entry.host_cluster_offset.mask
+_LOADING = 1 << 15  # entries that are looked at one by one in the time in which numpy is loaded
+
+_looked_at = 0
+
+
+def columns_pay(entries: int) -> bool:
+    """True if numpy is there, or so many entries have been looked at without it that it should be."""
+    global _looked_at  # noqa: PLW0603 - one process loads numpy once, whichever image needs it
+    _looked_at += entries
+    return "numpy" in sys.modules or _looked_at > _LOADING
 
 
 class Run(NamedTuple):
@@ -77,8 +94,37 @@ class RunFinder:
         odd += [] if self.has_zero_flag else [ClusterType.ZERO_PLAIN, ClusterType.ZERO_ALLOC]
         return ~np.isin(np.arange(len(ClusterType)), odd) & (not self.has_data_file)
 
-    def runs(self, words: npt.NDArray[np.uint64]) -> Iterator[Run]:
-        """The runs of entries that follow each other.
+    def runs(self, table: L2Table, first: int, last: int) -> Iterator[Run]:
+        """The runs of entries ``[first, last)`` of a table; neighbours may continue each other."""
+        if table.extended or columns_pay(last - first):
+            return self._in_columns(table.words(first, last))
+        return self._one_by_one(table.integers(first, last))
+
+    def _one_by_one(self, words: Sequence[int]) -> Iterator[Run]:
+        """The runs of standard entries, found without numpy."""
+        bits, unit, count, index = self.geometry.cluster_bits, self.geometry.cluster_size, len(words), 0
+        odd = () if self.has_zero_flag else (ClusterType.ZERO_PLAIN, ClusterType.ZERO_ALLOC)
+        while index < count:
+            first, raw = index, words[index]
+            kind = classify(raw, data_file=self.has_data_file)
+            index += 1
+            host = size = 0
+            if kind is ClusterType.COMPRESSED:
+                stream = compressed_descriptor(bits)(raw).run()
+                host, size = int(stream.start), stream.size
+            elif kind in HAS_HOST:
+                host = raw & _OFFSET
+                stop = min(count, first + (_OFFSET + SECTOR - host >> bits))  # the next one would be another offset
+                index = _while(words, raw + unit, unit, index, stop)
+                size = (index - first) << bits
+            else:
+                index = _while(words, raw, 0, index, count)
+            sound = kind is ClusterType.COMPRESSED or (not host & (unit - 1) and host + size <= self.end)
+            sound = sound and not self.has_data_file and kind not in odd
+            yield Run(first << bits, (index - first) << bits, kind, host, size, sound, raw)
+
+    def _in_columns(self, words: npt.NDArray[np.uint64]) -> Iterator[Run]:
+        """The runs of entries of any kind.
 
         Args:
             words: the entries, shape ``(entries, 1)``, or ``(entries, 2)`` with their bitmaps.
@@ -123,6 +169,14 @@ class RunFinder:
             hosts[packed] = streams.host_offset
             sizes[packed] = (streams.additional_sectors + 1) * SECTOR - streams.host_offset % SECTOR
         return hosts, sizes
+
+
+def _while(words: Sequence[int], wanted: int, step: int, index: int, stop: int) -> int:
+    """Where entries end to be ``wanted``, ``wanted + step``, ``wanted + 2 * step``, ..."""
+    while index < stop and words[index] == wanted:
+        index += 1
+        wanted += step
+    return index
 
 
 def _has_host(kinds: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:

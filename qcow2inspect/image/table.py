@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from array import array
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from qcow2inspect.format.mapping import L2Entry, L2EntryExtended, SubclusterBitmap, standard_entry
@@ -9,7 +11,7 @@ from qcow2inspect.layout.word import Word
 from qcow2inspect.units import HostOffset, HostRange
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import numpy as np
     import numpy.typing as npt
@@ -84,6 +86,13 @@ class Table(Generic[E]):
         stop = self.count if stop is None else min(stop, self.count)
         data = self._read(self.at + start * self.stride, max(0, stop - start) * self.stride)
         return np.frombuffer(data, dtype=">u8").astype(np.uint64).reshape(-1, self.stride // 8)
+
+    def integers(self, start: int, stop: int) -> Sequence[int]:
+        """The first 64 bits of entries ``[start, stop)`` without numpy."""
+        words = array("Q", self._read(self.at + start * self.stride, max(0, stop - start) * self.stride))
+        if sys.byteorder == "little":
+            words.byteswap()
+        return words[:: self.stride // 8]
 
     def column(self, start: int = 0, stop: int | None = None) -> Column:
         """The first 64 bits of entries ``[start, stop)``: ``uint64``, native order, shape ``(stop - start,)``."""

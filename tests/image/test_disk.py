@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from itertools import pairwise
+from unittest import mock
 
 import pytest
 from hypothesis import given
@@ -12,11 +13,14 @@ from hypothesis import strategies as st
 from qcow2inspect.build.recipe import Compressed, Data, Recipe, Snapshot, Subclusters, Zero, build
 from qcow2inspect.build.writer import Layout
 from qcow2inspect.errors import BadStream, Damaged, NeedsFile, NeedsKey, Qcow2InspectError
+from qcow2inspect.format.geometry import Geometry
 from qcow2inspect.format.header import CryptMethod
 from qcow2inspect.format.mapping import ClusterType
 from qcow2inspect.image.disk import Disk
+from qcow2inspect.image.runs import Run, RunFinder
+from qcow2inspect.image.table import L2Table
 from qcow2inspect.image.view import Extent
-from qcow2inspect.units import GuestOffset, GuestRange, HostRange
+from qcow2inspect.units import GuestOffset, GuestRange, HostOffset, HostRange
 from tests.images import damages, image_of, luks_area, model, read_all, read_or_error, recipes
 
 K = 1 << 16
@@ -96,9 +100,21 @@ def agree(disk: Disk, within: GuestRange | None = None) -> None:
     assert at == (min(int(within.end), disk.size) if within else disk.size)
 
 
+def told(disk: Disk, within: GuestRange | None, *, columns: bool) -> list[object]:
+    """Everything that the extents say, with numpy or without."""
+    places = [mock.patch(f"qcow2inspect.image.{name}.columns_pay", return_value=columns) for name in ("runs", "disk")]
+    with places[0], places[1]:
+        return [(one.guest, *facts(one, one.guest), one.why_not) for one in disk.extents(within)]
+
+
+def same_without_columns(disk: Disk, within: GuestRange | None = None) -> None:
+    assert told(disk, within, columns=False) == told(disk, within, columns=True)
+
+
 @given(recipes(wide=True))
 def test_lookup_and_extents_agree(recipe: Recipe) -> None:
     agree(disk_of(recipe))
+    same_without_columns(disk_of(recipe))
 
 
 @given(st.data())
@@ -110,7 +126,38 @@ def test_lookup_and_extents_agree_in_damaged_images(data: st.DataObject) -> None
     disk = disk_of(image[:end])
     agree(disk)
     start = data.draw(st.integers(0, disk.size - 1))
-    agree(disk, GuestRange.at(start, data.draw(st.integers(1, disk.size - start))))
+    within = GuestRange.at(start, data.draw(st.integers(1, disk.size - start)))
+    agree(disk, within)
+    same_without_columns(disk)
+    same_without_columns(disk, within)
+
+
+_LAST = (1 << 56) - K
+_ENTRIES = st.sampled_from([0, 1, 2, K, K + 512, K | 1 << 63, K | 1, _LAST, _LAST - K, _LAST - 512, 1 << 62, 1 << 57])
+
+
+@given(st.lists(st.tuples(_ENTRIES, st.integers(1, 4)), min_size=1, max_size=12), st.booleans(), st.booleans())
+def test_runs_are_the_same_without_columns(
+    parts: list[tuple[int, int]], has_data_file: bool, has_zero_flag: bool
+) -> None:
+    words = [(first + number * K) % (1 << 64) for first, count in parts for number in range(count)]
+    geometry = Geometry(16)
+    data = b"".join(word.to_bytes(8, "big") for word in words).ljust(K, b"\0")
+    table = L2Table(HostOffset(0), geometry, data)
+    finder = RunFinder(geometry, has_data_file, has_zero_flag, 5 * K)
+    found = []
+    for columns in (False, True):
+        with mock.patch("qcow2inspect.image.runs.columns_pay", return_value=columns):
+            runs = finder.runs(table, 0, len(words))
+            found.append([cluster for run in runs for cluster in clusters_of(run)])
+    assert found[0] == found[1]
+
+
+def clusters_of(run: Run) -> list[tuple[int, ...]]:
+    """What a run says of each of its clusters."""
+    step = K if run.kind != ClusterType.COMPRESSED and run.host_size else 0
+    places = range(run.start, run.start + run.size, K)
+    return [(at, run.kind, run.host + step * number, run.host_size % K) for number, at in enumerate(places)]
 
 
 @given(st.data())
