@@ -7,6 +7,7 @@ its name; anything else removes it. A name that means an evidence file, by hard 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 from typing import IO, TYPE_CHECKING
@@ -37,6 +38,7 @@ finished: list[str] = []
 """Names of all files that appeared in this process, in order."""
 
 _IOV_MAX = 1024
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def check_target(path: str, *, force: bool, evidence: Collection[Identity] = (), resume: bool = False) -> None:
@@ -167,10 +169,11 @@ class Output:
 
     def failed(self, doing: str, error: OSError) -> CannotExport:
         """The error that tells a person what went wrong with this file."""
+        hint = "free some space or choose another place" if error.errno in _FULL else "choose another place"
         return CannotExport(
             f"{self.path}: {doing} failed: {error.strerror}",
             why="the unfinished file is kept" if self.keep else "the unfinished file is removed",
-            hint="free some space or choose another place" if error.errno in (28, 122) else "choose another place",
+            hint=f"continue it (--resume) when that is mended, or {hint}" if self.keep else hint,
             exit_code=74,
         )
 

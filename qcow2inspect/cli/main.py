@@ -58,7 +58,7 @@ exit codes:
   66   an input file is missing: the image, its backing file or its data file
   74   reading or writing failed
   77   refused: no permission, a key is needed, or the target must not be written
-  130  interrupted; nothing unfinished is left behind, unless “export --keep” asked for it
+  130  interrupted; what export leaves unfinished, “export --resume” continues
 """
 """Every exit code, for people."""
 

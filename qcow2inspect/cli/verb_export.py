@@ -4,9 +4,9 @@ The file appears as OUT when it is complete, OUT.part until then. What cannot be
 --on-error says otherwise; then OUT.map (for ddrescue's tools) and OUT.errors.json list every byte that is not as the
 guest had it. Nothing is ever replaced without being listed there.
 
-An export that is stopped or fails leaves nothing behind. With --keep it leaves OUT.part and OUT.journal, as a killed
-one and a loss of power always do: the same command with --resume continues it, and the bytes are those of an export
-that was never stopped.
+An export that is stopped, or whose disk is full or fails, leaves OUT.part and OUT.journal: the same command with
+--resume continues it, after a kill or a loss of power too, and the bytes are those of an export that was never stopped.
+With --discard nothing is left of it.
 """
 
 from __future__ import annotations
@@ -83,9 +83,9 @@ def _add_care(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--manifest", action="store_true", help=text)
     text = "put the SHA-256 of the image, and of every file behind it, into the manifest"
     group.add_argument("--hash-sources", action="store_true", help=text)
-    text = "leave OUT.part and OUT.journal behind when the export is stopped or fails"
-    group.add_argument("--keep", action="store_true", help=text)
-    text = "continue what OUT.part and OUT.journal hold; implies --keep"
+    text = "leave nothing behind when the export is stopped or fails, instead of what --resume could continue"
+    group.add_argument("--discard", action="store_true", help=text)
+    text = "continue what OUT.part and OUT.journal hold; begin if there is nothing yet"
     group.add_argument("--resume", action="store_true", help=text)
 
 
@@ -118,12 +118,22 @@ def run(options: argparse.Namespace) -> int:
             with progress_bar() as progress:
                 result = export(view, options.out, choices, progress=progress, command=_command())
         except (KeyboardInterrupt, Cancelled):
-            if not choices.keep:
+            if not choices.keep or not _left(view, options.out, choices):
                 raise
-            warn(f"interrupted; {options.out}.part and {options.out}.journal are kept, --resume continues")
             return _INTERRUPTED
     _tell(result)
     return 0
+
+
+def _left(view: View, target: str, choices: Choices) -> bool:
+    """Say what is left of an export that was stopped; False if nothing is."""
+    from qcow2inspect.export.leftovers import leftovers
+
+    names = leftovers(target, choices.within.size if choices.within else view.size, choices.split)
+    if names:
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        warn(f"interrupted; {shlex.quote(names[0])}{more} kept; the same command with --resume continues")
+    return bool(names)
 
 
 def _mapped(options: argparse.Namespace, view: View, choices: Choices) -> tuple[View, Choices]:
@@ -153,7 +163,7 @@ def _choices(options: argparse.Namespace, view: View) -> Choices:
         within=_range(options.range, view.size),
         split=_size("--split", options.split) if options.split else 0,
         device=options.force_device,
-        keep=options.keep or options.resume,
+        keep=options.resume or not options.discard,
         resume=options.resume,
     )
 

@@ -55,8 +55,9 @@ class Choices:
         within: the bytes of the view to export; all of them for None.
         split: bytes of each part of the output; 0 for one file.
         device: the target may be a block device.
-        keep: leave the unfinished file and its journal behind when the export is stopped or fails.
-        resume: continue what an earlier run left behind; implies ``keep``.
+        keep: leave the unfinished file and its journal behind when the export is stopped, or reading or writing
+            fails; where the image's own damage stops it, there is nothing to continue.
+        resume: continue what an earlier run left behind, or begin where there is nothing; implies ``keep``.
     """
 
     force: bool = False

@@ -9,7 +9,7 @@ from qcow2inspect.errors import CannotExport
 from qcow2inspect.export.names import journal_of, part_names
 from qcow2inspect.output import part_of
 
-__all__ = ["discard", "leftovers"]
+__all__ = ["discard", "forget_journal", "is_begun", "leftovers"]
 
 
 def leftovers(path: str, size: int, split: int = 0) -> list[str]:
@@ -25,6 +25,17 @@ def leftovers(path: str, size: int, split: int = 0) -> list[str]:
     except CannotExport:  # so many parts are never begun
         return []
     return [name for name in (*names, journal_of(path)) if os.path.isfile(name) and not os.path.islink(name)]
+
+
+def is_begun(path: str, size: int, split: int = 0) -> bool:
+    """True if there is something of an output, finished or not, that an export could continue."""
+    return any(os.path.lexists(name) or os.path.lexists(part_of(name)) for name in part_names(path, size, split))
+
+
+def forget_journal(path: str) -> None:
+    """Remove a journal beside which nothing lies any more."""
+    with contextlib.suppress(OSError):
+        os.unlink(journal_of(path))
 
 
 def discard(path: str, size: int, split: int = 0) -> None:

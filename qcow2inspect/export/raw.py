@@ -10,15 +10,16 @@ import os
 import threading
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from qcow2inspect.errors import CannotExport
+from qcow2inspect.errors import CannotExport, Damaged, NeedsFile, NeedsKey, Unsupported
 from qcow2inspect.export.beside import Beside
 from qcow2inspect.export.choices import Choices, OnError, Sparse
 from qcow2inspect.export.doubts import find_doubts, with_doubts
 from qcow2inspect.export.hashes import Hashes
 from qcow2inspect.export.journal import Checkpoints, Journal, binding
+from qcow2inspect.export.leftovers import forget_journal, is_begun
 from qcow2inspect.export.mapped import MappedView, write_pieces
 from qcow2inspect.export.names import journal_of, json_of, manifest_names, map_of, part_names, pieces_of, sidecars
 from qcow2inspect.export.pipeline import Pipeline
@@ -40,6 +41,7 @@ __all__ = ["Check", "ExportResult", "Preflight", "export", "export_raw", "prefli
 
 _PATIENCE = 0.05
 _READ_BACK = 4 << 20
+_OF_THE_IMAGE = (Damaged, NeedsFile, NeedsKey, Unsupported)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,9 @@ def export(
     flight = preflight(view, target, progress=progress, choices=choices)
     if flight.problem is not None:
         raise flight.problem
+    if choices.resume and not is_begun(target, flight.size, choices.split):
+        choices = replace(choices, resume=False, keep=True)
+        forget_journal(target)
     run = _Run(view, target, choices, flight, progress)
     written, warnings = run.write(command)
     seconds = time.monotonic() - started
@@ -116,6 +121,7 @@ class _Run:
         self._progress = progress
         self._evidence = evidence_of(view)
         self._within = within_of(view, choices)
+        self._keeps = choices.keep or choices.resume
         self.hashes: dict[str, str] = {}
         self.files: list[str] = []
 
@@ -127,6 +133,7 @@ class _Run:
             stack.callback(lambda: journal.close(keep=self._keeps and not complete))
             target = open_target(self._path, self._flight.size, self._choices, self._evidence)
             stack.callback(target.close)
+            stack.push(lambda _kind, error, _trace: self._weigh(target, error))
             if isinstance(target, FileTarget):
                 target.set_size(journal.done)
                 self._reserve(target)
@@ -144,9 +151,15 @@ class _Run:
             self.files[:0] = part_names(self._path, self._flight.size, self._choices.split)
         return written, warnings
 
-    @property
-    def _keeps(self) -> bool:
-        return self._choices.keep or self._choices.resume
+    def _weigh(self, target: Target, error: BaseException | None) -> None:
+        """What the image itself stops would be stopped there again: nothing is kept that nobody can continue."""
+        if isinstance(error, _OF_THE_IMAGE) and not self._choices.resume:
+            self._forget(target)
+
+    def _forget(self, target: Target) -> None:
+        self._keeps = False
+        if isinstance(target, FileTarget):
+            target.keep(wanted=False)
 
     def _open_journal(self) -> Journal:
         if not is_file(self._path):
@@ -235,6 +248,7 @@ class _Run:
         finally:
             hashes.close()
         if found != self.hashes[name]:
+            self._forget(target)  # who continues would take the wrong bytes for right
             raise CannotExport(
                 f"{self._path}: reading back gave {name} {found}, written was {self.hashes[name]}",
                 why="the disk did not keep what was written",

@@ -133,6 +133,11 @@ class FileTarget:
         except OSError:
             return False
 
+    def keep(self, *, wanted: bool) -> None:
+        """Whether what is unfinished stays when :meth:`close` comes before :meth:`commit`."""
+        for output in self.outputs:
+            output.keep = wanted
+
     def set_size(self, kept: int = 0) -> None:
         """Give all files their size; what lies behind the first ``kept`` bytes becomes zeros."""
         for index, output in enumerate(self.outputs):

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from qcow2inspect.errors import CannotExport, Qcow2InspectError
+from qcow2inspect.errors import Qcow2InspectError
 from qcow2inspect.export.choices import Choices, OnError, Sparse
 from qcow2inspect.progress import Cancelled
 from qcow2inspect.tui.jobs import Job, JobState
@@ -245,7 +245,6 @@ def _write(chain: Chain, job: ExportJob, order: Order) -> None:
     except Cancelled:
         job.end(JobState.CANCELLED, _left(job, order))
     except (Qcow2InspectError, OSError, ValueError) as error:
-        job.keeps = job.keeps and isinstance(error, CannotExport)
         _left(job, order)
         job.end(JobState.FAILED, str(error))
 

@@ -100,10 +100,8 @@ def undisturbed(server: Server, *words: str) -> tuple[dict[str, bytes], int]:
 
 
 def finish(server: Server, *words: str) -> None:
-    """Continue what is there, or start again if nothing can be continued."""
-    left = os.listdir(server.folder / "out")
-    can_go_on = "out.journal" in left and any(name.endswith(".part") for name in left)
-    code, said = server(*words, "--resume" if can_go_on else "--force")
+    """Continue what is there; whether that is much, little or nothing need not be known."""
+    code, said = server(*words, "--resume")
     assert code == 0, said
 
 
@@ -130,7 +128,7 @@ def test_a_signal_at_any_moment(server: Server, number: signal.Signals, keep: bo
     whole, calls = undisturbed(server)
     for point in random.Random(number).sample(range(1, calls + 1), 6):
         server.fresh()
-        code, said = server(*(["--keep"] if keep else []), point=point, signal=number)
+        code, said = server(*([] if keep else ["--discard"]), point=point, signal=number)
         made = server.made()
         if "out" in made:  # it came too late, or while the name was given
             assert code in (0, 130), said
@@ -151,11 +149,11 @@ ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @pytest.mark.parametrize("phase", PHASES)
 def test_an_end_in_every_phase(server: Server, phase: str) -> None:
-    """Asked to stop, it leaves nothing or the whole; killed, it can be finished; either way the bytes are the same."""
+    """Asked to stop it leaves nothing if it shall, or what can be finished, as when killed; the bytes are the same."""
     whole, _ = undisturbed(server, *THOROUGH)
     for number in ENDS:
         server.fresh()
-        code, said = server(*THOROUGH, phase=phase, signal=number)
+        code, said = server(*THOROUGH, "--discard", phase=phase, signal=number)
         made = server.made()
         assert "Traceback" not in said
         if phase.endswith("the name"):
@@ -164,6 +162,13 @@ def test_an_end_in_every_phase(server: Server, phase: str) -> None:
             assert ("out" in made) or code == 130
         else:
             assert (code, made) == (130, {}), said
+        if phase.endswith("the name"):
+            continue
+        server.fresh()
+        assert server(*THOROUGH, phase=phase, signal=number)[0] == 130
+        assert "out" not in server.made()
+        assert server(*THOROUGH, "--resume")[0] == 0
+        assert server.made() == whole
     server.fresh()
     code, said = server(*THOROUGH, phase=phase, signal=signal.SIGKILL)
     assert code == -signal.SIGKILL, said
@@ -181,7 +186,7 @@ def test_an_end_while_what_is_there_is_hashed(server: Server, number: signal.Sig
     """The third phase in which a hash is made: a second export continues the first one, and a third the second."""
     whole, _ = undisturbed(server)
     server.fresh()
-    assert server("--keep", phase="Exporting", after=20, signal=signal.SIGINT)[0] == 130
+    assert server(phase="Exporting", after=20, signal=signal.SIGINT)[0] == 130
     code, said = server("--resume", phase="Hashing what", signal=number)
     assert code == (130 if number in ENDS else -number), said
     assert "out.part" in server.made()
@@ -194,7 +199,7 @@ def test_a_target_that_fails_at_any_moment(server: Server, number: int) -> None:
     whole, calls = undisturbed(server)
     for point in random.Random(number).sample(range(1, calls + 1), 6):
         server.fresh()
-        code, said = server("--keep", point=point, errno=number)
+        code, said = server(point=point, errno=number)
         made = server.made()
         assert code in (0, 74, 77), (point, said)
         assert "Traceback" not in said

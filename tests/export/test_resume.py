@@ -20,11 +20,12 @@ import pytest
 
 from qcow2inspect.build.recipe import Cluster, Compressed, Data, Recipe, Zero, build
 from qcow2inspect.build.writer import Layout
-from qcow2inspect.errors import CannotExport, CannotRead
+from qcow2inspect.errors import CannotExport, CannotRead, Damaged
 from qcow2inspect.export import journal as journals
 from qcow2inspect.export.choices import Choices, OnError
 from qcow2inspect.export.load import Trouble
 from qcow2inspect.export.raw import ExportResult, export
+from qcow2inspect.export.target import FileTarget
 from qcow2inspect.image.image import Image
 from qcow2inspect.progress import Cancelled, Silent
 from qcow2inspect.source.file import FileSource
@@ -183,7 +184,7 @@ def test_a_signal_stops_at_once(
     number: signal.Signals, keep: bool, evidence: Path, undisturbed: dict[str, bytes], tmp_path: Path
 ) -> None:
     out = tmp_path / "out.raw"
-    with start(evidence, out, *(["--keep"] if keep else [])) as process:
+    with start(evidence, out, *([] if keep else ["--discard"])) as process:
         while not (tmp_path / "out.raw.part").exists():
             time.sleep(0.01)
             assert process.poll() is None
@@ -208,7 +209,7 @@ def test_a_full_disk(keep: bool, evidence: Path, undisturbed: dict[str, bytes], 
     code = "import resource, signal, sys\nsignal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
     code += "resource.setrlimit(resource.RLIMIT_FSIZE, (26214400 - 1, resource.RLIM_INFINITY))\n"
     limited = [sys.executable, "-c", code + SLOW, str(ROOT), "export", str(evidence), str(out), "--on-error=pattern"]
-    ran = subprocess.run([*limited, *(["--keep"] if keep else [])], capture_output=True, text=True, check=False)
+    ran = subprocess.run([*limited, *([] if keep else ["--discard"])], capture_output=True, text=True, check=False)
     assert ran.returncode == 74
     assert "File too large" in ran.stderr
     left = sorted(os.listdir(tmp_path))
@@ -290,9 +291,43 @@ def test_what_is_no_journal_is_refused(junk: bytes, stopped: Path, tmp_path: Pat
         run(stopped, tmp_path / "out.raw", RESUMED)
 
 
-def test_there_must_be_something_to_continue(evidence: Path, tmp_path: Path) -> None:
-    with pytest.raises(CannotExport, match="no journal of an unfinished export"):
+@pytest.mark.parametrize("journal", [True, False])
+def test_nothing_is_continued_from_the_beginning(
+    journal: bool, evidence: Path, undisturbed: dict[str, bytes], tmp_path: Path
+) -> None:
+    """Whoever dies before the first byte, or loses the unfinished file, need not know what to say instead."""
+    if journal:
+        (tmp_path / "out.raw.journal").write_bytes(b"left alone\n")
+    run(evidence, tmp_path / "out.raw", RESUMED)
+    assert contents(tmp_path) == undisturbed
+
+
+def test_a_finished_file_is_not_continued(evidence: Path, tmp_path: Path) -> None:
+    (tmp_path / "out.raw").write_bytes(b"mine")
+    with pytest.raises(CannotExport, match="exists"):
         run(evidence, tmp_path / "out.raw", RESUMED)
+    assert contents(tmp_path) == {"out.raw": b"mine"}
+
+
+def test_what_the_image_stops_leaves_nothing_to_continue(evidence: Path, tmp_path: Path) -> None:
+    with pytest.raises(Damaged):
+        run(evidence, tmp_path / "out.raw", replace(KEPT, on_error=OnError.FAIL))
+    assert os.listdir(tmp_path) == []
+
+
+def test_what_the_disk_did_not_keep_is_not_continued(
+    evidence: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its bytes are wrong: hashed once more, they would be taken for right."""
+    flushed = FileTarget.flush
+
+    def corrupting(target: FileTarget) -> None:
+        flushed(target)
+        os.pwrite(target.outputs[0].fd, b"rust", 4096)
+
+    monkeypatch.setattr(FileTarget, "flush", corrupting)
+    with pytest.raises(CannotExport, match="reading back gave"):
+        run(evidence, tmp_path / "out.raw", replace(KEPT, verify=True))
     assert os.listdir(tmp_path) == []
 
 
