@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from qcow2inspect.units import bytes_of
+
 if TYPE_CHECKING:
     from qcow2inspect.units import GuestRange, HostRange
 
@@ -75,6 +77,7 @@ class Finding:
         evidence: the bytes that prove it; the first few where there are many.
         guest: guest bytes that are affected; the first few ranges where there are many.
         count: number of places; ``evidence`` may show fewer and ``more`` says how many fewer.
+        guest_bytes: guest bytes that are affected in all; those of ``guest`` if left out.
     """
 
     code: str
@@ -84,6 +87,21 @@ class Finding:
     evidence: tuple[Evidence, ...] = ()
     guest: tuple[GuestRange, ...] = ()
     count: int = field(default=1)
+    guest_bytes: int = 0
+
+    def __post_init__(self) -> None:
+        """Count the guest bytes, unless the rule did."""
+        if not self.guest_bytes:
+            object.__setattr__(self, "guest_bytes", bytes_of(self.guest))
+
+    @property
+    def brief(self) -> str:
+        """The observation alone, for a list: the message up to where it goes into details."""
+        bare = self.message
+        while bare.endswith(")") and " (" in bare:
+            bare = bare[: bare.rindex(" (")]
+        ends = [at for mark in (": ", "; ") if (at := bare.find(mark)) > 0]
+        return bare[: min(ends)] if ends else bare
 
     @property
     def more(self) -> int:

@@ -11,10 +11,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from typing import Self
 
-__all__ = ["GuestOffset", "GuestRange", "HostOffset", "HostRange", "counted", "exact_size", "human_size", "parse_size"]
+__all__ = [
+    "GuestOffset",
+    "GuestRange",
+    "HostOffset",
+    "HostRange",
+    "bytes_of",
+    "counted",
+    "exact_size",
+    "human_size",
+    "parse_size",
+]
 
 
 class _Offset(int):
@@ -107,6 +117,11 @@ class GuestRange(_Range[GuestOffset]):
         """The part that lies in ``[start, end)``; empty if there is none."""
         low = max(int(self.start), start)
         return GuestRange(GuestOffset(low), GuestOffset(max(low, min(int(self.end), end))))
+
+
+def bytes_of(ranges: Iterable[HostRange] | Iterable[GuestRange]) -> int:
+    """Bytes of some ranges that do not overlap."""
+    return sum(part.size for part in ranges)
 
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")

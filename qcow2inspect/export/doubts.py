@@ -10,7 +10,7 @@ from array import array
 from collections import deque
 from typing import TYPE_CHECKING
 
-from qcow2inspect.errors import Qcow2InspectError
+from qcow2inspect.errors import CannotRead, Qcow2InspectError
 from qcow2inspect.export.load import Trouble
 from qcow2inspect.format.geometry import SECTOR
 from qcow2inspect.format.mapping import ClusterType, L1Entry
@@ -22,10 +22,13 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from qcow2inspect.export.mapped import MappedView
     from qcow2inspect.image.disk import Disk
     from qcow2inspect.image.view import Extent, View
+    from qcow2inspect.progress import Progress
+    from qcow2inspect.survey.survey import Survey
 
-__all__ = ["find_doubts", "with_doubts"]
+__all__ = ["find_doubts", "survey_of", "with_doubts"]
 
 _MOST = 1 << 16
 _TWICE = "another guest range lies in the same place of the image file: one of the two is wrong"
@@ -34,13 +37,16 @@ _CUT = "the image file ends inside the cluster that holds these bytes"
 _GUESS = "where these bytes belong on the disk is an assumption"
 
 
-def find_doubts(view: View, within: GuestRange, extents: Iterable[Extent]) -> list[Trouble]:
+def find_doubts(
+    view: View, within: GuestRange, extents: Iterable[Extent], *, survey: Survey | None = None
+) -> list[Trouble]:
     """The doubtful ranges of a part of a view, in order, not overlapping.
 
     Args:
         view: gave the extents.
         within: which part.
         extents: what covers it.
+        survey: what is known about the tables of the image; without it they are believed.
     """
     found = [
         Trouble(part, None, 0, "doubtful", _GUESS, "as stored")
@@ -58,16 +64,42 @@ def find_doubts(view: View, within: GuestRange, extents: Iterable[Extent]) -> li
                 streams.add(extent, HostRange.at(extent.host.start, extent.guest.size))
     found += streams.equal()
     found += runs.shared()
-    found += runs.inside(_tables(view))
+    found += runs.inside(_tables(view, survey))
+    found += _astray(view, within, survey)
     return _apart(found)
 
 
 def _guesses(view: View) -> Iterator[GuestRange]:
     """The parts of a view whose place is an assumption."""
-    from qcow2inspect.export.mapped import MappedView
+    for guess in view.whole.assumed.doubts if isinstance(view, _mapped()) else view.assumed.doubts:
+        yield from view.from_disk(guess) if isinstance(view, _mapped()) else (guess,)
 
-    for guess in view.whole.assumed.doubts if isinstance(view, MappedView) else view.assumed.doubts:
-        yield from view.from_disk(guess) if isinstance(view, MappedView) else (guess,)
+
+def survey_of(view: View, progress: Progress) -> Survey | None:
+    """What is known about the tables that lead to a view; None if they are not all to be read, or there are none.
+
+    Raises:
+        Cancelled: the user asked to stop.
+    """
+    from qcow2inspect.survey.survey import take_survey
+
+    disk = _disk_of(view)
+    try:
+        return take_survey(disk.image, progress) if disk is not None else None
+    except CannotRead:
+        return None
+
+
+def _astray(view: View, within: GuestRange, survey: Survey | None) -> Iterator[Trouble]:
+    """The parts of a view whose L2 table cannot be believed."""
+    from qcow2inspect.export.astray import astray
+
+    disk = _disk_of(view)
+    for span, why in astray(survey, disk) if survey is not None and disk is not None else ():
+        for part in view.from_disk(span) if isinstance(view, _mapped()) else (span,):
+            inside = part.clip(int(within.start), int(within.end))
+            if inside:
+                yield Trouble(inside, None, 0, "doubtful", why, "as stored")
 
 
 def with_doubts(troubles: Iterable[Trouble], doubts: list[Trouble]) -> Iterator[Trouble]:
@@ -195,23 +227,36 @@ def _doubt(guest: int, host: int, low: int, high: int, reason: str) -> Trouble:
     )
 
 
-def _tables(view: View) -> list[HostRange]:
-    """Where the tables of the image lie, as far as they can be read."""
+def _mapped() -> type[MappedView]:
     from qcow2inspect.export.mapped import MappedView
+
+    return MappedView
+
+
+def _disk_of(view: View) -> Disk | None:
+    """The disk of an image that a view shows; None if it shows something else."""
     from qcow2inspect.image.disk import Disk
 
-    view = view.whole if isinstance(view, MappedView) else view
-    if not isinstance(view, Disk) or view.image.has_data_file:
+    whole = view.whole if isinstance(view, _mapped()) else view
+    return whole if isinstance(whole, Disk) else None
+
+
+def _tables(view: View, survey: Survey | None) -> list[HostRange]:
+    """Where the tables of the image lie, as far as they can be read."""
+    from qcow2inspect.export.astray import metadata_ranges
+
+    disk = _disk_of(view)
+    if disk is None or disk.image.has_data_file:
         return []
-    image = view.image
+    image = disk.image
     size = image.geometry.cluster_size
     l1 = image.l1.range
     found = [HostRange.at(0, size), HostRange.at(l1.start, -(-l1.size // size) * size)]
     try:
-        found += [HostRange.at(at, size) for at in _targets(view)]
+        found += [HostRange.at(at, size) for at in _targets(disk)]
     except Qcow2InspectError:
         return found
-    return found
+    return found + (metadata_ranges(survey) if survey is not None else [])
 
 
 def _targets(view: Disk) -> list[int]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from qcow2inspect.errors import CannotExport, Damaged, NeedsFile, NeedsKey, Unsupported
 from qcow2inspect.export.beside import Beside
 from qcow2inspect.export.choices import Choices, OnError, Sparse
-from qcow2inspect.export.doubts import find_doubts, with_doubts
+from qcow2inspect.export.doubts import find_doubts, survey_of, with_doubts
 from qcow2inspect.export.hashes import Hashes
 from qcow2inspect.export.journal import Checkpoints, Journal, binding
 from qcow2inspect.export.leftovers import forget_journal, is_begun
@@ -299,12 +299,12 @@ class _Run:
         return (part for trouble in found for part in view.split(trouble))
 
     def _doubts(self) -> list[Trouble]:
-        """What is doubtful though it could be read; sound images are not searched for it."""
-        if self._choices.on_error is not OnError.BEST and not self._view.assumed:
+        """What is doubtful though it could be read; whoever exports an image as sound does not pay for the search."""
+        if self._choices.on_error is OnError.FAIL and not self._view.assumed:
             return []
         self._progress.begin("Looking for contradictions", None)
         extents = self._flight.plan.extents(self._view, self._within, self._progress)
-        return find_doubts(self._view, self._within, extents)
+        return find_doubts(self._view, self._within, extents, survey=survey_of(self._view, self._progress))
 
     def _manifest(self, substituted: dict[str, Any], warnings: list[str], command: tuple[str, ...]) -> dict[str, Any]:
         from qcow2inspect.export.manifest import make_manifest

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from qcow2inspect.findings import Category, Evidence, Finding, Severity
 from qcow2inspect.image.address import resolve
-from qcow2inspect.units import GuestRange, HostRange, counted, human_size
+from qcow2inspect.units import GuestRange, HostRange, bytes_of, counted, human_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -236,7 +236,7 @@ def odd_rule(
             guest = joined([entry_guest(survey, entry) for entry in entries if entry.mapping is survey.tree.active])
             words = {"count": f"{count:,}", "s": "" if count == 1 else "s", "ies": "y" if count == 1 else "ies"}
             message = says.format(**words) + guest_impact(guest)
-            yield Finding(code, severity, kind, message, evidence, tuple(guest[:_SHOWN]), count)
+            yield Finding(code, severity, kind, message, evidence, tuple(guest[:_SHOWN]), count, bytes_of(guest))
 
     return Rule(code, severity, kind, spec, True, (sys.modules[module].__doc__ or "").strip(), check)
 
@@ -245,7 +245,7 @@ def guest_impact(ranges: list[GuestRange]) -> str:
     """How much of the disk is concerned, as the end of a sentence; empty if nothing is."""
     if not ranges:
         return ""
-    total = sum(part.size for part in ranges)
+    total = bytes_of(ranges)
     more = f" and {counted(len(ranges) - 1, 'more range')}" if len(ranges) > 1 else ""
     return f" (guest {ranges[0]}{more}, {human_size(total)})"
 

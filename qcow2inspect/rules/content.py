@@ -10,7 +10,7 @@ from qcow2inspect.rules.base import Rule, entry_evidence, evidence_at, guest_imp
 from qcow2inspect.rules.spans import SHOWN, guest_of
 from qcow2inspect.rules.tables import target_of
 from qcow2inspect.survey.unseen import content_range
-from qcow2inspect.units import HostRange, counted, human_size
+from qcow2inspect.units import HostRange, bytes_of, counted, human_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,7 +45,7 @@ def stream_rule(
         evidence = tuple(entry_evidence(survey, entry) for entry in bad.entries[:SHOWN])
         first = f", the first at host {target_of(survey, bad.entries[0]):#x}" if bad.entries else ""
         message = f"{counted(bad.count, 'compressed cluster')}: {says}{first}{guest_impact(guest)}"
-        yield Finding(code, severity, category, message, evidence, tuple(guest[:SHOWN]), bad.count)
+        yield Finding(code, severity, category, message, evidence, tuple(guest[:SHOWN]), bad.count, bytes_of(guest))
 
     text = (sys.modules[module].__doc__ or "").strip()
     return Rule(code, severity, category, "Compressed Clusters Descriptor", True, text, check, needs_deep=True)

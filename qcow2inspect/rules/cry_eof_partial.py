@@ -18,7 +18,7 @@ from qcow2inspect.format.header import CryptMethod
 from qcow2inspect.rules.base import entry_evidence, entry_guest, guest_impact, joined
 from qcow2inspect.rules.spans import SHOWN, survey_rule
 from qcow2inspect.survey.odd import Odd
-from qcow2inspect.units import counted
+from qcow2inspect.units import bytes_of, counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +40,8 @@ def _find(survey: Survey) -> Iterator[Finding]:
     count = survey.odd_count[Odd.L2_EOF_PARTIAL]
     message = f"{counted(count, 'encrypted cluster')} of which the end of the file cuts off a part: it reads as noise"
     shown = tuple(guest[:SHOWN])
-    yield Finding(CODE, Severity.WARNING, Category.CORRUPTION, message + guest_impact(guest), evidence, shown, count)
+    message += guest_impact(guest)
+    yield Finding(CODE, Severity.WARNING, Category.CORRUPTION, message, evidence, shown, count, bytes_of(guest))
 
 
 def _missing(survey: Survey, guest: GuestRange) -> GuestRange:

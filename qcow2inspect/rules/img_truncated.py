@@ -18,7 +18,7 @@ from qcow2inspect.rules.base import entry_evidence, guest_impact
 from qcow2inspect.rules.spans import SHOWN, guest_of, survey_rule
 from qcow2inspect.rules.tables import FEW, NEAR, target_of
 from qcow2inspect.survey.odd import Odd
-from qcow2inspect.units import counted
+from qcow2inspect.units import bytes_of, counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,6 +45,7 @@ def _find(survey: Survey) -> Iterator[Finding]:
             evidence,
             tuple(guest[:SHOWN]),
             count,
+            guest_bytes=bytes_of(guest),
         )
 
 

@@ -18,7 +18,7 @@ from qcow2inspect.rules.base import entry_evidence, guest_impact
 from qcow2inspect.rules.spans import SHOWN, guest_of, survey_rule
 from qcow2inspect.survey.odd import KEPT, OddEntry
 from qcow2inspect.survey.tables import table_offsets
-from qcow2inspect.units import counted
+from qcow2inspect.units import bytes_of, counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,6 +82,7 @@ def _finding(survey: Survey, column: L1Column, tables: Tables, counts: Ints, rep
         tuple(entry_evidence(survey, entry) for entry in entries[:SHOWN]),
         tuple(guest[:SHOWN]),
         count,
+        guest_bytes=bytes_of(guest),
     )
 
 

@@ -17,7 +17,7 @@ from qcow2inspect.findings import Category, Finding, Severity
 from qcow2inspect.rules.base import entry_evidence, guest_impact
 from qcow2inspect.rules.spans import SHOWN, guest_of, survey_rule
 from qcow2inspect.rules.tables import is_wiped, l1_entries_of
-from qcow2inspect.units import counted
+from qcow2inspect.units import bytes_of, counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +36,14 @@ def _find(survey: Survey) -> Iterator[Finding]:
     message = f"{counted(len(empty), 'L2 table')} without an entry in use{guest_impact(guest)}"
     evidence = tuple(entry_evidence(survey, entry) for entry in entries[:SHOWN])
     yield Finding(
-        "QCOW-L2-EMPTY", Severity.NOTE, Category.FORENSIC, message, evidence, tuple(guest[:SHOWN]), len(empty)
+        "QCOW-L2-EMPTY",
+        Severity.NOTE,
+        Category.FORENSIC,
+        message,
+        evidence,
+        tuple(guest[:SHOWN]),
+        len(empty),
+        guest_bytes=bytes_of(guest),
     )
 
 

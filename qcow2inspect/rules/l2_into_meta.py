@@ -18,7 +18,7 @@ from qcow2inspect.findings import Category, Finding, Severity
 from qcow2inspect.rules.base import entry_evidence, guest_impact
 from qcow2inspect.rules.spans import KEPT_CLUSTERS, SHOWN, grouped, guest_of, is_self, owners_of, survey_rule
 from qcow2inspect.survey.faults import Fault, clusters_of
-from qcow2inspect.units import counted
+from qcow2inspect.units import bytes_of, counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,6 +49,7 @@ def _find(survey: Survey) -> Iterator[Finding]:
         tuple(entry_evidence(survey, entry) for entry in entries[:SHOWN]),
         tuple(guest[:SHOWN]),
         max(count, len(entries)),
+        guest_bytes=bytes_of(guest),
     )
 
 

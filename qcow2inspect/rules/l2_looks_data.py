@@ -30,7 +30,7 @@ __all__ = ["RULE"]
 
 
 def _find(survey: Survey) -> Iterator[Finding]:
-    yield from overwritten_findings(survey, "QCOW-L2-LOOKS-DATA", UNKNOWN_DATA, what="other data")
+    yield from overwritten_findings(survey, "QCOW-L2-LOOKS-DATA", UNKNOWN_DATA, what="other data, as a guest writes it")
 
 
 RULE = survey_rule(

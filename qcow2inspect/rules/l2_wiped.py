@@ -20,7 +20,7 @@ from qcow2inspect.rules.base import entry_evidence, guest_impact
 from qcow2inspect.rules.spans import KEPT_CLUSTERS, SHOWN, guest_of, survey_rule
 from qcow2inspect.rules.tables import is_wiped, l1_entries_of
 from qcow2inspect.survey.faults import Fault
-from qcow2inspect.units import counted
+from qcow2inspect.units import bytes_of, counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,6 +50,7 @@ def _find(survey: Survey) -> Iterator[Finding]:
         evidence,
         tuple(guest[:KEPT_CLUSTERS]),
         len(empty),
+        guest_bytes=bytes_of(guest),
     )
 
 

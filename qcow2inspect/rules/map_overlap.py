@@ -28,7 +28,7 @@ from qcow2inspect.rules.spans import (
 )
 from qcow2inspect.survey.claims import Owner
 from qcow2inspect.survey.faults import Fault, clusters_of
-from qcow2inspect.units import counted
+from qcow2inspect.units import bytes_of, counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,6 +62,7 @@ def _find(survey: Survey) -> Iterator[Finding]:
         tuple(found[:SHOWN]),
         tuple(guest[:SHOWN]),
         len(clusters),
+        guest_bytes=bytes_of(guest),
     )
 
 

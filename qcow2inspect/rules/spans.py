@@ -12,7 +12,7 @@ from qcow2inspect.image.address import resolve
 from qcow2inspect.rules.base import Rule, entry_evidence, entry_guest, guest_impact, header_evidence, joined
 from qcow2inspect.survey.claims import Owner
 from qcow2inspect.survey.faults import Fault, clusters_of
-from qcow2inspect.units import counted
+from qcow2inspect.units import bytes_of, counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -149,7 +149,8 @@ def refcount_rule(
         found = [refcount_evidence(survey, cluster) for cluster in clusters_of(spans, SHOWN).tolist()]
         weight = dirty if dirty and survey.image.header.incompatible_features.dirty else severity
         shown = tuple({evidence.path: evidence for evidence in found if evidence}.values())
-        yield Finding(code, weight, category, message + guest_impact(guest), shown, tuple(guest[:SHOWN]), count)
+        ranges = tuple(guest[:SHOWN])
+        yield Finding(code, weight, category, message + guest_impact(guest), shown, ranges, count, bytes_of(guest))
 
     explanation = (sys.modules[module].__doc__ or "").strip()
     return Rule(code, severity, category, "Host cluster management", True, explanation, check)
@@ -233,8 +234,9 @@ def overlap_findings(survey: Survey, code: str, owners: frozenset[Owner], *, say
     message = says.format(count=counted(len(ours), "host cluster"), names=grouped(texts))
     guest = joined([part for path in paths for part in _span_of(survey, path)])
     evidence = tuple(each for each in found if each is not None)
-    shown = tuple(guest[:SHOWN])
-    yield Finding(code, Severity.ERROR, Category.CORRUPTION, message + guest_impact(guest), evidence, shown, len(ours))
+    shown, touched = tuple(guest[:SHOWN]), bytes_of(guest)
+    message += guest_impact(guest)
+    yield Finding(code, Severity.ERROR, Category.CORRUPTION, message, evidence, shown, len(ours), touched)
 
 
 def _span_of(survey: Survey, path: str) -> list[GuestRange]:

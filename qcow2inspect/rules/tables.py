@@ -11,7 +11,7 @@ from qcow2inspect.rules.spans import KEPT_CLUSTERS, SHOWN, grouped, guest_of, me
 from qcow2inspect.survey.claims import Owner
 from qcow2inspect.survey.faults import Fault
 from qcow2inspect.survey.odd import KEPT, Odd, OddEntry
-from qcow2inspect.units import HostRange, counted
+from qcow2inspect.units import HostRange, bytes_of, counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -61,20 +61,25 @@ def overwritten_findings(survey: Survey, code: str, kind: str, *, what: str) -> 
         return
     guest = guest_of(survey, entries)
     evidence = [entry_evidence(survey, entry) for entry in entries]
-    names = grouped([f"L2 table of {each.path}" for each in evidence])
-    message = f"{names} overwritten by {what}{_intruders(survey, entries)}, its guest range is unreadable"
-    shown = tuple(guest[:KEPT_CLUSTERS])
-    message += guest_impact(guest)
-    yield Finding(code, Severity.ERROR, Category.CORRUPTION, message, tuple(evidence[:SHOWN]), shown, len(entries))
+    names = grouped([each.path for each in evidence])
+    message = f"{counted(len(entries), 'L2 table')} overwritten by {what}: {names}{_intruders(survey, entries)}; "
+    message += f"what they map cannot be believed{guest_impact(guest)}"
+    shown, places, touched = tuple(guest[:KEPT_CLUSTERS]), tuple(evidence[:SHOWN]), bytes_of(guest)
+    yield Finding(code, Severity.ERROR, Category.CORRUPTION, message, places, shown, len(entries), touched)
 
 
 def _intruders(survey: Survey, entries: list[OddEntry]) -> str:
     """What else claims the clusters of some L2 tables, as the end of a phrase; empty if nothing does."""
     bits = survey.image.geometry.cluster_bits
-    clusters = [(entry.raw & int(L1Entry.l2_table_offset.mask)) >> bits for entry in entries[:SHOWN]]
-    owners = [each for cluster in clusters for each in metadata_names(survey, cluster)]
-    others = [f"{owner.word} {path}" for owner, path in owners if owner not in (Owner.L2, Owner.L2_SNAPSHOT)]
-    return f" ({grouped(others)} in the same place)" if others else ""
+    others: list[str] = []
+    for entry in entries[:KEPT_CLUSTERS]:
+        cluster = (entry.raw & int(L1Entry.l2_table_offset.mask)) >> bits
+        owners = [each for each in metadata_names(survey, cluster) if each[0] not in (Owner.L2, Owner.L2_SNAPSHOT)]
+        others += [f"{owner.word} {path}" for owner, path in owners[:1]]
+        if not owners and survey.referrers.get(cluster):
+            others.append(f"guest data {entry_evidence(survey, survey.referrers[cluster][0]).path}")
+    more = f", and {len(others) - 1:,} more such" if len(others) > 1 else ""
+    return f" ({others[0]} in the same place{more})" if others else ""
 
 
 def is_wiped(survey: Survey) -> bool:
@@ -123,7 +128,7 @@ def _false_alarms(survey: Survey) -> Iterator[str]:
         yield f"qemu-img check takes the header for an L2 table, because {entries} have flags but no offset"
     if survey.overwritten:
         tables = counted(len(survey.overwritten), "table")
-        yield f"qemu-img check judges the entries of {tables} that hold something else than entries one by one"
+        yield f"qemu-img check judges {tables} that hold no entries entry by entry"
     low = sum(survey.faults.count.get(fault, 0) for fault in (Fault.REF_LOW, Fault.REF_ZERO, Fault.BLOCK_MISSING))
     if low and survey.image.header.incompatible_features.dirty:
         clusters = counted(low, "cluster")

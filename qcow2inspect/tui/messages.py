@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from qcow2inspect.dossier import Dossier
     from qcow2inspect.errors import Qcow2InspectError
+    from qcow2inspect.export.damage import Damage
     from qcow2inspect.export.raw import Preflight
     from qcow2inspect.findings import Finding
     from qcow2inspect.image.chain import Chain
@@ -35,6 +36,7 @@ __all__ = [
     "CellChosen",
     "ChainChanged",
     "ComparisonGrew",
+    "DamageFound",
     "EdgeReached",
     "Explained",
     "FollowAsked",
@@ -119,6 +121,18 @@ class Explained(Message):
     def __init__(self, unexplained: int) -> None:
         super().__init__()
         self.unexplained = unexplained
+
+
+class DamageFound(Message):
+    """It is known how far the damage of the image reaches into the disk.
+
+    Attributes:
+        damage: what an export will mark.
+    """
+
+    def __init__(self, damage: Damage) -> None:
+        super().__init__()
+        self.damage = damage
 
 
 class MappedFound(Message):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from qcow2inspect.case import Case
     from qcow2inspect.dossier import State
+    from qcow2inspect.export.damage import Damage
     from qcow2inspect.image.address import Place
     from qcow2inspect.image.chain import Chain
     from qcow2inspect.image.gate import OpenGate
@@ -61,6 +62,7 @@ class Session:
         unexplained: bytes of the file without a known purpose; None until they are counted.
         comparison: two disks side by side; None until they are chosen.
         others: files that were opened to be compared with.
+        damage: how far the damage reaches into the disk; None until somebody looked.
         log: tasks and journal.
         toured: stops of the tour that were seen.
     """
@@ -84,6 +86,7 @@ class Session:
     _owners: Ownership | None = None
     comparison: Comparison | None = None
     others: list[Chain] = field(default_factory=list)
+    damage: Damage | None = None
     log: Log = field(default_factory=Log)
     toured: int = 0
     _chain: Chain | None = None

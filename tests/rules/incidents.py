@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import string
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from qcow2inspect.build.recipe import Data, Recipe, build, patch
 from qcow2inspect.build.writer import Layout
@@ -15,6 +15,7 @@ CLUSTER = 512
 SPAN = 64
 TABLES = 200
 EACH = 6
+COPIED = 1 << 63
 COUNTS = b"\0\1" * 4
 """Four refcounts of one: as an L2 entry, a cluster that reads as zeros and lies far past the end of the file."""
 WHOLE = Recipe(
@@ -28,24 +29,60 @@ def table_at(image: Image, index: int) -> int:
     return int(image.l1[index].l2_table_offset)
 
 
-def written_by_guest(seed: int) -> bytes:
+def written_by_guest(seed: int, size: int) -> bytes:
     """Text of letters alone: none of it looks like an L2 entry that a reader would accept."""
     chance = random.Random(seed)
-    return "".join(chance.choices(string.ascii_letters, k=CLUSTER)).encode()
+    return "".join(chance.choices(string.ascii_letters, k=size)).encode()
+
+
+@dataclass(frozen=True)
+class DoubleAllocation:
+    """A writer took clusters that were in use: L2 tables became refcount blocks or guest data, others are used twice.
+
+    Attributes:
+        tables: L2 tables in all.
+        blocks: how many of them became refcount blocks.
+        guest: how many of them became guest data.
+        cluster_bits: log2 of the cluster size.
+        block: refcounts that are repeated over a refcount block.
+        half: True if only the first half of what was written is other than zero.
+        claimed: True if the refcount table and other L2 entries lead to what was written.
+    """
+
+    tables: int = TABLES
+    blocks: int = 118
+    guest: int = 16
+    cluster_bits: int = 9
+    block: bytes = COUNTS
+    half: bool = False
+    claimed: bool = False
+
+    def image(self) -> bytes:
+        """The image file."""
+        size = 1 << self.cluster_bits
+        span = size // 8
+        layout = Layout(size=self.tables * span * size, cluster_bits=self.cluster_bits)
+        places = [table * span + index * span // 8 for table in range(self.tables) for index in range(EACH)]
+        data = bytearray(build(Recipe(layout, {at: Data(b"%d " % at) for at in places})))
+        image = image_of(bytes(data))
+        hit = random.Random(self.tables).sample(range(self.tables), self.blocks + self.guest)
+        for number, table in enumerate(hit):
+            at, written = table_at(image, table), size // 2 if self.half else size
+            content = self.block * (written // 8) if number < self.blocks else written_by_guest(number, written)
+            data[at : at + size] = content.ljust(size, b"\0")
+        free = sorted(set(range(self.tables)) - set(hit))
+        first = image.l2_table(image.l1[free[0]].l2_table_offset)
+        patch(data, {f"L1[{free[1]}].L2[{span - 2 - index}]": first[index * span // 8].raw for index in (0, 1)})
+        if self.claimed:
+            patch(data, {f"rt[{3 + n}]": table_at(image, table) for n, table in enumerate(hit[: self.blocks][:4])})
+            guest = [COPIED | table_at(image, table) for table in hit[self.blocks :][:4]]
+            patch(data, {f"L1[{free[1]}].L2[{span - 8 - n}]": raw for n, raw in enumerate(guest)})
+        return bytes(data)
 
 
 def double_allocation() -> bytes:
     """Of 200 L2 tables 118 became refcount blocks and 16 guest data; two clusters of data are used twice."""
-    data = bytearray(build(WHOLE))
-    image = image_of(bytes(data))
-    for index in range(134):
-        place = (index * 3) % 199  # scattered, each once
-        at = table_at(image, place)
-        data[at : at + CLUSTER] = COUNTS * (CLUSTER // 8) if index < 118 else written_by_guest(index)
-    first, second = sorted(set(range(TABLES)) - {(index * 3) % 199 for index in range(134)})[:2]
-    raws = [image.l2_table(image.l1[first].l2_table_offset)[7 * index].raw for index in (0, 1)]
-    patch(data, {f"L1[{second}].L2[{50 + index}]": raw for index, raw in enumerate(raws)})
-    return bytes(data)
+    return DoubleAllocation().image()
 
 
 def claimed_by_refcounts() -> bytes:

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import cache
 from pathlib import Path
 
+import pytest
+
+from qcow2inspect.build.recipe import Data, Recipe, build
+from qcow2inspect.build.writer import Layout
 from qcow2inspect.export.choices import Choices, OnError
+from qcow2inspect.export.damage import find_damage
 from qcow2inspect.export.raw import export
-from qcow2inspect.findings import Finding
-from qcow2inspect.rules import examine
+from qcow2inspect.findings import Category, Finding, Severity
+from qcow2inspect.rules import all_rules, examine
+from qcow2inspect.rules.causes import causes
 from qcow2inspect.rules.outlook import repair_outlook
 from qcow2inspect.survey.survey import Survey, take_survey
+from qcow2inspect.units import bytes_of
 from tests.images import image_of
 from tests.rules import incidents
-from tests.rules.incidents import CLUSTER, SPAN
+from tests.rules.incidents import CLUSTER, SPAN, DoubleAllocation
 
 MOST = 6
 
@@ -36,24 +44,102 @@ def test_tables_overwritten_by_two_intruders() -> None:
     }
     assert len(found) <= MOST
     assert found["QCOW-L2-LOOKS-REFBLOCK"].count == 118
-    assert "refcount block content" in found["QCOW-L2-LOOKS-REFBLOCK"].message
-    assert found["QCOW-L2-LOOKS-DATA"].count == 16
+    assert found["QCOW-L2-LOOKS-REFBLOCK"].brief == "118 L2 tables overwritten by refcount block content"
+    assert found["QCOW-L2-LOOKS-DATA"].brief.startswith("16 L2 tables overwritten by other data")
     assert "2 host clusters" in found["QCOW-L2-SHARED"].message
-    assert "by L1[4].L2[0] and L1[7].L2[50]" in found["QCOW-L2-SHARED"].message
+    assert re.search(r"by L1\[\d+\]\.L2\[0\] and L1\[\d+\]\.L2\[62\]", found["QCOW-L2-SHARED"].message)
     assert survey.qemu.corruption_count > 5_000  # what the same image looks like entry by entry
     assert any("134 overwritten L2 tables would be believed" in line for line in repair_outlook(survey))
 
 
-def test_what_a_guest_loses_is_what_an_export_lists(tmp_path: Path) -> None:
-    survey, found = surveyed("double_allocation")
+CASES = {
+    "as reported": DoubleAllocation(),
+    "blocks of twos": DoubleAllocation(block=b"\0\2" * 4),
+    "blocks in part": DoubleAllocation(block=b"\0\1\0\0\0\0\0\2", half=True),
+    "claimed": DoubleAllocation(claimed=True),
+    "larger clusters": DoubleAllocation(tables=40, blocks=21, guest=6, cluster_bits=12, half=True, claimed=True),
+    "few": DoubleAllocation(tables=7, blocks=1, guest=1),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_a_guest_loses_is_what_an_export_marks(case: str, tmp_path: Path) -> None:
+    """Whatever took the place of the tables: the blast radius that is told is the error map that an export writes."""
+    image = image_of(CASES[case].image())
+    survey, disk = take_survey(image), image.active_disk()
+    damage = find_damage(disk, survey)
+    findings = {finding.code: finding for finding in examine(survey)}
+    overwritten = [findings[f"QCOW-L2-LOOKS-{kind}"] for kind in ("REFBLOCK", "DATA")]
+    assert len(causes(list(findings.values()))) <= MOST
+    assert sum(finding.count for finding in overwritten) == CASES[case].blocks + CASES[case].guest
+    assert sum(finding.guest_bytes for finding in overwritten) <= bytes_of(damage.marked)
+    assert damage.lost_bytes + damage.suspect_bytes == bytes_of(damage.marked)
+    assert damage.intact_bytes == disk.size - bytes_of(damage.marked)
     out = tmp_path / "out.raw"
-    export(survey.image.active_disk(), str(out), Choices(on_error=OnError.ZERO))
-    listed = json.loads((tmp_path / "out.raw.errors.json").read_text())["ranges"]
-    marked = {at for row in listed for at in range(row["guest_offset"], row["guest_offset"] + row["size"], CLUSTER)}
-    findings = (found["QCOW-L2-LOOKS-REFBLOCK"], found["QCOW-L2-LOOKS-DATA"])
-    lost = {at for finding in findings for part in finding.guest for at in range(part.start, part.end, CLUSTER)}
-    assert len(lost) == 134 * SPAN
-    assert marked == lost
+    export(disk, str(out), Choices(on_error=OnError.BEST if CASES[case].claimed else OnError.ZERO))
+    assert marked(Path(f"{out}.errors.json")) == [(int(part.start), int(part.end)) for part in damage.marked]
+    assert out.stat().st_size == disk.size
+
+
+def marked(path: Path) -> list[tuple[int, int]]:
+    """The guest ranges of an error map, neighbours joined."""
+    made: list[tuple[int, int]] = []
+    for row in json.loads(path.read_text())["ranges"]:
+        start, end = row["guest_offset"], row["guest_offset"] + row["size"]
+        if made and made[-1][1] == start:
+            made[-1] = (made[-1][0], end)
+        else:
+            made.append((start, end))
+    return made
+
+
+def test_a_wiped_table_is_marked_too(tmp_path: Path) -> None:
+    survey, found = surveyed("punched")
+    damage = find_damage(survey.image.active_disk(), survey)
+    assert damage.marked == found["QCOW-L2-WIPED"].guest
+    export(survey.image.active_disk(), str(tmp_path / "o.raw"), Choices(on_error=OnError.ZERO))
+    ranges = [(int(part.start), int(part.end)) for part in damage.marked]
+    assert marked(tmp_path / "o.raw.errors.json") == ranges
+
+
+def test_a_sound_image_has_no_blast_radius() -> None:
+    image = image_of(build(incidents.WHOLE))
+    damage = find_damage(image.active_disk(), take_survey(image))
+    assert (damage.marked, damage.elsewhere, damage.intact_bytes) == ((), (), image.header.size)
+
+
+def test_bytes_of_another_file_are_elsewhere_not_lost() -> None:
+    recipe = Recipe(Layout(size=1 << 20, backing_name=b"base.raw"), {3: Data(b"own")})
+    image = image_of(build(recipe))
+    damage = find_damage(image.active_disk(), take_survey(image))
+    assert damage.marked == ()
+    assert bytes_of(damage.elsewhere) == (1 << 20) - image.geometry.cluster_size
+
+
+def test_groups_are_few_whatever_the_rules_find() -> None:
+    """Each finding stands in one group; sound images and small lists are not grouped at all."""
+    everything = [Finding(rule.code, rule.severity, rule.category, rule.title) for rule in all_rules()]
+    groups = causes(everything)
+    assert 2 <= len(groups) <= MOST
+    assert sorted(one.code for group in groups for one in group.findings) == sorted(rule.code for rule in all_rules())
+    assert [group.severity.rank for group in groups] == sorted(group.severity.rank for group in groups)
+    assert all(group.why for group in groups if len(group.findings) > 1)
+    assert [group.findings for group in causes(everything[:6])] == sorted(
+        ((one,) for one in everything[:6]), key=lambda group: (group[0].severity.rank, group[0].code)
+    )
+
+
+@pytest.mark.parametrize(
+    ("message", "brief"),
+    [
+        ("3 clusters past the end: they are missing (guest 0x0..0x200, 512 B)", "3 clusters past the end"),
+        ("8 guest clusters (3 MiB) stored compressed", "8 guest clusters (3 MiB) stored compressed"),
+        ("2 tables (first: 3) (guest 0x0)", "2 tables"),
+        ("all is well", "all is well"),
+    ],
+)
+def test_a_brief_says_what_is_observed_and_no_more(message: str, brief: str) -> None:
+    assert Finding("QCOW-X", Severity.NOTE, Category.FORENSIC, message).brief == brief
 
 
 def test_the_refcount_block_that_took_the_place_of_a_table_is_named() -> None:

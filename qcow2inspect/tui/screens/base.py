@@ -9,6 +9,7 @@ from textual.screen import Screen
 from qcow2inspect.tui.commands import of_scopes
 from qcow2inspect.tui.messages import ChainChanged, JobChanged, KnowledgeGrew, Progressed, TaskFailed
 from qcow2inspect.tui.widgets.crumbs import Crumbs
+from qcow2inspect.tui.widgets.paint import FRAMED
 from qcow2inspect.tui.widgets.status import Banner, KeyBar, StatusBar
 
 if TYPE_CHECKING:
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from qcow2inspect.tui.theme import Look
 
 __all__ = ["FRAMED", "BaseScreen"]
-
-FRAMED = 116
-"""Cells of width from which on panes have frames."""
 
 _CHANGED = "{} was changed by somebody since it was opened: what is shown may mix old and new bytes"
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from textual import work
 from textual.containers import Container
 from textual.widgets import Input
 
+from qcow2inspect.tui import tasks
 from qcow2inspect.tui.commands import bindings
+from qcow2inspect.tui.harm import find_harm, has_harm
 from qcow2inspect.tui.location import Location
-from qcow2inspect.tui.messages import EdgeReached, KnowledgeGrew
+from qcow2inspect.tui.messages import ChainChanged, DamageFound, EdgeReached, KnowledgeGrew, Progressed, TaskFailed
 from qcow2inspect.tui.screens.base import BaseScreen
-from qcow2inspect.tui.widgets.findings import FindingsList
+from qcow2inspect.tui.widgets.causes import CauseList
+from qcow2inspect.tui.widgets.radius import Radius
 from qcow2inspect.tui.widgets.textpane import TextPane
-from qcow2inspect.units import human_size
+from qcow2inspect.units import counted, human_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
     from textual.message import Message
 
     from qcow2inspect.findings import Finding
+    from qcow2inspect.rules.causes import Cause
     from qcow2inspect.tui.session import Session
     from qcow2inspect.tui.theme import Look
     from qcow2inspect.tui.widgets.paint import Line
@@ -44,18 +49,33 @@ class FindingPane(TextPane):
     def __init__(self, look: Look, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(look, id=id)
         self._finding: Finding | None = None
+        self._cause: Cause | None = None
 
-    def show(self, finding: Finding | None) -> None:
-        """Show a finding; None for none."""
-        if finding is not self._finding:
-            self._finding = finding
+    def show(self, finding: Finding | None, cause: Cause | None = None) -> None:
+        """Show a finding, or a group of them; None for none."""
+        if finding is not self._finding or cause is not self._cause:
+            self._finding, self._cause = finding, cause
             self.recompose_lines()
 
     def compose_lines(self, width: int) -> Iterator[Line]:
-        """Head, message, evidence, guest ranges."""
-        finding = self._finding
-        if finding is None:
-            return
+        """Head, message, evidence, guest ranges; of a group, what it is and what is in it."""
+        if self._finding is not None:
+            yield from self._of_finding(self._finding, width)
+        elif self._cause is not None:
+            yield from self._of_cause(self._cause, width)
+
+    def _of_cause(self, cause: Cause, width: int) -> Iterator[Line]:
+        glyphs, style = self.look.glyphs, self.look.style
+        severity = str(cause.severity)
+        yield [(f" {glyphs[severity]} {severity} ", style(severity)), (cause.title, style("title"))]
+        yield from self.paragraph(cause.why, width)
+        yield self.rule(f"{counted(len(cause.findings), 'kind')}, {counted(cause.count, 'place')}", width)
+        for finding in cause.findings:
+            severity = str(finding.severity)
+            yield [(f" {glyphs[severity]} ", style(severity)), (finding.code, style("dim"))]
+            yield from self.paragraph(finding.message, width)
+
+    def _of_finding(self, finding: Finding, width: int) -> Iterator[Line]:
         glyphs, style = self.look.glyphs, self.look.style
         severity = str(finding.severity)
         yield [(f" {glyphs[severity]} {severity} ", style(severity)), (finding.code, style("title"))]
@@ -98,12 +118,16 @@ class FindingsScreen(BaseScreen):
 
     def __init__(self, session: Session, look: Look) -> None:
         super().__init__(session, look)
-        self.list = FindingsList(look, id="list", grouped=True)
+        self.list = CauseList(look, id="list")
         self.detail = FindingPane(look, id="detail")
+        self.radius = Radius(look, id="radius")
+        self._progress = tasks.TaskProgress("damage", self.post_message)
+        self._looked: object = None
 
     def compose_body(self) -> ComposeResult:
         """Filter, list, detail."""
         yield Input(placeholder="show only findings with these words", id="filter")
+        yield self.radius
         with Container(id="halves"):
             yield self.list
             yield self.detail
@@ -112,7 +136,13 @@ class FindingsScreen(BaseScreen):
         """Fill it."""
         super().on_mount()
         self.query_one(Input).display = False
+        self.radius.border_title = "Blast radius"
         self._fill()
+        self._look_how_far()
+
+    def on_unmount(self) -> None:
+        """Nobody waits for it any more."""
+        self._progress.stop()
 
     @property
     def here(self) -> Location:
@@ -127,6 +157,8 @@ class FindingsScreen(BaseScreen):
         super().news(message)
         if isinstance(message, KnowledgeGrew) and message.knowledge is not None:
             self._fill()
+        if isinstance(message, ChainChanged | KnowledgeGrew):
+            self._look_how_far()
 
     def _fill(self) -> None:
         knowledge, words = self.session.knowledge, self.query_one(Input).value
@@ -139,8 +171,9 @@ class FindingsScreen(BaseScreen):
         self.call_after_refresh(self._describe)
 
     def _describe(self) -> None:
-        self.detail.border_title = self.framed("Finding")
-        self.detail.show(self.list.finding)
+        cause = self.list.cause
+        self.detail.border_title = self.framed("Group of findings" if cause else "Finding")
+        self.detail.show(self.list.finding, cause)
 
     def on_edge_reached(self, message: EdgeReached) -> None:
         """The cursor moved, or wants to and cannot."""
@@ -148,6 +181,40 @@ class FindingsScreen(BaseScreen):
         if abs(message.rows) > 1:
             self.list.scroll_top(self.list.top + message.rows)
         self._describe()
+
+    # -- blast radius -----------------------------------------------------------------------------------------
+
+    def _look_how_far(self) -> None:
+        """Find out how far the damage reaches, each time that something else is known; a sound image has none."""
+        self.radius.display = has_harm(self.session)
+        known = (self.session.knowledge.survey, self.session.chain)
+        if not self.radius.display or known == self._looked:
+            return
+        self._looked = known
+        self._progress.stop()
+        self._progress = tasks.TaskProgress("damage", self.post_message)
+        self.radius.show(None, "looking how far the damage reaches into the disk")
+        self._find_harm(self._progress)
+
+    @work(thread=True, exclusive=True, group="damage", exit_on_error=False)
+    def _find_harm(self, progress: tasks.TaskProgress) -> None:
+        with self.session.log.running("finding out how far the damage reaches", progress, self.post_message) as post:
+            find_harm(self.session, progress, post)
+
+    def on_damage_found(self, message: DamageFound) -> None:
+        """Show it."""
+        message.stop()
+        self.session.damage = message.damage
+        self.radius.show(message.damage)
+
+    def on_progressed(self, message: Progressed) -> None:
+        """It takes its time; the log says so."""
+        message.stop()
+
+    def on_task_failed(self, message: TaskFailed) -> None:
+        """Say why it is not known."""
+        message.stop()
+        self.radius.show(None, str(message.error) if message.error else "how far the damage reaches was not found out")
 
     # -- filter -----------------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from qcow2inspect.tui.commands import bindings
@@ -12,30 +12,41 @@ from qcow2inspect.tui.nearby import place_of
 from qcow2inspect.tui.theme import Ground
 from qcow2inspect.tui.widgets.paint import columns, wrapped
 from qcow2inspect.tui.widgets.vscroll import VScroll
-from qcow2inspect.units import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from textual.geometry import Size
 
-    from qcow2inspect.findings import Finding, Severity
+    from qcow2inspect.findings import Finding
     from qcow2inspect.tui.theme import Look
     from qcow2inspect.tui.widgets.paint import Line
 
-__all__ = ["FindingsList"]
+__all__ = ["FindingsList", "Row", "Stop"]
 
 _TALLEST = 400
-_NOWHERE = -1
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
+class Stop:
+    """A place that the cursor can stand on.
+
+    Attributes:
+        findings: which findings: one, those of a group, or none if there are none.
+        evidence: which of its evidence; None for the finding itself.
+    """
+
+    findings: tuple[int, ...] = ()
+    evidence: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
     """One painted row.
 
     Attributes:
         line: what it shows.
-        stop: number of the place the cursor can stand on; all rows of one place share it; -1 for a heading.
+        stop: number of the place the cursor can stand on; all rows of one place share it.
     """
 
     line: Line
@@ -48,20 +59,18 @@ class FindingsList(VScroll):
     Args:
         look: colours and glyphs.
         id: Textual id.
-        grouped: put a heading above the findings of each severity.
     """
 
     BINDINGS = bindings("findings")
 
-    def __init__(self, look: Look, *, id: str | None = None, grouped: bool = False) -> None:  # noqa: A002
+    def __init__(self, look: Look, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(look, id=id)
-        self._grouped = grouped
         self._filtered = False
         self._findings: Sequence[Finding] = ()
         self._complete = False
-        self._unfolded: set[int] = set()
-        self._stops: list[tuple[int, int | None]] = []
-        self._rows: list[_Row] | None = None
+        self._unfolded: set[tuple[int, ...]] = set()
+        self._stops: list[Stop] = []
+        self._rows: list[Row] | None = None
         self._rows_width = 0
 
     def show(self, findings: Sequence[Finding], *, complete: bool, filtered: bool = False) -> None:
@@ -72,17 +81,27 @@ class FindingsList(VScroll):
             complete: False while the image is still being looked at.
             filtered: True if these are not all.
         """
-        if findings != self._findings:
+        if list(findings) != list(self._findings):
             self._unfolded.clear()
         self._findings, self._complete, self._filtered = findings, complete, filtered
         self._changed()
 
     @property
     def finding(self) -> Finding | None:
-        """The finding under the cursor."""
+        """The finding under the cursor; None if there is none, or several."""
+        return self.chosen[0] if len(self.chosen) == 1 else None
+
+    @property
+    def chosen(self) -> tuple[Finding, ...]:
+        """The finding under the cursor, or those of the group there."""
+        stop = self.stop
+        return tuple(self._findings[number] for number in stop.findings) if stop is not None else ()
+
+    @property
+    def stop(self) -> Stop | None:
+        """The place under the cursor."""
         self.rows_for(self.width)
-        number = self._stops[self.cursor][0] if self._stops else -1
-        return self._findings[number] if number >= 0 else None
+        return self._stops[self.cursor] if self._stops else None
 
     def _changed(self) -> None:
         self._rows = None
@@ -100,7 +119,7 @@ class FindingsList(VScroll):
         del container, viewport
         return min(_TALLEST, len(self.rows_for(max(1, width - 1))))
 
-    def rows_for(self, width: int) -> list[_Row]:
+    def rows_for(self, width: int) -> list[Row]:
         """The rows for a width, composed when it changes."""
         if self._rows is None or width != self._rows_width:
             self._stops = []
@@ -114,35 +133,27 @@ class FindingsList(VScroll):
         self._rows = None
         self.refresh()
 
-    def _make_rows(self, width: int) -> Iterator[_Row]:
+    def _make_rows(self, width: int) -> Iterator[Row]:
         if not self._findings:
             role, text = ("good", "nothing to report") if self._complete else ("dim", "looking at the tables")
             sign = self.look.glyphs["yes" if self._complete else "more"]
             if self._filtered:
                 role, text, sign = "dim", "no finding has these words", self.look.glyphs["dot"]
-            self._stops.append((-1, None))
-            yield _Row([(f" {sign} {text}", self.look.style(role))], 0)
-        for number, finding in enumerate(self._findings):
-            if self._grouped and (not number or self._findings[number - 1].severity != finding.severity):
-                yield from self._heading(number, finding.severity, width)
-            self._stops.append((number, None))
-            stop = len(self._stops) - 1
-            yield _Row(self._head(number, finding, width), stop)
-            for part in wrapped(self.look.glyphs.text(finding.message), width - 5):
-                yield _Row([(f"   {part}", self.look.style("text"))], stop)
-            yield from self._evidence(number, finding, width)
+            yield Row([(f" {sign} {text}", self.look.style(role))], self._add(Stop()))
+        yield from self._list_rows(width)
 
-    def _heading(self, number: int, severity: Severity, width: int) -> Iterator[_Row]:
-        """The name of a severity, and how many there are."""
-        same = [finding for finding in self._findings if finding.severity == severity]
-        places = sum(finding.count for finding in same)
-        words = f"{counted(len(same), 'kind')}, {counted(places, 'place')}"
-        line = self.look.glyphs["empty"]
-        left = [(f" {severity} ", self.look.style(str(severity))), (f"{words} ", self.look.style("dim"))]
-        used = sum(len(text) for text, _ in left)
-        if number:
-            yield _Row([], _NOWHERE)
-        yield _Row([*left, (line * max(0, width - used - 1), self.look.style("faint"))], _NOWHERE)
+    def _add(self, stop: Stop) -> int:
+        """One more place for the cursor, and its number."""
+        self._stops.append(stop)
+        return len(self._stops) - 1
+
+    def _list_rows(self, width: int) -> Iterator[Row]:
+        for number, finding in enumerate(self._findings):
+            stop = self._add(Stop((number,)))
+            yield Row(self._head(number, finding, width), stop)
+            for part in wrapped(self.look.glyphs.text(finding.message), width - 5):
+                yield Row([(f"   {part}", self.look.style("text"))], stop)
+            yield from self._evidence(number, finding, width)
 
     def _head(self, number: int, finding: Finding, width: int) -> Line:
         glyphs, style = self.look.glyphs, self.look.style
@@ -157,16 +168,16 @@ class FindingsList(VScroll):
         if not places:
             return left
         first = finding.evidence[0]
-        fold = f"{glyphs['open' if number in self._unfolded else 'closed']} {places} places" if places > 1 else ""
+        fold = f"{glyphs['open' if (number,) in self._unfolded else 'closed']} {places} places" if places > 1 else ""
         where = fold or f"{first.where.start} {glyphs.text(first.path)}"
         return columns(left, [(f"{where} ", style("dim"))], width, style("text"))
 
-    def _evidence(self, number: int, finding: Finding, width: int) -> Iterator[_Row]:
-        if number not in self._unfolded:
+    def _evidence(self, number: int, finding: Finding, width: int) -> Iterator[Row]:
+        if (number,) not in self._unfolded:
             return
         style = self.look.style
         for index, evidence in enumerate(finding.evidence):
-            self._stops.append((number, index))
+            stop = self._add(Stop((number,), index))
             raw = f"= {evidence.raw:#0{2 + 2 * min(8, max(1, evidence.where.size))}x}"
             shown = f" {evidence.shown}" if evidence.shown else ""
             line = [
@@ -174,9 +185,9 @@ class FindingsList(VScroll):
                 (f"{evidence.path}  ", style("text")),
                 (self.look.glyphs.text(raw + shown), style("dim")),
             ]
-            yield _Row(line, len(self._stops) - 1)
+            yield Row(line, stop)
         if finding.more:
-            yield _Row([(f"     and {finding.more:,} more"[:width], style("dim"))], len(self._stops) - 1)
+            yield Row([(f"     and {finding.more:,} more"[:width], style("dim"))], len(self._stops) - 1)
 
     def paint(self, row: int, width: int) -> Line:
         """One row."""
@@ -231,36 +242,40 @@ class FindingsList(VScroll):
         self.move_to(len(self._stops) - 1)
 
     def action_unfold(self) -> None:
-        """Show all evidence of the finding under the cursor."""
-        number = self._stops[self.cursor][0]
-        if number >= 0 and len(self._findings[number].evidence) > 1:
-            self._unfolded ^= {number}
+        """Show the findings of the group under the cursor, or all evidence of the finding there."""
+        stop = self._stops[self.cursor]
+        if len(stop.findings) > 1 or (stop.findings and len(self._findings[stop.findings[0]].evidence) > 1):
+            self._unfolded ^= {stop.findings}
             self._changed()
 
     def action_fold(self) -> None:
-        """Hide the evidence of the finding under the cursor."""
-        number = self._stops[self.cursor][0]
-        if number in self._unfolded:
-            self._unfolded.discard(number)
-            self.cursor = self._stops.index((number, None))
+        """Hide what the finding or the group under the cursor holds, or what the cursor is in."""
+        stop = replace(self._stops[self.cursor], evidence=None)
+        parent = stop if stop.findings in self._unfolded else self._fold_parent(stop.findings)
+        if parent is not None:
+            self._unfolded.discard(parent.findings)
+            self.cursor = self._stops.index(parent)
             self._changed()
+
+    def _fold_parent(self, numbers: tuple[int, ...]) -> Stop | None:
+        """The open group that a finding belongs to; None if there are no groups."""
+        del numbers
+        return None
 
     def action_choose(self) -> None:
         """Go to the bytes."""
-        number, index = self._stops[self.cursor]
-        if number < 0 or not self._findings[number].evidence:
+        stop = self._stops[self.cursor]
+        proved = [number for number in stop.findings if self._findings[number].evidence]
+        if not proved:
             self.post_message(JumpAsked(Location()))
             return
-        finding = self._findings[number]
-        self.post_message(JumpAsked(place_of(finding, finding.evidence[index or 0])))
+        finding = self._findings[proved[0]]
+        self.post_message(JumpAsked(place_of(finding, finding.evidence[stop.evidence or 0])))
 
     def clicked(self, row: int, x: int, *, double: bool) -> None:
         """A click chooses a place; a double click goes there."""
         del x
-        stop = self.rows_for(self.width)[row].stop
-        if stop == _NOWHERE:
-            return
-        self.move_to(stop)
+        self.move_to(self.rows_for(self.width)[row].stop)
         if double:
             self.action_choose()
 

@@ -15,7 +15,10 @@ from qcow2inspect.layout.structure import visible
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Line", "columns", "line_width", "strip", "wrapped"]
+__all__ = ["FRAMED", "Line", "columns", "line_width", "strip", "wrapped"]
+
+FRAMED = 116
+"""Cells of a screen's width from which on panes have frames."""
 
 Line: TypeAlias = list[tuple[str, Style]]
 """Pieces of text, each with its style, from left to right."""
