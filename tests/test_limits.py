@@ -245,7 +245,4 @@ def test_every_row_of_security_md_names_its_test() -> None:
     for row, most, _ in rows:
         if row in listed and row != "header length, extensions":
             assert f"{listed[row].most * units.get(row, 1):,}" in most, row
-    assert (
-        f"{MAX_ITERATIONS:,}"
-        in dict((row, most) for row, most, _ in rows)["LUKS iterations, of a key slot or of the digest"]
-    )
+    assert any("LUKS iterations" in row and f"{MAX_ITERATIONS:,}" in most for row, most, _ in rows)
