@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from qcow2inspect.dossier.section import ClusterMap, Field, Section, Table
 from qcow2inspect.dossier.values import Nothing, Size
 from qcow2inspect.format.mapping import ClusterType, L1Entry, classify_column
+from qcow2inspect.image.holes import in_holes
 from qcow2inspect.image.image import Image
 from qcow2inspect.units import HostOffset
 
@@ -49,6 +50,7 @@ _NUMBERS = (
     "end of the last host cluster in use",
 )
 _MOST_TABLES = 1 << 17
+_CHUNK = 1 << 18
 
 
 def allocation_section(image: AnyImage, dossier: Dossier, command: str) -> Section:
@@ -108,13 +110,16 @@ def _count(image: Image, clusters: int, per_cell: int) -> npt.NDArray[np.int64]:
     counts = np.zeros((-(-clusters // per_cell), len(_KINDS)), dtype=np.int64)
     counts[:, -1] = per_cell
     counts[-1, -1] = clusters - (len(counts) - 1) * per_cell
-    for first, kinds in _tables(image):
+    used = _used_tables(image)
+    for first, kinds in _tables(image, used[:_MOST_TABLES]):
         part = kinds[: max(0, clusters - first)]
-        cell = (first + np.arange(len(part))) // per_cell
-        np.add.at(counts, (cell, part), 1)
-        np.add.at(counts[:, -1], cell, -1)
+        start, stop = first // per_cell, (first + len(part) - 1) // per_cell + 1
+        place = ((first % per_cell + np.arange(len(part))) // per_cell) * len(_KINDS) + part
+        found = np.bincount(place, minlength=(stop - start) * len(_KINDS)).reshape(-1, len(_KINDS))
+        counts[start:stop] += found
+        counts[start:stop, -1] -= found.sum(axis=1)
     entries = image.geometry.l2_entries
-    for first in (_used_tables(image)[_MOST_TABLES:] * entries).tolist():
+    for first in (used[_MOST_TABLES:] * entries).tolist():
         for number in range(first // per_cell, min(first + entries - 1, clusters - 1) // per_cell + 1):
             counts[number, 1] += counts[number, -1]
             counts[number, -1] = 0
@@ -122,14 +127,20 @@ def _count(image: Image, clusters: int, per_cell: int) -> npt.NDArray[np.int64]:
 
 
 def _used_tables(image: Image) -> npt.NDArray[np.intp]:
-    """Indices of the L1 entries of the active state that have an offset."""
+    """Indices of the L1 entries of the active state whose tables can hold something: tables in holes are all zeros."""
     import numpy as np
 
     stored = max(0, min(len(image.l1), (image.end - image.l1.at) // 8, image.geometry.l1_entries(image.header.size)))
-    return np.flatnonzero(image.l1.column(0, stored) & np.uint64(L1Entry.l2_table_offset.mask))
+    found = []
+    for start in range(0, stored, _CHUNK):
+        offsets = image.l1.column(start, min(start + _CHUNK, stored)) & np.uint64(L1Entry.l2_table_offset.mask)
+        used = np.flatnonzero(offsets)
+        aligned = (offsets[used] & np.uint64(image.geometry.cluster_size - 1)) == 0
+        found.append(start + used[~(aligned & in_holes(image, offsets[used]))])
+    return np.concatenate(found) if found else np.empty(0, dtype=np.intp)
 
 
-def _tables(image: Image) -> Iterator[tuple[int, npt.NDArray[np.intp]]]:
+def _tables(image: Image, used: npt.NDArray[np.intp]) -> Iterator[tuple[int, npt.NDArray[np.intp]]]:
     """Number of the first guest cluster of each L2 table, and the kinds of its clusters as positions in the list."""
     import numpy as np
 
@@ -137,7 +148,7 @@ def _tables(image: Image) -> Iterator[tuple[int, npt.NDArray[np.intp]]]:
     place = np.full(len(ClusterType), 0, dtype=np.intp)
     for number, kind in enumerate(_ORDER, len(_KINDS) - len(_ORDER)):
         place[kind] = number
-    for index in _used_tables(image)[:_MOST_TABLES].tolist():
+    for index in used.tolist():
         at = int(image.l1[index].l2_table_offset)
         if at % geometry.cluster_size or at >= end:
             yield index * geometry.l2_entries, np.zeros(geometry.l2_entries, dtype=np.intp)
