@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import argparse
 
     from qcow2inspect.export.raw import ExportResult, Preflight
+    from qcow2inspect.image.chain import Chain
     from qcow2inspect.image.view import View
 
 __all__ = ["add_arguments", "run", "writes"]
@@ -57,6 +58,12 @@ def _add_target(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("what to write")
     text = "guest bytes START to END (not included) only, for example 1MiB:3MiB"
     group.add_argument("--range", metavar="START:END", help=text)
+    text = (
+        "bytes of the image file at an address, as “hexdump” takes it, instead of guest bytes: hdr, L1[0].L2, 0x30000"
+    )
+    group.add_argument("--at", metavar="EXPR", help=text)
+    text = "how many of them; without it all of the named range"
+    group.add_argument("-n", "--length", metavar="N", help=text)
     text = "the disk byte for byte (raw, the default), or only what the tables map, with OUT.pieces saying where each "
     text += "piece belongs (mapped)"
     group.add_argument("--format", choices=["raw", "mapped"], default="raw", help=text)
@@ -102,10 +109,12 @@ def writes(options: argparse.Namespace) -> list[str]:
 
 def run(options: argparse.Namespace) -> int:
     """Export."""
+    if options.length is not None and options.at is None:
+        raise BadAddress("--length needs --at; guest bytes are given by --range")
     with opened(options) as chain:
-        view = chosen_view(options, chain)
+        view = chosen_view(options, chain) if options.at is None else _host_bytes(options, chain)
         size = chain.top.header.size
-        if size % SECTOR and view.size == size // SECTOR * SECTOR:
+        if options.at is None and size % SECTOR and view.size == size // SECTOR * SECTOR:
             warn(f"the disk size {size:,} is no multiple of {SECTOR}: its last bytes are left out, as in QEMU")
         choices = _choices(options, view)
         if options.format == "mapped":
@@ -134,6 +143,22 @@ def _left(view: View, target: str, choices: Choices) -> bool:
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
         warn(f"interrupted; {shlex.quote(names[0])}{more} kept; the same command with --resume continues")
     return bool(names)
+
+
+def _host_bytes(options: argparse.Namespace, chain: Chain) -> View:
+    """The bytes of the image file that ``--at`` names.
+
+    Raises:
+        BadAddress: it names none, or other options ask for guest bytes.
+    """
+    from qcow2inspect.image.address import bytes_at
+    from qcow2inspect.image.tree import Tree
+
+    guest = (options.range, options.snapshot, options.layer, options.residue)
+    if options.vm_state or options.format == "mapped" or any(option is not None for option in guest):
+        raise BadAddress("--at takes bytes of the image file: give no option that asks for guest bytes")
+    size = _size("--length", options.length) if options.length is not None else None
+    return bytes_at(Tree(chain.qcow2), options.at, size)
 
 
 def _mapped(options: argparse.Namespace, view: View, choices: Choices) -> tuple[View, Choices]:

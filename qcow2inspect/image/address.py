@@ -26,13 +26,14 @@ from typing import TYPE_CHECKING, TypeAlias
 from qcow2inspect.errors import BadAddress
 from qcow2inspect.format.geometry import SECTOR
 from qcow2inspect.image.arithmetic import evaluate, number
-from qcow2inspect.units import GuestOffset, HostOffset
+from qcow2inspect.units import GuestOffset, HostOffset, HostRange
 
 if TYPE_CHECKING:
     from qcow2inspect.image.tree import Mapping, Tree
+    from qcow2inspect.image.view import HostParts
     from qcow2inspect.layout.node import Node
 
-__all__ = ["Place", "resolve"]
+__all__ = ["Place", "bytes_at", "resolve"]
 
 Step: TypeAlias = tuple[str | None, int | None]
 """A name and an index of an address, either of which may be missing."""
@@ -82,6 +83,28 @@ def resolve(tree: Tree, text: str, here: HostOffset | None = None) -> Place:
     if not found[2]:
         return place
     return _inside(tree, place.node, _checked(place.offset + _value(tree, found[2]), text))
+
+
+def bytes_at(tree: Tree, text: str, size: int | None = None) -> HostParts:
+    """The bytes of the image file at an address, to be looked at, hashed or written.
+
+    Args:
+        tree: the structure of the image.
+        text: the address.
+        size: how many; without it those of the named range, from the address on.
+
+    Raises:
+        BadAddress: the text is no address, or no byte of the file lies there.
+    """
+    from qcow2inspect.image.view import HostParts
+
+    place, end = resolve(tree, text), tree.image.end
+    part = HostRange.at(place.offset, max(0, place.node.where.end - place.offset) if size is None else size)
+    if not part.size or part.start >= end or (size is not None and part.end > end):
+        raise BadAddress(f"{text}: {part.size:,} bytes from {part.start} on do not lie in the file of {end:,} bytes")
+    part = HostRange(part.start, HostOffset(min(part.end, end)))
+    name = f"{text}, host bytes {part.start} to {part.end} (not included) of {tree.image.name}"
+    return HostParts(tree.image.source, [part], name, tree.image.assumed)
 
 
 def _value(tree: Tree, text: str) -> int:

@@ -57,6 +57,9 @@ _TROUBLE = "To the next cluster that is leaked, claimed twice or named by a find
 _FORMS = "hex, hexdump, C, Python, base64, text, JSON, or the command line that shows it"
 
 
+_WRITES = "Write the selection, or the structure under the cursor, to a new file"
+
+
 def _walking(scope: str) -> tuple[Command, ...]:
     """What screens with a cursor on bytes have in common."""
 
@@ -75,6 +78,7 @@ def _walking(scope: str) -> tuple[Command, ...]:
         command("mark", "m", "mark", "Give this place a letter", "mark", 26),
         command("to_mark", "apostrophe", "to mark", "Go to a place that has a letter", "to_mark", 24),
         command("select", "v", "select", "Select bytes from here on, or stop selecting", "select", 22),
+        command("write", "w", "write bytes", _WRITES, "write", 21),
         command("copy", "y", "copy", f"Copy the selection or the field as {_FORMS}", "copy", 23),
     )
 

@@ -41,6 +41,8 @@ class Order:
         compares: read the image again at the end, and compare it with what was written.
         absent_as_zero: zeros in place of data whose file is not there.
         lenient: read on where QEMU refuses the image for what guest data does not depend on.
+        address: where bytes of the image file begin that are wanted instead of those of the guest; empty for none.
+        size: how many of them.
     """
 
     state: GuestState
@@ -49,14 +51,23 @@ class Order:
     compares: bool = False
     absent_as_zero: bool = False
     lenient: bool = False
+    address: str = ""
+    size: int = 0
 
     def view(self, chain: Chain) -> View:
         """The bytes."""
+        if self.address:
+            from qcow2inspect.image.address import bytes_at
+            from qcow2inspect.image.tree import Tree
+
+            return bytes_at(Tree(chain.qcow2), self.address, self.size)
         return self.state.view(chain, absent_as_zero=self.absent_as_zero, lenient=self.lenient)
 
     @property
     def title(self) -> str:
         """What is exported, in words."""
+        if self.address:
+            return f"export of {exact_size(self.size)} at {self.address}"
         what = "raw disk" if self.state.kind == "active" else self.state.title
         return f"export of {what}" if self.choices.within is None else f"export of a part of {what}"
 
@@ -77,6 +88,7 @@ class Order:
             words += ["--range", f"{int(choices.within.start)}:{int(choices.within.end)}"]
         words += ["--on-error", choices.on_error.value] if choices.on_error is not OnError.FAIL else []
         words += ["--sparse", choices.sparse.value] if choices.sparse is not Sparse.MAP else []
+        words += ["--at", self.address, "-n", str(self.size)] if self.address else []
         words += ["--split", str(choices.split)] if choices.split else []
         words += ["--hash", ",".join(choices.hashes)] if choices.hashes else []
         flags = {"--verify": choices.verify, "--force": choices.force, "--resume": choices.resume}

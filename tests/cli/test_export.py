@@ -85,3 +85,30 @@ def test_levels_of_create(demo: Path, run: Run, tmp_path: Path) -> None:
     assert run("create", demo / "demo.raw", tmp_path / "x.qcow2", "--compress=zlib", "--level=9").code == 0
     assert run("export", tmp_path / "x.qcow2", tmp_path / "x.raw").code == 0
     assert (tmp_path / "x.raw").read_bytes() == demo_disk()
+
+
+def test_bytes_of_a_structure(demo: Path, run: Run, tmp_path: Path) -> None:
+    image, out = demo / "demo.qcow2", tmp_path / "out.bin"
+    done = run("export", image, out, "--at", "hdr.l1_size", "--manifest")
+    assert done.code == 0, done.err
+    assert out.read_bytes() == image.read_bytes()[36:40]
+    done = run("export", image, out, "--at", "0x10", "-n", "1K", "--force")
+    assert done.code == 0, done.err
+    assert out.read_bytes() == image.read_bytes()[16:1040]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--at", "nonsense"], "is no address"),
+        (["--at", "hdr", "--range", "0:1"], "--at takes bytes of the image file"),
+        (["--at", "hdr", "--snapshot", "1"], "--at takes bytes of the image file"),
+        (["--at", "$", "-n", "2"], "do not lie in the file"),
+        (["-n", "2"], "--length needs --at"),
+    ],
+)
+def test_wrong_addresses(options: list[str], words: str, demo: Path, run: Run, tmp_path: Path) -> None:
+    done = run("export", demo / "demo.qcow2", tmp_path / "out.bin", *options)
+    assert done.code != 0
+    assert words in done.err
+    assert not (tmp_path / "out.bin").exists()

@@ -11,7 +11,7 @@ from textual.worker import get_current_worker
 from qcow2inspect.errors import Qcow2InspectError
 from qcow2inspect.tui import describe, leads, nearby, tasks
 from qcow2inspect.tui.commands import bindings
-from qcow2inspect.tui.location import Location
+from qcow2inspect.tui.location import ACTIVE, Location
 from qcow2inspect.tui.messages import (
     ByteChosen,
     Explained,
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from qcow2inspect.image.view import View
     from qcow2inspect.layout.node import Node
+    from qcow2inspect.tui.exporting import Order
     from qcow2inspect.tui.messages import MappedFound
     from qcow2inspect.tui.pattern import Pattern
     from qcow2inspect.tui.session import Session
@@ -304,6 +305,22 @@ class ExploreScreen(WalkScreen):
         """The field under the cursor, if these are its bytes."""
         node = self.node
         return node if node is not None and (node.where.start, node.where.end) == (part.start, part.stop) else None
+
+    def order(self, target: str) -> Order | None:
+        """Bytes of the image file: the selection, or those of the structure under the cursor."""
+        from qcow2inspect.export.choices import Choices
+        from qcow2inspect.tui.exporting import Order
+        from qcow2inspect.tui.places import text_of
+
+        node = self.node
+        part = self.hex.chosen or (range(node.where.start, node.where.end) if node is not None else range(0))
+        part = range(part.start, min(part.stop, self.session.image.end))
+        if not part:
+            return None
+        whole = node is not None and not self.hex.chosen
+        there = Location(HostOffset(part.start), node.path if whole and node is not None else "")
+        choices = Choices(hashes=("sha256",), verify=True)
+        return Order(ACTIVE, target, choices, address=text_of(self.session, there), size=len(part))
 
     def counts(self) -> dict[str, str]:
         """Fields can be walked, too."""

@@ -22,7 +22,7 @@ from qcow2inspect.tui.messages import (
 )
 from qcow2inspect.tui.screens.base import BaseScreen
 from qcow2inspect.tui.widgets.which import WhichKey
-from qcow2inspect.units import HostOffset, counted, exact_size
+from qcow2inspect.units import GuestOffset, GuestRange, HostOffset, counted, exact_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from qcow2inspect.layout.node import Node
     from qcow2inspect.tui.app import InspectApp
     from qcow2inspect.tui.dialogs.search import Sought
+    from qcow2inspect.tui.exporting import Order
     from qcow2inspect.tui.pattern import Pattern
     from qcow2inspect.tui.session import Session
     from qcow2inspect.tui.theme import Look
@@ -271,6 +272,35 @@ class WalkScreen(BaseScreen):
             self.pane.select_from(None)
         brief = " ".join(text.split())
         self.status.say(f"copied as {copying.FORMS[form].partition(',')[0]}: {brief[:60]}", "good")
+
+    # -- write ------------------------------------------------------------------------------------------------
+
+    def action_write(self, target: str = "") -> None:
+        """Ask where to write the selection, or the structure under the cursor."""
+        order = self.order(target)
+        if order is None:
+            self.status.say("v selects the bytes that shall be written")
+            return
+        from qcow2inspect.tui.dialogs.write import WriteDialog
+
+        self.app.push_screen(WriteDialog(self.session, self.look, order), self._write)
+
+    def _write(self, order: Order | None) -> None:
+        if order is not None and self.pane is not None:
+            self.pane.select_from(None)
+        cast("InspectApp", self.app).queue_export(order)
+
+    def order(self, target: str) -> Order | None:
+        """What is written to a file: the selection, or what a finding or a search has marked; None if nothing is."""
+        from qcow2inspect.export.choices import Choices
+        from qcow2inspect.tui.exporting import Order
+
+        pane = self.pane
+        part = (pane.chosen or pane.marked) if pane is not None else range(0)
+        if not part:
+            return None
+        within = GuestRange(GuestOffset(part.start), GuestOffset(part.stop))
+        return Order(self.session.state, target, Choices(hashes=("sha256",), verify=True, within=within))
 
     # -- search -----------------------------------------------------------------------------------------------
 
