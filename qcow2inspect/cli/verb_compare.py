@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from qcow2inspect.image.chain import Chain
-    from qcow2inspect.image.compare import Part, Sums
     from qcow2inspect.image.contrast import FieldPair
+    from qcow2inspect.image.parts import Part, Sums
     from qcow2inspect.image.view import Extent, View
     from qcow2inspect.progress import Progress
 
@@ -97,7 +97,7 @@ def _open(stack: ExitStack, options: argparse.Namespace, letter: str) -> _Side:
 
 
 def _disks(options: argparse.Namespace, a: _Side, b: _Side) -> int:
-    from qcow2inspect.image.compare import Relation, Sums
+    from qcow2inspect.image.parts import Relation, Sums
 
     sums = Sums()
     listed: list[Part] = []

@@ -17,11 +17,11 @@ from __future__ import annotations
 import threading
 from contextlib import closing
 from dataclasses import dataclass, replace
-from enum import Enum
 from typing import TYPE_CHECKING
 
 from qcow2inspect.errors import CannotRead, Damaged, Qcow2InspectError
 from qcow2inspect.format.mapping import ClusterType
+from qcow2inspect.image.parts import NEAR, Part, Relation, joined
 from qcow2inspect.image.view import Window
 from qcow2inspect.image.windows import extents_of
 from qcow2inspect.progress import Silent
@@ -36,101 +36,13 @@ if TYPE_CHECKING:
     from qcow2inspect.progress import Progress
     from qcow2inspect.source.protocol import Source
 
-__all__ = ["NEAR", "Part", "Relation", "Sums", "compare", "next_difference", "pairs"]
+__all__ = ["compare", "next_difference", "pairs"]
 
-NEAR = 512
-"""Differences with fewer equal bytes between them are one."""
 
 _LOAD = 1 << 20
 _MOST_PAIRS = 256
 _STORED = (ClusterType.NORMAL, ClusterType.COMPRESSED)
 _LARGEST_STEP = 1 << 30
-
-
-class Relation(Enum):
-    """What can be said about the bytes of two views at one place."""
-
-    SAME = "same"
-    """They are equal."""
-    DIFFERENT = "different"
-    """They are not."""
-    MISSING = "missing"
-    """They would be equal, but one side is zeros only because its file is not there or ends too early."""
-    UNREADABLE = "unreadable"
-    """One side cannot be read."""
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A range in which one thing can be said about two views.
-
-    Attributes:
-        guest: bytes of both views, half-open; a part that differs begins and ends with a byte that does.
-        relation: what can be said.
-        a: what the first view says where the part begins; None past the end of it.
-        b: what the second view says.
-        was_read: False if the tables alone told.
-        differing: bytes that differ; there may be equal ones between them, see :data:`NEAR`.
-        error: why one side cannot be read.
-    """
-
-    guest: GuestRange
-    relation: Relation
-    a: Extent | None
-    b: Extent | None
-    was_read: bool = False
-    differing: int = 0
-    error: Qcow2InspectError | None = None
-
-    @property
-    def missing(self) -> bool:
-        """True if a side reads as zeros for want of data."""
-        return _is_missing(self.a) or _is_missing(self.b)
-
-
-@dataclass(slots=True)
-class Sums:
-    """How many bytes of each relation there are.
-
-    Attributes:
-        by_tables: the same, as the tables tell without a look at the bytes.
-        by_bytes: the same, as reading them told.
-        different: in ranges that differ.
-        differing: bytes that differ themselves.
-        ranges: ranges that differ.
-        missing: bytes of which a side is zeros for want of data, whether they differ or not.
-        unreadable: bytes of which a side cannot be read.
-        first: where the first difference begins; None if there is none.
-        error: the first reason why something cannot be read.
-    """
-
-    by_tables: int = 0
-    by_bytes: int = 0
-    different: int = 0
-    differing: int = 0
-    ranges: int = 0
-    missing: int = 0
-    unreadable: int = 0
-    first: GuestOffset | None = None
-    error: Qcow2InspectError | None = None
-
-    def add(self, part: Part) -> None:
-        """Count one more part."""
-        size = part.guest.size
-        if part.missing and part.relation is not Relation.UNREADABLE:
-            self.missing += size
-        if part.relation is Relation.DIFFERENT:
-            self.ranges += 1
-            self.different += size
-            self.differing += part.differing
-            self.first = part.guest.start if self.first is None else self.first
-        elif part.relation is Relation.UNREADABLE:
-            self.unreadable += size
-            self.error = self.error or part.error
-        elif part.relation is Relation.SAME and part.was_read:
-            self.by_bytes += size
-        elif part.relation is Relation.SAME:
-            self.by_tables += size
 
 
 def compare(
@@ -160,7 +72,7 @@ def compare(
     comparer = _Comparer(a, b, stop)
     batches = _batches(comparer.settled(pair) for pair in _watched(pairs(a, b, part, progress), watch))
     with closing(in_order(batches, comparer.work, progress, stop)) as results:
-        yield from _joined(_told(results, progress))
+        yield from joined(_told(results, progress))
 
 
 def _watched(found: Iterable[Part], watch: Callable[[Part], object] | None) -> Iterator[Part]:
@@ -240,10 +152,6 @@ class _Side:
         return self._extent.cut(part) if self._extent else None
 
 
-def _is_missing(extent: Extent | None) -> bool:
-    return extent is not None and extent.error is None and (extent.past_end or extent.absent)
-
-
 def _is_zero(extent: Extent | None) -> bool:
     return extent is None or extent.reads_as_zero
 
@@ -269,12 +177,12 @@ class _Comparer:
     def settled(self, part: Part) -> _Task:
         """What the tables alone say about a pair."""
         if self._one_place(part):
-            return _Task(replace(part, relation=_same(part)), must_read=False)
+            return _Task(part.same, must_read=False)
         error = next((side.error for side in (part.a, part.b) if side is not None and side.error), None)
         if error is not None:
             return _Task(replace(part, relation=Relation.UNREADABLE, error=error), must_read=False)
         if _is_zero(part.a) and _is_zero(part.b):
-            return _Task(replace(part, relation=_same(part)), must_read=False)
+            return _Task(part.same, must_read=False)
         return _Task(part, must_read=True)
 
     def _one_place(self, part: Part) -> bool:
@@ -301,7 +209,7 @@ class _Comparer:
             return
         part = replace(part, was_read=True)
         if bytes_a == bytes_b:
-            yield replace(part, relation=_same(part))
+            yield part.same
         else:
             yield from _differences(part, bytes_a, bytes_b)
 
@@ -314,11 +222,7 @@ class _Comparer:
             return
         middle = GuestOffset(part.guest.start + half)
         for piece in (GuestRange(part.guest.start, middle), GuestRange(middle, part.guest.end)):
-            yield from self._read(_cut(part, piece))
-
-
-def _same(part: Part) -> Relation:
-    return Relation.MISSING if part.missing else Relation.SAME
+            yield from self._read(part.cut(piece))
 
 
 def _place(view: View, extent: Extent) -> Hashable:
@@ -358,22 +262,12 @@ def _differences(part: Part, bytes_a: bytes, bytes_b: bytes) -> Iterator[Part]:
     done = 0
     for first, last in zip(firsts, lasts, strict=True):
         if first > done:
-            yield _inside(part, done, first, _same(part))
+            yield part.inside(done, first).same
         count = int(np.count_nonzero(unequal[first : last + 1]))
-        yield _inside(part, first, last + 1, Relation.DIFFERENT, count)
+        yield replace(part.inside(first, last + 1), relation=Relation.DIFFERENT, differing=count)
         done = last + 1
     if done < part.guest.size:
-        yield _inside(part, done, part.guest.size, _same(part))
-
-
-def _inside(part: Part, start: int, end: int, relation: Relation, differing: int = 0) -> Part:
-    cut = _cut(part, GuestRange.at(part.guest.start + start, end - start))
-    return replace(cut, relation=relation, differing=differing)
-
-
-def _cut(part: Part, guest: GuestRange) -> Part:
-    a, b = (side.cut(guest) if side is not None else None for side in (part.a, part.b))
-    return replace(part, guest=guest, a=a, b=b)
+        yield part.inside(done, part.guest.size).same
 
 
 # -- batches ----------------------------------------------------------------------------------------------------
@@ -401,51 +295,10 @@ def _pieces(tasks: Iterable[_Task]) -> Iterator[_Task]:
             continue
         for start in range(guest.start, guest.end, _LOAD):
             piece = GuestRange(GuestOffset(start), GuestOffset(min(start + _LOAD, guest.end)))
-            yield _Task(_cut(task.part, piece), must_read=True)
+            yield _Task(task.part.cut(piece), must_read=True)
 
 
 def _told(results: Iterable[list[Part]], progress: Progress) -> Iterator[Part]:
     for parts in results:
         yield from parts
         progress.advance(sum(part.guest.size for part in parts))
-
-
-def _joined(parts: Iterable[Part]) -> Iterator[Part]:
-    """Parts that say the same as one; differences with little between them too."""
-    held: Part | None = None  # what may still grow
-    gap: Part | None = None  # the equal bytes after a difference, while they are few
-    for part in parts:
-        if held is None:
-            held = part
-        elif gap is not None and part.relation is Relation.DIFFERENT:
-            held, gap = _extended(held, part), None
-        elif gap is not None and part.relation is gap.relation and gap.guest.size + part.guest.size < NEAR:
-            gap = _extended(gap, part)
-        elif gap is None and _is_one(held, part):
-            held = _extended(held, part)
-        elif gap is None and held.relation is Relation.DIFFERENT and _is_gap(part):
-            gap = part
-        else:
-            yield held
-            if gap is not None and _is_one(gap, part):
-                held, gap = _extended(gap, part), None
-                continue
-            if gap is not None:
-                yield gap
-            held, gap = part, None
-    yield from (part for part in (held, gap) if part is not None)
-
-
-def _is_gap(part: Part) -> bool:
-    return part.relation is Relation.SAME and part.guest.size < NEAR
-
-
-def _is_one(held: Part, part: Part) -> bool:
-    return (held.relation, held.was_read, held.missing) == (part.relation, part.was_read, part.missing) and (
-        held.error is part.error
-    )
-
-
-def _extended(held: Part, part: Part) -> Part:
-    guest = GuestRange(held.guest.start, part.guest.end)
-    return replace(held, guest=guest, differing=held.differing + part.differing)

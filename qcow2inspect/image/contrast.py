@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from qcow2inspect.image.compare import Part, Relation, pairs
+from qcow2inspect.image.compare import pairs
 from qcow2inspect.image.image import Image
+from qcow2inspect.image.parts import Part, Relation
 from qcow2inspect.image.tree import Tree
 from qcow2inspect.layout.node import no_children
 from qcow2inspect.layout.structure import printable

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from textual.message import Message
 
-    from qcow2inspect.image.compare import Part
     from qcow2inspect.image.gate import OpenGate
+    from qcow2inspect.image.parts import Part
     from qcow2inspect.tui.comparison import Comparison, Side
     from qcow2inspect.tui.tasks import TaskProgress
 
@@ -62,7 +62,7 @@ def tabulate(comparison: Comparison, level: str, progress: TaskProgress, post: C
 
 def _tabled(comparison: Comparison, level: str, progress: TaskProgress) -> Message:
     from qcow2inspect.image import contrast
-    from qcow2inspect.image.compare import Relation
+    from qcow2inspect.image.parts import Relation
 
     a, b = comparison.sides
     if level == "fields":

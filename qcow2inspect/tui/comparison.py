@@ -9,14 +9,14 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from qcow2inspect.image.compare import Relation, Sums
+from qcow2inspect.image.parts import Relation, Sums
 from qcow2inspect.tui.states import base_name
 from qcow2inspect.tui.widgets.guestpane import role_of
 from qcow2inspect.units import HostOffset
 
 if TYPE_CHECKING:
     from qcow2inspect.image.chain import Chain
-    from qcow2inspect.image.compare import Part
+    from qcow2inspect.image.parts import Part
     from qcow2inspect.image.view import Extent, View
     from qcow2inspect.tui.location import GuestState
     from qcow2inspect.units import GuestOffset

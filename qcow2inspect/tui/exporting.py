@@ -272,7 +272,8 @@ def _copied(chain: Chain, job: ExportJob, order: Order) -> ExportResult:
 
 def _compared(chain: Chain, job: ExportJob, order: Order) -> str:
     """What differs between the image and what was written; empty if nothing does."""
-    from qcow2inspect.image.compare import Sums, compare
+    from qcow2inspect.image.compare import compare
+    from qcow2inspect.image.parts import Sums
     from qcow2inspect.image.view import RawDisk, Window
     from qcow2inspect.source.file import FileSource
 

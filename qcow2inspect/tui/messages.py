@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from qcow2inspect.export.raw import Preflight
     from qcow2inspect.findings import Finding
     from qcow2inspect.image.chain import Chain
-    from qcow2inspect.image.compare import Part
     from qcow2inspect.image.contrast import FieldPair
+    from qcow2inspect.image.parts import Part
     from qcow2inspect.layout.node import Node
     from qcow2inspect.survey.ownership import Mapped
     from qcow2inspect.survey.survey import Survey

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from qcow2inspect.image.chain import open_chain
-from qcow2inspect.image.compare import Sums, compare
+from qcow2inspect.image.compare import compare
 from qcow2inspect.image.gate import Follow, OpenGate
+from qcow2inspect.image.parts import Sums
 from tests.images import qemu_img, qemu_io, run_qemu
 
 pytestmark = pytest.mark.oracle

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, cast
 from textual import work
 from textual.containers import Container
 
-from qcow2inspect.image.compare import Part, Relation, next_difference
+from qcow2inspect.image.compare import next_difference
+from qcow2inspect.image.parts import Part, Relation
 from qcow2inspect.tui import comparing, nearby, tasks
 from qcow2inspect.tui.commands import bindings
 from qcow2inspect.tui.comparison import origin_words

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.cells import cell_len, set_cell_size
 from textual.message import Message
 
-from qcow2inspect.image.compare import Part
+from qcow2inspect.image.parts import Part
 from qcow2inspect.tui.widgets.vscroll import VScroll
 from qcow2inspect.units import GuestOffset, human_size
 
