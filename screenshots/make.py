@@ -26,6 +26,8 @@ from qcow2inspect.tui.messages import KnowledgeGrew  # noqa: E402
 from tests.tui import stage  # noqa: E402
 
 FONT = Path("/usr/share/fonts/truetype/dejavu/DejaVuSansMono.ttf")
+_DESCENT = 4.0
+"""What letters of the last row have below the clip of the terminal, in pixels."""
 _SECONDS = re.compile(r"\b\d\.\d s\b")
 
 
@@ -113,9 +115,12 @@ def visible_text(svg: str) -> str:
 
 
 def restyle(svg: str, text: str) -> str:
-    """No fonts from the network: one embedded subset, no ligatures, crisp cells."""
+    """No fonts from the network: one embedded subset, no ligatures, crisp cells, a whole last row."""
     svg = re.sub(r"@font-face\s*\{.*?\}\s*", "", svg, flags=re.DOTALL)
     svg = re.sub(r"font-family: *[^;]+;", "font-family: Cells, 'DejaVu Sans Mono', monospace;", svg)
+    svg = re.sub(
+        r'(clip-terminal">\s*<rect [^>]*height=")([\d.]+)', lambda cut: f"{cut[1]}{float(cut[2]) + _DESCENT}", svg
+    )
     face = f"@font-face {{ font-family: Cells; src: url(data:font/woff2;base64,{subset(text)}); }}"
     more = "text { font-variant-ligatures: none; } rect { shape-rendering: crispEdges; }"
     return svg.replace("<style>", f"<style>\n{face}\n{more}\n", 1)
