@@ -107,6 +107,8 @@ class _Worker:
             if item is None:
                 return
             for part in item:
+                if self.stop.is_set():
+                    return
                 if isinstance(part, int):
                     self._zeros(part)
                 else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
 __all__ = ["InspectApp", "run", "summary"]
 
 _LOOK_AGAIN = 2.0
+_TURN = 0.0005
+"""Seconds after which a thread that works in Python lets the one that paints go on; a paint needs several turns."""
 
 
 class InspectApp(Background):
@@ -405,6 +408,7 @@ def run(
         return error.exit_code
     session = Session.of(image, gate)
     session.case = case
+    sys.setswitchinterval(_TURN)
     try:
         InspectApp(session, look, passphrase=passphrase).run()
         if case is not None:

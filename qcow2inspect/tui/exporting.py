@@ -11,7 +11,7 @@ from qcow2inspect.export.choices import Choices, OnError, Sparse
 from qcow2inspect.progress import Cancelled
 from qcow2inspect.tui.jobs import Job, JobState
 from qcow2inspect.tui.messages import JobChanged, Preflighted
-from qcow2inspect.tui.tasks import TaskProgress, guarded
+from qcow2inspect.tui.tasks import TaskProgress, guarded, step_back
 from qcow2inspect.units import GuestOffset, GuestRange, exact_size, human_size, parse_size
 
 if TYPE_CHECKING:
@@ -251,6 +251,7 @@ def carry_out(chain: Chain, job: ExportJob, post: Callable[[Message], object]) -
 
 
 def _write(chain: Chain, job: ExportJob, order: Order) -> None:
+    step_back()
     try:
         result = _copied(chain, job, order)
         _settle(job, result, _compared(chain, job, order) if order.compares else "")

@@ -62,6 +62,7 @@ class _Places:
     def _data(self, start: int, end: int) -> Iterator[range]:
         if isinstance(self._view, HostFile):
             for part in self._view.sources[0].data_ranges(HostRange.at(start, max(0, end - start))):
+                self._progress.advance(0)
                 yield range(part.start, part.end)
             return
         for number, extent in enumerate(self._view.extents(GuestRange.at(start, max(0, end - start)))):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 import time
+from contextlib import suppress
 from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -66,6 +69,7 @@ __all__ = [
     "place",
     "preview_report",
     "search",
+    "step_back",
     "survey",
     "unlock",
     "unlock_with_file",
@@ -74,6 +78,7 @@ __all__ = [
 
 _INTERVAL = 0.1
 _PATIENCE = 0.05
+_NICE = 5
 
 
 class TaskProgress:
@@ -183,8 +188,16 @@ class ShortProgress(TaskProgress):
         super().advance(amount)
 
 
+def step_back() -> None:
+    """Let the thread that paints go first: on Linux each thread, with those that it starts, has its own priority."""
+    if sys.platform == "linux" and threading.current_thread() is not threading.main_thread():
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+
+
 def guarded(task: str, post: Callable[[Message], object], work: Callable[[], Message]) -> None:
     """Post what ``work`` gives, or that it failed."""
+    step_back()
     try:
         post(work())
     except Cancelled:

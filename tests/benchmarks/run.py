@@ -21,7 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-from tests.benchmarks import checks, converts, panes, terminal  # noqa: E402 - a script finds its package only now
+from tests.benchmarks import busy, checks, converts, panes, terminal  # noqa: E402 - a script finds its package only now
 from tests.benchmarks.measure import ENV, OURS, Row, compile_sources, in_memory  # noqa: E402 - the same
 
 
@@ -123,6 +123,12 @@ def bench_screen(folder: Path, runs: int) -> Iterator[Row]:
             "< 35 ms",
         )
         yield Row(f"memory of the interface, {size}iB disk", f"{keys.rss >> 20} MiB", "-", "-", "< 150 MB")
+
+
+def bench_busy(folder: Path, runs: int) -> Iterator[Row]:
+    """Key latency and cancelling while the interface exports, checks and searches."""
+    with in_memory(folder) as place:
+        yield from busy.rows(place, quick=runs < 5)
 
 
 def bench_panes(folder: Path, runs: int) -> Iterator[Row]:

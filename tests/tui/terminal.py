@@ -12,7 +12,7 @@ import sys
 import termios
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -91,6 +91,13 @@ class Terminal:
         self.code = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
         return self.code
 
+    def hang_up(self) -> int:
+        """Close the window under the program; its exit code, negative for a signal."""
+        os.close(self._terminal)
+        self.closed = True
+        self.code = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+        return self.code
+
     def _read(self, seconds: float) -> bool:
         """Read what is there; False if the program has closed the terminal."""
         if not select.select([self._terminal], [], [], seconds)[0]:
@@ -108,7 +115,8 @@ class Terminal:
         if self.code is None:
             os.kill(self._pid, 9)
             os.waitpid(self._pid, 0)
-        os.close(self._terminal)
+        with suppress(OSError):  # it may have been hung up
+            os.close(self._terminal)
 
 
 @contextmanager

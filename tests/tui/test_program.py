@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -66,6 +68,33 @@ def leave(program: Terminal) -> None:
         program.tap("q")
         if program.closed:
             return
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("on_screen", [True, False])
+def test_a_terminal_that_closes_leaves_what_can_be_continued(tmp_path: Path, on_screen: bool) -> None:
+    """The hash over 2 GiB of zeros takes long enough for the window to be closed meanwhile."""
+    path, target = tmp_path / "case.qcow2", tmp_path / "case.raw"
+    last = (2 << 30 >> 16) - 1
+    path.write_bytes(build(Recipe(Layout(2 << 30), {0: Data(b"boot"), 1: Compressed(b"text "), last: Data(b"x")})))
+    part, journal = target.with_name("case.raw.part"), target.with_name("case.raw.journal")
+    words = [str(path)] if on_screen else ["export", str(path), str(target), "--hash", "sha256"]
+    with running(*words, cwd=tmp_path) as program:
+        if on_screen:
+            program.see("all tables read")
+            program.press("e")
+            program.see("Enter start")
+            program.press("\r")
+        program.wait(lambda: part.exists() and journal.exists(), "the unfinished file")
+        assert program.hang_up() == -signal.SIGHUP
+    assert not target.exists()
+    assert part.exists()
+    assert journal.exists()
+    with running("export", path, target, "--hash", "sha256", "--resume") as program:
+        assert program.end() == 0, program.text
+    assert not part.exists()
+    compare = ["qemu-img", "compare", "-f", "raw", "-F", "qcow2", str(target), str(path)]
+    assert subprocess.run(compare, capture_output=True, check=False).returncode == 0
 
 
 @pytest.mark.parametrize("size", [(20, 6), (300, 100)])

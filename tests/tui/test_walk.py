@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import threading
@@ -24,10 +25,12 @@ from qcow2inspect.rules.causes import causes
 from qcow2inspect.source.memory import MemorySource
 from qcow2inspect.survey.survey import take_survey
 from qcow2inspect.tui import nearby
+from qcow2inspect.tui.location import Location
 from qcow2inspect.tui.pattern import parse_pattern
 from qcow2inspect.tui.screens.findings import FindingsScreen, matches
 from qcow2inspect.tui.search import find
-from qcow2inspect.units import GuestOffset
+from qcow2inspect.tui.tasks import place
+from qcow2inspect.units import GuestOffset, GuestRange
 from tests.images import image_of
 from tests.tui.stage import (
     SIZES,
@@ -314,6 +317,21 @@ def test_a_search_is_cancelled() -> None:
     disk = image_of(demo_recipe()).active_disk()
     with pytest.raises(Cancelled):
         find(disk, parse_pattern("nothing like it"), 0, disk.size, backward=False, progress=Stopping())
+
+
+def test_tasks_step_back_behind_the_thread_that_paints() -> None:
+    said: list[int] = []
+    ours = os.getpriority(os.PRIO_PROCESS, 0)
+
+    def look() -> Location | None:
+        said.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+        return None
+
+    thread = threading.Thread(target=lambda: place(look, "f", 1, lambda _: None))
+    thread.start()
+    thread.join()
+    place(look, "f", 1, lambda _: None)
+    assert said == [max(ours, 5), ours], "this thread may be the one that paints"
 
 
 # -- search on the screen --------------------------------------------------------------------------------------------
