@@ -30,7 +30,7 @@ from qcow2inspect.tui.pattern import parse_pattern
 from qcow2inspect.tui.screens.findings import FindingsScreen, matches
 from qcow2inspect.tui.search import find
 from qcow2inspect.tui.tasks import place
-from qcow2inspect.units import GuestOffset, GuestRange
+from qcow2inspect.units import GuestOffset
 from tests.images import image_of
 from tests.tui.stage import (
     SIZES,
