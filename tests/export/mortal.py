@@ -124,7 +124,6 @@ def child(order: dict[str, Any]) -> int:
     os.dup2(said, 2)
     os.dup2(said, 1)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     counted = count_calls(order.get("point", 0), happening(order))
     if "phase" in order:
         watch(order["phase"], order.get("after", 0), happening(order))
