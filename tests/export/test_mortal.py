@@ -194,7 +194,7 @@ def test_an_end_while_what_is_there_is_hashed(server: Server, number: signal.Sig
     assert server.made() == whole
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EDQUOT])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EROFS])
 def test_a_target_that_fails_at_any_moment(server: Server, number: int) -> None:
     whole, calls = undisturbed(server)
     for point in random.Random(number).sample(range(1, calls + 1), 6):
