@@ -69,7 +69,8 @@ class Totals:
 
     @property
     def is_clean(self) -> bool:
-        return not (self.kinds["crash"] or self.kinds["hang"] or self.kinds["memory"] or self.unexplained)
+        failed = self.kinds["crash"] + self.kinds["hang"] + self.kinds["memory"] + self.unexplained
+        return self.images > 0 and not failed
 
     def add(self, result: dict[str, Any]) -> None:
         self.kinds[result["kind"]] += 1

@@ -42,6 +42,15 @@ def test_a_share_of_the_run(start: int, tmp_path: Path) -> None:
     assert totals.is_clean, "\n".join(str(failure) for failure in totals.failures)
 
 
+def test_a_run_of_no_images_is_no_clean_run() -> None:
+    totals = Totals()
+    assert not totals.is_clean
+    totals.add({"number": 1, "kind": "harmless"})
+    assert totals.is_clean
+    totals.add({"number": 2, "kind": "flagged", "unexplained": ["bytes: other"]})
+    assert not totals.is_clean
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_seeds_are_sound_and_as_qemu_sees_them(name: str, tmp_path: Path) -> None:
     seen = drive(seed(name).data)
