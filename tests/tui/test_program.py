@@ -86,7 +86,8 @@ def test_a_terminal_that_closes_leaves_what_can_be_continued(tmp_path: Path, on_
             program.see("Enter start")
             program.press("\r")
         program.wait(lambda: part.exists() and journal.exists(), "the unfinished file")
-        assert program.hang_up() == (-signal.SIGHUP if on_screen else 130)
+        code = program.hang_up()
+    assert code in ([-signal.SIGHUP] if on_screen else [130, 74]), "74 if it could not say how far it is any more"
     assert not target.exists()
     assert part.exists()
     assert journal.exists()
