@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, get_origin, get_type_hints
 
 import qcow2inspect.format
 from qcow2inspect.format.mapping import CompressedDescriptor, compressed_descriptor
+from qcow2inspect.format.texts import text_of
 from qcow2inspect.format.v1 import CompressedDescriptorV1, compressed_descriptor_v1
 from qcow2inspect.layout.openenum import OpenEnum
 from qcow2inspect.layout.structure import Structure
@@ -41,6 +42,8 @@ class Declared:
         meaning: what it is, in one sentence.
         spec: section of the specification.
         values: named values and what they are called; empty for plain numbers.
+        qemu: what QEMU does with it.
+        look: what an examiner should look at.
     """
 
     name: str
@@ -50,6 +53,8 @@ class Declared:
     meaning: str
     spec: str
     values: tuple[str, ...] = ()
+    qemu: str = ""
+    look: str = ""
 
 
 @cache
@@ -82,14 +87,17 @@ def _fields(kind: type[Structure], module: ModuleType) -> Iterator[Declared]:
     for row in kind.ROWS[inherited:]:
         size = f"bytes {row.at:#x} to {row.at + row.size - 1:#x}" if row.size > 1 else f"byte {row.at:#x}"
         values = _values(get_origin(hints[row.name]) or hints[row.name])
-        yield Declared(row.name, kind.__name__, _about(kind), size, row.doc, _spec(kind, module), values)
+        text = text_of(kind.__name__, row.name)
+        yield Declared(row.name, kind.__name__, _about(kind), size, row.doc, _spec(kind, module), values, *text)
 
 
 def _bits(kind: type[Word[int]], module: ModuleType) -> Iterator[Declared]:
     declaring, condition = _EXAMPLES.get(kind.__name__, (kind, ""))
     for bits in declaring.FIELDS:
         place = f"bit {bits.low}" if bits.low == bits.high else f"bits {bits.low} to {bits.high}"
-        yield Declared(bits.name, kind.__name__, _about(kind), place + condition, bits.doc, _spec(kind, module))
+        text = text_of(kind.__name__, bits.name)
+        place += condition
+        yield Declared(bits.name, kind.__name__, _about(kind), place, bits.doc, _spec(kind, module), (), *text)
 
 
 def _values(kind: object) -> tuple[str, ...]:

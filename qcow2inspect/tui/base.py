@@ -164,6 +164,17 @@ class BaseApp(App[None]):
 
         self.push_screen(HelpDialog(self.look), lambda command: self.run_command(command) if command else None)
 
+    def action_explain(self) -> None:
+        """What is under the cursor; where that is nothing, all keys."""
+        explained = getattr(self.screen, "explained", None)
+        what = explained() if explained is not None else None
+        if what is None:
+            self.action_help()
+            return
+        from qcow2inspect.tui.dialogs.explain import ExplainDialog
+
+        self.push_screen(ExplainDialog(self.look, what))
+
 
 def _binds(node: DOMNode, command: str) -> bool:
     """True if the keys of a command work while the node has the focus."""

@@ -124,7 +124,10 @@ class Linear(LinearWork):
         self._tell(lines.finding_lines(self.session, rest))
 
     def _do_explain(self, rest: str) -> None:
-        self._explain(rest)
+        if rest:
+            self._explain(rest)
+        else:
+            self._tell(lines.explained_lines(self.session, self.here))
 
     def _do_map(self, _: str) -> None:
         self.know()

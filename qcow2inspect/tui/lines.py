@@ -21,7 +21,17 @@ if TYPE_CHECKING:
     from qcow2inspect.tui.location import Location
     from qcow2inspect.tui.session import Session
 
-__all__ = ["finding_lines", "hex_lines", "info_lines", "node_at", "place_lines", "spoken", "step_lines", "tree_lines"]
+__all__ = [
+    "explained_lines",
+    "finding_lines",
+    "hex_lines",
+    "info_lines",
+    "node_at",
+    "place_lines",
+    "spoken",
+    "step_lines",
+    "tree_lines",
+]
 
 _MOST = 50
 _ROW = 16
@@ -129,6 +139,20 @@ def tree_lines(session: Session, nodes: Iterator[Node], total: int) -> Iterator[
         value = describe.shown(node)
         words = [f"{node.path or node.name}: {describe.title(node) if node.path != node.name else ''}", value]
         yield ", ".join(word for word in words if word.strip())
+
+
+def explained_lines(session: Session, here: Location) -> Iterator[str]:
+    """What there is to say about the field or the structure at a place."""
+    from qcow2inspect.rules.explain import of_node
+
+    place = supply.entries(session, here.guest or GuestOffset(0)).last if here.mode == "guest" else None
+    node = place.node if place is not None else node_at(session, here)
+    texts = of_node(node) if node is not None else []
+    for text in texts:
+        yield text.title
+        yield from (f"{label}: {value}" for label, value in text.rows)
+    if not texts:
+        yield "there is no text about this place"
 
 
 def finding_lines(session: Session, words: str) -> Iterator[str]:

@@ -71,7 +71,12 @@ WORDS: tuple[Word, ...] = (
     Word("steps", own="How the address is computed, step by step, with the numbers of this image"),
     Word("tree", "ADDRESS", "tree", "The parts of the structure at an address; the top of the file if bare"),
     Word("findings", "WORDS", "findings", "All findings, the heaviest first; only those with some words"),
-    Word("explain", "TOPIC", own="What a finding, a field or a flag means: explain QCOW-L2-EOF", needed=True),
+    Word(
+        "explain",
+        "TOPIC",
+        "explain",
+        "What a finding, a field or a flag means: explain QCOW-L2-EOF; this place if bare",
+    ),
     Word("map", command="map", own="How many clusters of the image file belong to what"),
     Word("states", command="states", own="Snapshots, VM states and layers, each with the address that goes there"),
     Word("files", "folder|any", "open_files", "The files that the image names; with a word, open those that it allows"),

@@ -12,6 +12,7 @@ import pytest
 from qcow2inspect.build.demo import demo_recipe
 from qcow2inspect.build.recipe import build
 from qcow2inspect.errors import BadAddress
+from qcow2inspect.rules.explain import explain
 from qcow2inspect.tui.commands import COMMANDS
 from qcow2inspect.tui.linear import Linear
 from qcow2inspect.tui.lines import spoken
@@ -134,6 +135,15 @@ def test_next_and_previous_are_those_of_the_screens(talk: Talk) -> None:
     talk("guest 0")
     assert talk("next type")[0].startswith("address: @active G0x")
     assert talk("previous f")[0] == "error: “f” is not one kind: field, finding"
+
+
+def test_this_place_is_explained_in_the_words_of_the_topic(talk: Talk) -> None:
+    talk("go hdr.l1_size")
+    text = explain("hdr.l1_size")[0]
+    assert talk("explain") == [text.title, *(spoken(f"{label}: {value}") for label, value in text.rows)]
+    talk("guest 0")
+    assert talk("explain")[0].startswith("L2Entry: ")
+    assert talk("explain size") == ["about size"]
 
 
 def test_search_finds_what_stands_here_once(talk: Talk) -> None:

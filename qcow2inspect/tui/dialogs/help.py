@@ -120,7 +120,7 @@ class HelpDialog(Dialog["Command | None"]):
     """
 
     BINDINGS = [
-        Binding("escape,f1", "close", "close", show=False),
+        Binding("escape", "close", "close", show=False),
         Binding("down", "page(1)", "down", show=False, priority=True),
         Binding("up", "page(-1)", "up", show=False, priority=True),
         Binding("pagedown", "page(1)", "down", show=False, priority=True),

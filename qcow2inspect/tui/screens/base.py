@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from textual.message import Message
 
     from qcow2inspect.tui.app import InspectApp
+    from qcow2inspect.tui.dialogs.explain import Topic
     from qcow2inspect.tui.location import Location
     from qcow2inspect.tui.session import Session
     from qcow2inspect.tui.theme import Look
@@ -67,6 +68,10 @@ class BaseScreen(Screen[None]):
     def here(self) -> Location:
         """Where the user is on this screen."""
         return self.session.here
+
+    def explained(self) -> Topic | None:
+        """What is under the cursor, to be explained; None if nothing is."""
+        return None
 
     def arrive(self, there: Location) -> None:
         """Show a place; a screen that is one place has nothing to do."""

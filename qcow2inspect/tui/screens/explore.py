@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from qcow2inspect.image.view import View
     from qcow2inspect.layout.node import Node
+    from qcow2inspect.tui.dialogs.explain import Topic
     from qcow2inspect.tui.exporting import Order
     from qcow2inspect.tui.messages import MappedFound
     from qcow2inspect.tui.pattern import Pattern
@@ -95,6 +96,13 @@ class ExploreScreen(WalkScreen):
     def here(self) -> Location:
         """Where the cursor is."""
         return Location(self.hex.host, self.node.path if self.node else "")
+
+    def explained(self) -> Topic | None:
+        """The field or the structure under the cursor."""
+        from qcow2inspect.tui.dialogs.explain import Topic
+
+        node = self.node
+        return Topic.node(node, describe.guest_steps(self.session, node, self.hex.host)) if node else None
 
     def arrive(self, there: Location) -> None:
         """Show a place and say what it is."""

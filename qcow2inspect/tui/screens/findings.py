@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from qcow2inspect.findings import Finding
     from qcow2inspect.rules.causes import Cause
+    from qcow2inspect.tui.dialogs.explain import Topic
     from qcow2inspect.tui.session import Session
     from qcow2inspect.tui.theme import Look
     from qcow2inspect.tui.widgets.paint import Line
@@ -151,6 +152,13 @@ class FindingsScreen(BaseScreen):
 
     def _is_here(self, command: str) -> bool:
         return command == "findings"
+
+    def explained(self) -> Topic | None:
+        """The findings under the cursor."""
+        from qcow2inspect.tui.dialogs.explain import Topic
+
+        chosen = self.list.chosen
+        return Topic.findings(chosen) if chosen else None
 
     def news(self, message: Message) -> None:
         """More is known."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from textual.message import Message
 
     from qcow2inspect.image.view import Extent, View
+    from qcow2inspect.tui.dialogs.explain import Topic
     from qcow2inspect.tui.session import Session
     from qcow2inspect.tui.theme import Look
     from qcow2inspect.tui.widgets.bytespane import BytesPane
@@ -67,6 +68,14 @@ class GuestScreen(WalkScreen):
     def busy(self) -> bool:
         """True while bytes that are in sight are being read."""
         return self.hex.reader.busy
+
+    def explained(self) -> Topic | None:
+        """The entry that maps the byte under the cursor."""
+        from qcow2inspect.tui import describe
+        from qcow2inspect.tui.dialogs.explain import Topic
+
+        place = supply.entries(self.session, self.hex.guest).last if self.hex.view is not None else None
+        return Topic.node(place.node, describe.guest_steps(self.session, place.node, place.offset)) if place else None
 
     def arrive(self, there: Location) -> None:
         """Show a place."""

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from textual.message import Message
 
     from qcow2inspect.dossier import State
+    from qcow2inspect.tui.dialogs.explain import Topic
     from qcow2inspect.tui.location import Location
     from qcow2inspect.tui.theme import Look
     from qcow2inspect.tui.widgets.paint import Line
@@ -119,6 +120,13 @@ class OverviewScreen(BaseScreen):
         from qcow2inspect.tui.location import Location
 
         return Location(mode="overview")
+
+    def explained(self) -> Topic | None:
+        """The findings under the cursor."""
+        from qcow2inspect.tui.dialogs.explain import Topic
+
+        chosen = self.query_one(FindingsList).chosen
+        return Topic.findings(chosen) if chosen else None
 
     def news(self, message: Message) -> None:
         """More is known."""
