@@ -17,7 +17,17 @@ if TYPE_CHECKING:
     from qcow2inspect.layout.node import Node
     from qcow2inspect.rules.base import Rule
 
-__all__ = ["Explanation", "explain", "field_of", "find_topic", "of_field", "of_node", "of_rule"]
+__all__ = [
+    "Explanation",
+    "explain",
+    "field_of",
+    "find_topic",
+    "of_field",
+    "of_node",
+    "of_rule",
+    "of_structure",
+    "of_thing",
+]
 
 _PREFIX = "QCOW-"
 _PARTS = {"hdr": "header", "l1": "l1entry", "l2": "l2entry", "rt": "refcount", "snap": "snapshot", "ext": "record"}
