@@ -16,6 +16,8 @@ from __future__ import annotations
 
 import hmac
 from dataclasses import dataclass
+from importlib import import_module
+from threading import Thread
 from typing import TYPE_CHECKING
 
 from qcow2inspect.cipher.derivation import MAX_ITERATIONS, derive, merge, require_hash
@@ -94,6 +96,7 @@ def unlock(header: LuksHeader, read: Read, passphrase: bytes, progress: Progress
         Cancelled: the user asked to stop.
     """
     progress = progress or Silent()
+    Thread(target=import_module, args=("numpy",), daemon=True).start()  # ready when the key is derived
     hash_name = require_hash(_text(header.fields.hash_spec))
     _require_header(header)
     cipher_of(header, bytes(header.fields.key_bytes))  # refuses what it cannot do before any time is spent

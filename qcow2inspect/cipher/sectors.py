@@ -267,10 +267,10 @@ class SectorCipher:
         if len(data) % SECTOR:
             raise ValueError(f"{len(data):,} bytes are no whole number of sectors")
         source = np.frombuffer(data, dtype=np.uint64).reshape(-1, SECTOR // _LANE)
-        out = np.empty_like(source)
+        done = []
         with self._one_at_a_time:
             for at in range(0, len(source), _BATCH // SECTOR):
                 part = source[at : at + _BATCH // SECTOR]
                 sectors = np.arange(len(part), dtype=np.uint64) + np.uint64(first_sector + at)
-                out[at : at + len(part)] = work(part, self._ivs(sectors))
-        return out.tobytes()
+                done.append(work(part, self._ivs(sectors)).data)
+        return b"".join(done)

@@ -78,7 +78,7 @@ class Pipeline:
             CannotRead, Damaged, NeedsFile, NeedsKey: bytes cannot be read, and the policy is to fail.
             Cancelled: the user asked to stop.
         """
-        todo = steps(extents, in_kernel=self._in_kernel, cut_zeros=self.counts_all)
+        todo = steps(extents, in_kernel=self._copies, cut_zeros=self.counts_all)
         with closing(in_order(todo, self._work, self._progress, self._stop)) as results:
             for step, loaded in results:
                 for trouble in loaded.troubles:
@@ -88,6 +88,10 @@ class Pipeline:
                 if checkpoints is not None:
                     checkpoints.reached(step.end - self._origin)
                 self._progress.advance(step.end - step.start if self.counts_all else step.work)
+
+    def _copies(self, extent: Extent) -> bool:
+        """True if the kernel can copy the bytes of an extent, as far as it is known beforehand."""
+        return self._in_kernel and self._view.plain(extent) is not None
 
     # -- in threads -------------------------------------------------------------------------------------------
 

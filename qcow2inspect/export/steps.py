@@ -10,9 +10,11 @@ from qcow2inspect.image.windows import extents_of
 from qcow2inspect.units import GuestOffset, GuestRange
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from qcow2inspect.image.view import Extent
+
+    InKernel = Callable[[Extent], bool]
 
 __all__ = ["COPY", "LOAD", "Step", "extents_of", "steps", "with_zeros"]
 
@@ -41,22 +43,22 @@ class Step:
     work: int
 
 
-def steps(extents: Iterable[Extent], *, in_kernel: bool, cut_zeros: bool) -> Iterator[Step]:
+def steps(extents: Iterable[Extent], *, in_kernel: InKernel, cut_zeros: bool) -> Iterator[Step]:
     """Extents grouped into steps; those that are too long for one are cut.
 
     Args:
         extents: in order, without gaps.
-        in_kernel: plain bytes never enter this process, so more of them make a step.
+        in_kernel: whether the bytes of an extent never enter this process, so that more of them make a step.
         cut_zeros: zeros are work too.
     """
     batch: list[Extent] = []
     load = work = 0
-    for extent in _pieces(extents, COPY if in_kernel else LOAD, cut_zeros=cut_zeros):
+    for extent, copied in _pieces(extents, in_kernel, cut_zeros=cut_zeros):
         batch.append(extent)
         if not extent.reads_as_zero:
             size = extent.guest.size
             work += size
-            load += size // (COPY // LOAD) if in_kernel and extent.kind is ClusterType.NORMAL else size
+            load += size // (COPY // LOAD) if copied else size
         if load >= LOAD or len(batch) >= _MOST_EXTENTS or (cut_zeros and extent.guest.size >= _ZEROS):
             yield Step(int(batch[0].guest.start), int(extent.guest.end), batch, work)
             batch, load, work = [], 0, 0
@@ -76,14 +78,18 @@ def with_zeros(step: Step, pieces: Iterable[tuple[int, bytes]]) -> Iterator[byte
         yield step.end - at
 
 
-def _pieces(extents: Iterable[Extent], largest: int, *, cut_zeros: bool) -> Iterator[Extent]:
+def _pieces(extents: Iterable[Extent], in_kernel: InKernel, *, cut_zeros: bool) -> Iterator[tuple[Extent, bool]]:
+    """Extents that are short enough for a step, and whether the kernel copies them."""
     for extent in extents:
+        copied = in_kernel(extent)
         if extent.reads_as_zero:
             limit = _ZEROS if cut_zeros else extent.guest.size
+        elif extent.kind is ClusterType.COMPRESSED:
+            limit = extent.guest.size
         else:
-            limit = extent.guest.size if extent.kind is ClusterType.COMPRESSED else largest
+            limit = COPY if copied else LOAD
         if extent.guest.size <= limit:
-            yield extent
+            yield extent, copied
             continue
         for start in range(extent.guest.start, extent.guest.end, limit):
-            yield extent.cut(GuestRange(GuestOffset(start), GuestOffset(min(start + limit, extent.guest.end))))
+            yield extent.cut(GuestRange(GuestOffset(start), GuestOffset(min(start + limit, extent.guest.end)))), copied

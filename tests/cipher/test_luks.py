@@ -216,7 +216,7 @@ def test_the_user_may_stop() -> None:
         return b""
 
     try:
-        with patch("hashlib.pbkdf2_hmac", forever), pytest.raises(Cancelled):
+        with patch("qcow2inspect.cipher.derivation._pbkdf2", forever), pytest.raises(Cancelled):
             derive("sha1", b"secret", b"salt", MAX_ITERATIONS, 32, progress=StopAt(2))
     finally:
         never.set()
@@ -233,7 +233,9 @@ def test_what_fails_in_the_thread_is_raised_by_the_caller() -> None:
         derive("no such hash", b"", b"", 1, 1, progress=Silent())
 
 
-@given(st.sampled_from(["sha1", "sha512"]), st.binary(max_size=9), st.integers(1, 30), st.integers(1, 80))
+@given(
+    st.sampled_from(["md5", "sha1", "sha256", "sha512"]), st.binary(max_size=9), st.integers(1, 30), st.integers(1, 80)
+)
 def test_derivation_is_pbkdf2(hash_name: str, secret: bytes, iterations: int, size: int) -> None:
     expected = hashlib.pbkdf2_hmac(hash_name, secret, b"salt", iterations, size)
     assert derive(hash_name, secret, b"salt", iterations, size, progress=Silent()) == expected
