@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Case", "Kept", "fingerprint", "fingerprint_of", "kept_file", "moment_facts"]
 
 _STEP = 4 << 20
+_MARKS = "marks.txt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +77,11 @@ class Case:
     @property
     def marks(self) -> tuple[tuple[str, str], ...]:
         """Address and words of marked places."""
-        return tuple(
-            (address, words) for address, _, words in (line.partition("=") for line in self._lines("marks.txt"))
-        )
+        return tuple((address, words) for address, _, words in (line.partition("=") for line in self._lines(_MARKS)))
 
     def remember(self, notes: Iterable[str] = (), marks: Iterable[tuple[str, str]] = ()) -> None:
         """Keep notes and marks that are not kept yet."""
-        for name, lines in (("notes.txt", notes), ("marks.txt", (f"{address}={words}" for address, words in marks))):
+        for name, lines in (("notes.txt", notes), (_MARKS, (f"{address}={words}" for address, words in marks))):
             known = set(self._lines(name))
             for line in lines:
                 flat = " ".join(line.split())
@@ -90,13 +89,26 @@ class Case:
                     append_line(os.path.join(self.folder, name), flat)
                     known.add(flat)
 
+    def forget(self, marks: Iterable[tuple[str, str]]) -> None:
+        """Strike out marks: a line with a minus before it takes back the line above it."""
+        known = set(self._lines(_MARKS))
+        for address, words in marks:
+            if f"{address}={words}" in known:
+                append_line(os.path.join(self.folder, _MARKS), f"-{address}={words}")
+
     def _lines(self, name: str) -> list[str]:
         path = os.path.join(self.folder, name)
         if not os.path.exists(path):
             return []
         with FileSource(path, is_ours=True) as source:
             text = source.read_at(0, source.size).decode("utf-8", "replace")
-        return [line.strip() for line in text.splitlines() if line.strip()]
+        found: list[str] = []
+        for line in filter(None, map(str.strip, text.splitlines())):
+            if name == _MARKS and line.startswith("-") and line[1:] in found:
+                found.remove(line[1:])
+            else:
+                found.append(line)
+        return found
 
     # -- outputs and actions ----------------------------------------------------------------------------------
 

@@ -17,10 +17,10 @@ from qcow2inspect.image.image import Image
 from qcow2inspect.layout.structure import visible
 from qcow2inspect.source.file import FileSource
 from qcow2inspect.tui import tasks
-from qcow2inspect.tui.background import Background
 from qcow2inspect.tui.commands import bindings
 from qcow2inspect.tui.location import GuestState, Location
 from qcow2inspect.tui.messages import ChainChanged, Followed
+from qcow2inspect.tui.noting import Noting
 from qcow2inspect.tui.screens.base import BaseScreen
 from qcow2inspect.tui.screens.overview import OverviewScreen
 from qcow2inspect.tui.session import Session
@@ -50,7 +50,7 @@ _TURN = 0.0005
 """Seconds after which a thread that works in Python lets the one that paints go on; a paint needs several turns."""
 
 
-class InspectApp(Background):
+class InspectApp(Noting):
     """The inspector.
 
     Attributes:
@@ -106,6 +106,10 @@ class InspectApp(Background):
     def _take_survey(self) -> None:
         tasks.look_at_header(self.session.image, self.post_message)
         tasks.index(self.session.tree, self.post_message)
+        if self.session.case is not None:
+            from qcow2inspect.tui.notes import recall
+
+            recall(self.session)
         with self.session.log.running("reading all tables", self._survey, self.post_message) as post:
             tasks.survey(self.session.image, self.session.asked_for, self._survey, post)
 
@@ -412,7 +416,7 @@ def run(
     try:
         InspectApp(session, look, passphrase=passphrase).run()
         if case is not None:
-            from qcow2inspect.tui.reporting import marks_of
+            from qcow2inspect.tui.notes import marks_of
 
             case.remember((), marks_of(session))
     finally:

@@ -67,7 +67,7 @@ def _walking(scope: str) -> tuple[Command, ...]:
         waits = action.startswith(("prefix", "mark", "to_mark", "copy"))
         return Command(f"{scope}.{name}", (key,), title, text, "Find", scope, action, weight, at_once=waits)
 
-    text = "Wait for a key: f finding, e or t other type, u unexplained, s state, c cluster, m mark"
+    text = "Wait for a key: f finding, e or t other type, u unexplained, s state, d difference, c cluster, m mark"
     return (
         command("search", "slash", "search", "Search for text or bytes, from the cursor on", "search", 84),
         command("search_on", "n", "next match", "Search on for the same", "search_on(1)"),
@@ -78,6 +78,7 @@ def _walking(scope: str) -> tuple[Command, ...]:
         command("mark", "m", "mark", "Give this place a letter", "mark", 26),
         command("to_mark", "apostrophe", "to mark", "Go to a place that has a letter", "to_mark", 24),
         command("select", "v", "select", "Select bytes from here on, or stop selecting", "select", 22),
+        command("note", "plus", "note", "Write a note at this place, or change it", "app.note", 20),
         command("write", "w", "write bytes", _WRITES, "write", 21),
         command("copy", "y", "copy", f"Copy the selection or the field as {_FORMS}", "copy", 23),
     )
@@ -214,6 +215,16 @@ COMMANDS: tuple[Command, ...] = (
         69,
     ),
     Command("filter", ("f",), "filter", "Show only findings with some words", "Find", "finding-list", "filter", 84),
+    Command(
+        "finding.note",
+        ("plus",),
+        "note",
+        "Write a note at the finding, or change it",
+        "Find",
+        "finding-list",
+        "app.note",
+        31,
+    ),
     Command("filter.off", ("escape",), "all", "Show all findings again", "Find", "finding-list", "all"),
     Command("finding.pane", ("tab",), "pane", "Go to the other pane", "Screens", "finding-list", "next_pane", 30),
     Command(
@@ -328,6 +339,9 @@ COMMANDS: tuple[Command, ...] = (
         "app",
         "export",
         80,
+    ),
+    Command(
+        "notes", ("M",), "marks and notes", "All marks and notes, and where they stand", "Find", "app", "notes", 18
     ),
     Command("report", ("r",), "report", "Write the report to a text file", "Act", "app", "report", 50),
     Command(

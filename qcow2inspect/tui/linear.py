@@ -17,6 +17,7 @@ from qcow2inspect.tui import describe, leads, lines, nearby, supply, tasks
 from qcow2inspect.tui.linearwork import LinearWork
 from qcow2inspect.tui.location import Location
 from qcow2inspect.tui.messages import GuestFound, Searched
+from qcow2inspect.tui.notes import Note, address_of, marks_of, recall
 from qcow2inspect.tui.places import parse_place, text_of
 from qcow2inspect.tui.reader import read_chunk
 from qcow2inspect.tui.session import Session
@@ -268,6 +269,20 @@ class Linear(LinearWork):
         self.session.marks[rest] = self.here
         self.say(f"mark {rest} set; go '{rest} comes back here")
 
+    def _do_note(self, rest: str) -> None:
+        address = address_of(self.session, self.here)
+        if rest.strip():
+            self.session.notes[address] = Note(self.here, " ".join(rest.split()))
+        else:
+            self.session.notes.pop(address, None)
+        self.say(f"note at {address}: {rest.strip() or 'removed'}")
+
+    def _do_marks(self, _: str) -> None:
+        for letter, place in sorted(self.session.marks.items()):
+            self.say(f"mark {letter}: go {address_of(self.session, place)}")
+        for address, note in self.session.notes.items():
+            self.say(f"note at {address}: {note.text}")
+
     def _do_states(self, _: str) -> None:
         from qcow2inspect.tui.states import states_of
 
@@ -327,13 +342,12 @@ def run(
     """
     session = Session.of(Image.open(path, assumed), gate)
     session.case, session.here = case, Location()
+    recall(session)
     linear = Linear(session, lambda line: _put(f"{line}\n"), explain)
     try:
         linear.begin(passphrase)
         _converse(linear)
         if case is not None:
-            from qcow2inspect.tui.reporting import marks_of
-
             case.remember((), marks_of(session))
     finally:
         session.close()

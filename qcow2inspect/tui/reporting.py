@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from qcow2inspect.dossier.wishes import SECTIONS, Wishes, report_time
+from qcow2inspect.tui.notes import marks_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,10 +17,9 @@ if TYPE_CHECKING:
     from qcow2inspect.dossier.section import Report
     from qcow2inspect.image.chain import Chain
     from qcow2inspect.progress import Progress
-    from qcow2inspect.tui.location import Location
     from qcow2inspect.tui.session import Session
 
-__all__ = ["ReportOrder", "Reporter", "marks_of"]
+__all__ = ["ReportOrder", "Reporter"]
 
 _PREVIEW = 2000
 _AS_TEXT = {"html": "text"}
@@ -45,19 +45,6 @@ class ReportOrder:
     redact: bool = False
     force: bool = False
     note: str = ""
-
-
-def marks_of(session: Session) -> tuple[tuple[str, str], ...]:
-    """Address and words of every place that the user gave a letter; kept ones of the case first."""
-    kept = session.case.marks if session.case is not None else ()
-    new = tuple(_mark(letter, place) for letter, place in sorted(session.marks.items()))
-    return (*kept, *(mark for mark in new if mark not in kept))
-
-
-def _mark(letter: str, place: Location) -> tuple[str, str]:
-    if place.mode == "guest" and place.guest is not None:
-        return f"guest {int(place.guest):#x}", f"mark {letter}, {place.state.title}"
-    return place.path or f"{int(place.offset):#x}", f"mark {letter}, {int(place.offset):#x}"
 
 
 class Reporter:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from qcow2inspect.tui.clustermap import ClusterMap
     from qcow2inspect.tui.comparison import Comparison
     from qcow2inspect.tui.hostmap import Colouring
+    from qcow2inspect.tui.notes import Note
     from qcow2inspect.tui.pattern import Pattern
     from qcow2inspect.units import HostOffset
 
@@ -55,6 +56,8 @@ class Session:
         gate: which of the files that the image names may be opened; None for none.
         state: which bytes of the guest are looked at.
         marks: places that the user gave a letter.
+        notes: address -> what the user wrote at it.
+        recalled: True once the marks and notes of the case are among them.
         pattern: what was searched for last.
         case: where notes, marks, outputs and what was done are kept; None if nowhere.
         typed: addresses that the user went to, the last one last.
@@ -78,6 +81,8 @@ class Session:
     gate: OpenGate | None = None
     state: GuestState = ACTIVE
     marks: dict[str, Location] = field(default_factory=dict)
+    notes: dict[str, Note] = field(default_factory=dict)
+    recalled: bool = False
     pattern: Pattern | None = None
     case: Case | None = None
     unexplained: int | None = None

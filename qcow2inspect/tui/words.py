@@ -67,6 +67,8 @@ WORDS: tuple[Word, ...] = (
         "search", "WHAT", "explore.search", "Search from here on for text, hex:51 46 ?? or be64:0x30000; again if bare"
     ),
     Word("mark", "LETTER", "explore.mark", needed=True),
+    Word("note", "WORDS", "explore.note", "Write a note at this place; without words, remove it"),
+    Word("marks", command="notes"),
     Word("hex", "COUNT", own="The bytes here, 16 in a line; 64 if no count is given"),
     Word("steps", own="How the address is computed, step by step, with the numbers of this image"),
     Word("tree", "ADDRESS", "tree", "The parts of the structure at an address; the top of the file if bare"),

@@ -222,3 +222,36 @@ def test_the_map_shows_the_worst() -> None:
     part = made.part_at(0x80000)
     assert part is not None
     assert (part.relation, part.guest.start) == (Relation.DIFFERENT, GuestOffset(0x80000))
+
+
+async def test_differences_can_be_walked_outside_of_compare() -> None:
+    async with playing(memory_image(build(striped()))) as pilot:
+        await press(pilot, "5", "right_square_bracket")
+        assert "next difference" in shown(pilot.app)
+        await press(pilot, "d")
+        assert "nothing is compared yet: 6 and then c choose two disks" in shown(pilot.app)
+        await press(pilot, "2", "left_square_bracket", "d")
+        assert "nothing is compared yet" in shown(pilot.app)
+        await press(pilot, "c", "6", "c", "enter", "5")
+        await press(pilot, "right_square_bracket", "d")
+        assert guest(pilot).hex.at == 3 * K
+        await press(pilot, "right_square_bracket", "d", "left_square_bracket", "d")
+        assert guest(pilot).hex.at == 3 * K
+        await press(pilot, "left_square_bracket", "d")
+        assert "there is no previous difference" in shown(pilot.app)
+        await go(pilot, "L1[0].L2[20]")
+        await press(pilot, "right_square_bracket", "d")
+        assert screen(pilot).left.at == 40 * K
+
+
+async def test_a_difference_that_is_not_known_yet_is_looked_for_from_guest() -> None:
+    async with playing(memory_image(build(striped()))) as pilot:
+        await press(pilot, "6", "c", "enter")
+        comparison = inspector(pilot).session.comparison
+        assert comparison is not None
+        fresh = Comparison(*comparison.sides)
+        inspector(pilot).session.comparison = fresh
+        await press(pilot, "5")
+        await go(pilot, "@active G0xb0000")
+        await press(pilot, "right_square_bracket", "d")
+        assert guest(pilot).hex.at == 40 * K

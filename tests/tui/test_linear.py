@@ -146,6 +146,16 @@ def test_this_place_is_explained_in_the_words_of_the_topic(talk: Talk) -> None:
     assert talk("explain size") == ["about size"]
 
 
+def test_marks_and_notes(talk: Talk) -> None:
+    talk("go L1[0]")
+    assert talk("mark a")
+    assert "note at L1[0]: odd entry" in talk("note odd entry")
+    assert "mark a: go L1[0]" in talk("marks")
+    assert "note at L1[0]: odd entry" in talk("marks")
+    talk("note")
+    assert "note at L1[0]: odd entry" not in talk("marks")
+
+
 def test_search_finds_what_stands_here_once(talk: Talk) -> None:
     assert talk("search QFI")[1] == "address: 0x0"
     assert "from the start again" in talk("search")

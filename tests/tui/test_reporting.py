@@ -141,7 +141,8 @@ async def test_a_case_keeps_note_mark_report_and_the_command_that_replays_it(
         assert "report written" in shown(pilot.app)
     assert case.notes == ("from the screen",)
     assert [words for _, words in case.marks] == ["mark x, 0x0"]
-    (action,) = read_log(case.folder)
+    marked, action = read_log(case.folder)
+    assert marked["words"][::2] == ["note", "mark x at hdr.magic"]
     assert action["words"][0] == "report"
     assert json.dumps(action["outputs"]).count("sha256") == 1
     capsys.readouterr()

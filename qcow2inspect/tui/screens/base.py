@@ -73,6 +73,11 @@ class BaseScreen(Screen[None]):
         """What is under the cursor, to be explained; None if nothing is."""
         return None
 
+    @property
+    def noted(self) -> Location | None:
+        """The place at which a note stands that is written now; None for none."""
+        return self.here
+
     def arrive(self, there: Location) -> None:
         """Show a place; a screen that is one place has nothing to do."""
 

@@ -54,7 +54,7 @@ class ExploreScreen(WalkScreen):
     SCOPE = "explore"
     AUTO_FOCUS = "#hex"
     FOCUS_SCOPES = {"hex": ("hex",), "tree": ("tree",)}
-    NEARBY = "fetuscm"
+    NEARBY = "fetusdcm"
     SLOW = "tus"
 
     def __init__(self, session: Session, look: Look) -> None:
@@ -342,6 +342,11 @@ class ExploreScreen(WalkScreen):
             self.hex.next_field()
         else:
             self.hex.previous_field()
+
+    @property
+    def guest_at(self) -> int:
+        """The guest byte that the structure under the cursor is about."""
+        return int(self.node.guest.start) if self.node is not None and self.node.guest is not None else 0
 
     def find_nearby(self, key: str, step: int) -> Location | None:
         """The next or previous thing that a key stands for."""

@@ -13,6 +13,7 @@ from qcow2inspect.tui.commands import bindings
 from qcow2inspect.tui.harm import find_harm, has_harm
 from qcow2inspect.tui.location import Location
 from qcow2inspect.tui.messages import ChainChanged, DamageFound, EdgeReached, KnowledgeGrew, Progressed, TaskFailed
+from qcow2inspect.tui.nearby import place_of
 from qcow2inspect.tui.screens.base import BaseScreen
 from qcow2inspect.tui.widgets.causes import CauseList
 from qcow2inspect.tui.widgets.radius import Radius
@@ -149,6 +150,12 @@ class FindingsScreen(BaseScreen):
     def here(self) -> Location:
         """The list is one place."""
         return Location(mode="findings")
+
+    @property
+    def noted(self) -> Location | None:
+        """The bytes that prove the finding under the cursor."""
+        finding = self.list.finding or next(iter(self.list.chosen), None)
+        return place_of(finding, finding.evidence[0]) if finding is not None and finding.evidence else None
 
     def _is_here(self, command: str) -> bool:
         return command == "findings"

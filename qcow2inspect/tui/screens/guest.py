@@ -214,6 +214,18 @@ class GuestScreen(WalkScreen):
         state = self.session.state
         return Location(size=size, title=title, mode="guest", guest=GuestOffset(offset), state=state)
 
+    @property
+    def guest_at(self) -> int:
+        """Guest offset of the cursor."""
+        return self.hex.at
+
+    def place_of_difference(self, offset: int) -> Location:
+        """Here, if this disk is one of the two that are compared."""
+        comparison, state = self.session.comparison, self.session.state
+        if comparison is not None and any(side.is_ours and side.state == state for side in comparison.sides):
+            return self.place_at(offset, 0, "")
+        return super().place_of_difference(offset)
+
     def find_nearby(self, key: str, step: int) -> Location | None:
         """The next or previous thing that a key stands for."""
         view = self.hex.view

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from qcow2inspect.image.view import View
     from qcow2inspect.layout.node import Node
     from qcow2inspect.tui.app import InspectApp
+    from qcow2inspect.tui.comparison import Comparison
     from qcow2inspect.tui.dialogs.search import Sought
     from qcow2inspect.tui.exporting import Order
     from qcow2inspect.tui.pattern import Pattern
@@ -47,7 +48,7 @@ _WAYS = {1: "next", -1: "previous"}
 class WalkScreen(BaseScreen):
     """A screen with a cursor on bytes that can be walked from one thing to the next."""
 
-    NEARBY: ClassVar[str] = "fetcm"
+    NEARBY: ClassVar[str] = "fetdcm"
     """Keys of :data:`~qcow2inspect.tui.nearby.NEARBY` that this screen knows."""
     SLOW: ClassVar[str] = "t"
     """Those of them whose place is looked for in a thread, by :meth:`find_slowly`."""
@@ -89,7 +90,13 @@ class WalkScreen(BaseScreen):
 
     def counts(self) -> dict[str, str]:
         """Key of :data:`~qcow2inspect.tui.nearby.NEARBY` -> how many there are, in words."""
-        return {"f": f"{len(self.session.knowledge.findings):,}", "m": f"{len(self.session.marks)}"}
+        comparison = self.session.comparison
+        differences = {} if comparison is None else {"d": f"{len(comparison.parts):,}"}
+        return {
+            "f": f"{len(self.session.knowledge.findings):,}",
+            "m": f"{len(self.session.marks)}",
+            **differences,
+        }
 
     def find_nearby(self, key: str, step: int) -> Location | None:
         """The next (``step`` 1) or previous (-1) thing that a key stands for."""
@@ -117,6 +124,8 @@ class WalkScreen(BaseScreen):
     def _go_nearby(self, key: str, step: int) -> None:
         if key in "[]":
             self.step_field(step)
+        elif key == "d":
+            self._go_to_difference(step)
         elif key in self.SLOW:
             self._find_in_thread(key, step)
         else:
@@ -124,6 +133,45 @@ class WalkScreen(BaseScreen):
 
     def step_field(self, step: int) -> None:
         """To the next or previous entry or field."""
+
+    # -- differences ------------------------------------------------------------------------------------------
+
+    @property
+    def guest_at(self) -> int:
+        """Guest offset from which on differences are looked for."""
+        return 0
+
+    def place_of_difference(self, offset: int) -> Location:
+        """Where a difference is shown."""
+        return Location(mode="compare", guest=GuestOffset(offset), state=self.session.state)
+
+    def _go_to_difference(self, step: int) -> None:
+        """To the next or previous guest byte that differs between the two disks that are compared."""
+        comparison = self.session.comparison
+        if comparison is None:
+            self.status.say("nothing is compared yet: 6 and then c choose two disks")
+            return
+        try:
+            part = comparison.near(self.guest_at, step)
+        except LookupError:
+            self.status.say("looking for a difference   Esc stops", "dim")
+            self._searching = tasks.TaskProgress("search", self.post_message)
+            self._find_difference_in_thread(comparison, (self.guest_at, step), self._searching)
+        else:
+            there = self.place_of_difference(int(part.guest.start)) if part is not None else None
+            self._arrive_nearby("d", step, there)
+
+    @work(thread=True, exclusive=True, group="find", exit_on_error=False)
+    def _find_difference_in_thread(
+        self, comparison: Comparison, way: tuple[int, int], progress: tasks.TaskProgress
+    ) -> None:
+        from qcow2inspect.image.compare import next_difference
+
+        def look() -> Location | None:
+            part = next_difference(comparison.a.view, comparison.b.view, *way, progress)
+            return self.place_of_difference(int(part.guest.start)) if part is not None else None
+
+        tasks.place(look, "d", way[1], self.post_message)
 
     def _arrive_nearby(self, key: str, step: int, there: Location | None) -> None:
         if there is None:
@@ -154,8 +202,7 @@ class WalkScreen(BaseScreen):
         self._ask_letter("Mark this place: a letter", self._set_mark, letters=True)
 
     def _set_mark(self, letter: str) -> None:
-        self.session.marks[letter] = self.here
-        self.status.say(f"mark {letter} set; ' {letter} comes back here", "good")
+        cast("InspectApp", self.app).mark(letter, self.here)
 
     def action_to_mark(self) -> None:
         """Go to a place that has a letter."""
