@@ -30,7 +30,7 @@ __all__ = ["JobDialog", "Stages"]
 _NAME, _NUMBERS = 12, 32
 _SHORT = 60
 """Seconds below which tenths are told."""
-_ASK = "cancel the export?  k keeps the unfinished file   d deletes it   Esc goes on"
+_ASK = "cancel the export? What is written can be kept, and continued later"
 
 
 class Stages(Widget):
@@ -80,12 +80,19 @@ class Stages(Widget):
             time = f"in {stage.seconds:.1f} s" if stage.seconds < _SHORT else f"in {duration(stage.seconds)}"
         elif stage.total and rate:
             time = f"{duration((stage.total - stage.done) / rate)} left"
-        return f" {part:4.0%} {speed:>13} {time:>12}"
+        return f" {int(100 * part):3}% {speed:>13} {time:>12}"  # never 100 % before the end
 
     def _now(self) -> Line:
         job = self.job
-        text = job.words if job.state is not JobState.RUNNING or job.progress.paused else job.progress.what
+        is_going = job.state is JobState.RUNNING and not job.progress.paused
+        text = self._amount + job.progress.what if is_going else job.words
         return [(" " * _NAME, self.look.style("dim")), (self.look.glyphs.text(text), self.look.style("dim"))]
+
+    @property
+    def _amount(self) -> str:
+        """How much of the stage is done, in bytes."""
+        stage = next((stage for stage in self.job.stages if stage.total and not stage.is_over), None)
+        return f"{human_size(stage.done)} of {human_size(stage.total)}   " if stage is not None else ""
 
 
 class JobDialog(Dialog[None]):
@@ -153,6 +160,8 @@ class JobDialog(Dialog[None]):
             return "Esc close"
         if self._asking:
             return "k keep   d delete   Esc go on"
+        if self.job.state is JobState.WAITING:
+            return "c cancel   Esc go on in the background"
         return f"p {'go on' if self.job.progress.paused else 'pause'}   c cancel   Esc go on in the background"
 
     def _result(self) -> list[tuple[str, str, str]]:
