@@ -19,7 +19,19 @@ if TYPE_CHECKING:
 
     from qcow2inspect.findings import Finding
 
-__all__ = ["MOST", "ClusterMap", "Count", "Kind", "Mapped", "Owner", "Use", "named_units"]
+__all__ = [
+    "MOST",
+    "ClusterMap",
+    "Count",
+    "Entropy",
+    "GuestCount",
+    "GuestUse",
+    "Kind",
+    "Mapped",
+    "Owner",
+    "Use",
+    "named_units",
+]
 
 MOST = 1 << 26
 """Units of a map at most: one byte each."""
@@ -104,6 +116,53 @@ class Use(Kind):
     CONFLICT = 8
 
 
+class GuestCount(Kind):
+    """The stored refcount of the host cluster that holds a guest cluster."""
+
+    UNSTORED = 0
+    """No host cluster: there is nothing to count."""
+    ELSEWHERE = 1
+    """In another file, which this image does not count."""
+    UNTOLD = 2
+    """Where it lies cannot be told, or is no place in the file."""
+    ONE = 3
+    TWO = 4
+    THREE = 5
+    FEW = 6
+    MANY = 7
+    HIGH = 8
+    LOW = 9
+
+
+class GuestUse(Kind):
+    """Which states of the disk need the host cluster that holds a guest cluster."""
+
+    UNSTORED = 0
+    ELSEWHERE = 1
+    UNTOLD = 2
+    ACTIVE = 3
+    PACKED = 4
+    SHARED = 5
+    SEVERAL = 6
+    SNAPSHOT = 7
+    CONFLICT = 8
+
+
+class Entropy(Kind):
+    """How much the stored bytes of a cluster differ, in bits for each byte; from a sample."""
+
+    UNREAD = 0
+    """Not in the sample."""
+    ZEROS = 1
+    """All zero, or a hole of the file."""
+    CONSTANT = 2
+    SPARSE = 3
+    TEXT = 4
+    MIXED = 5
+    DENSE = 6
+    UNREADABLE = 7
+
+
 class Mapped(Kind):
     """What a guest cluster is in one state of the disk."""
 
@@ -156,6 +215,39 @@ _WORDS: dict[type[Kind], tuple[tuple[str, str], ...]] = {
         ("leaked", "leaked"),
         ("conflict", "invalid"),
     ),
+    GuestCount: (
+        ("nothing stored", "unallocated"),
+        ("another file", "shared"),
+        ("cannot be told", "untold"),
+        ("refcount 1", "count-1"),
+        ("refcount 2", "count-2"),
+        ("refcount 3", "count-3"),
+        ("refcount 4-15", "count-4"),
+        ("16 and more", "count-16"),
+        ("too high", "leaked"),
+        ("too low", "invalid"),
+    ),
+    GuestUse: (
+        ("nothing stored", "unallocated"),
+        ("another file", "elsewhere"),
+        ("cannot be told", "untold"),
+        ("active state", "data"),
+        ("compressed", "compressed"),
+        ("shared", "shared"),
+        ("some snapshots", "use-several"),
+        ("one snapshot", "snapshot"),
+        ("conflict", "invalid"),
+    ),
+    Entropy: (
+        ("not sampled", "unread"),
+        ("zeros, holes", "zero-plain"),
+        ("below 1 bit", "bits-1"),
+        ("1-4 bits", "bits-4"),
+        ("4-6 bits", "bits-6"),
+        ("6-7.5 bits", "bits-7"),
+        ("7.5-8 bits", "bits-8"),
+        ("cannot be read", "invalid"),
+    ),
     Mapped: (
         ("unallocated", "unallocated"),
         ("zeros", "zero-plain"),
@@ -180,6 +272,7 @@ class ClusterMap:
         end: bytes of the file or disk.
         kinds: what the bytes stand for.
         told: what the kinds tell of a cluster, in one word.
+        is_guest: True for a map of guest bytes; False for one of the image file.
     """
 
     owners: npt.NDArray[np.uint8]
@@ -188,11 +281,7 @@ class ClusterMap:
     end: int
     kinds: type[Kind] = Owner
     told: str = "type"
-
-    @property
-    def is_guest(self) -> bool:
-        """True for a map of guest bytes; False for one of the image file."""
-        return self.kinds is Mapped
+    is_guest: bool = False
 
     @cached_property
     def roles(self) -> tuple[str, ...]:

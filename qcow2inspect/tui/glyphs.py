@@ -47,6 +47,15 @@ _SIGNS = {
     "count-16": ("+", "+"),
     "use-file": ("M", "M"),
     "use-several": ("2", "2"),
+    "elsewhere": ("▤", "F"),
+    "untold": ("?", "?"),
+    # how much bytes differ: about so many bits
+    "unread": ("·", "."),
+    "bits-1": ("1", "1"),
+    "bits-4": ("4", "4"),
+    "bits-6": ("6", "6"),
+    "bits-7": ("7", "7"),
+    "bits-8": ("8", "8"),
     # findings and checks
     "fatal": ("✗", "X"),
     "error": ("✗", "X"),

@@ -1,19 +1,37 @@
-"""What every guest cluster of one state of the disk is, in the order of the guest."""
+"""What every guest cluster of one state of the disk is, in the order of the guest.
+
+A map by refcount or by state tells that of the host cluster that holds the guest cluster: it is taken from the map of
+the image file. What lies in another file, or nowhere, has neither in this image, and the map says so.
+
+L2 tables in which nothing is odd are looked at as columns; everything else goes through the extents of the view, which
+know about layers, keys, damage and the ends of files.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from qcow2inspect.errors import Qcow2InspectError
 from qcow2inspect.format.mapping import ClusterType
+from qcow2inspect.image.disk import Disk
 from qcow2inspect.image.windows import extents_of
 from qcow2inspect.progress import Silent
 from qcow2inspect.tui import clustermap
-from qcow2inspect.tui.clustermap import ClusterMap, Mapped
-from qcow2inspect.units import GuestRange
+from qcow2inspect.tui.clustermap import ClusterMap, Count, GuestCount, GuestUse, Mapped, Use
+from qcow2inspect.units import GuestOffset, GuestRange, HostOffset
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+    import numpy.typing as npt
+
     from qcow2inspect.image.view import Extent, View
     from qcow2inspect.progress import Progress
+    from qcow2inspect.survey.columns import Ints
+    from qcow2inspect.tui.clustermap import Kind
+
+    Kinds = npt.NDArray[np.uint8]
 
 __all__ = ["make_guest_map"]
 
@@ -24,38 +42,246 @@ _KINDS = {
     ClusterType.COMPRESSED: Mapped.COMPRESSED,
     ClusterType.NORMAL: Mapped.DATA,
 }
+_TOLD: dict[type[Kind], tuple[type[Kind], dict[Kind, Kind]]] = {
+    Count: (GuestCount, {kind: GuestCount[kind.name] for kind in Count if kind.name in GuestCount.__members__}),
+    Use: (GuestUse, {kind: GuestUse[kind.name] for kind in Use if kind.name in GuestUse.__members__}),
+}
+"""Kinds of the map of the file -> kinds of that of the disk, and which of them is which."""
+_UNSTORED, _ELSEWHERE, _UNTOLD = 0, 1, 2
+_CHUNK = 1 << 14
 
 
-def make_guest_map(view: View, cluster_size: int, progress: Progress | None = None) -> ClusterMap:
+def make_guest_map(
+    view: View,
+    cluster_size: int,
+    progress: Progress | None = None,
+    *,
+    counted: ClusterMap | None = None,
+    elsewhere: bool = False,
+) -> ClusterMap:
     """The map of the bytes that one state shows.
 
     Args:
         view: the bytes.
         cluster_size: guest bytes of a cluster.
         progress: told how far it is.
+        counted: the map of the image file by refcount or by state, to tell that of each guest cluster; None to tell
+            the type of each.
+        elsewhere: the clusters of the view lie in another file than the one that was ``counted``.
 
     Raises:
         Cancelled: the user asked to stop.
     """
-    import numpy as np
-
-    clusters = -(-view.size // cluster_size)
-    shift = max(0, (clusters - 1).bit_length() - clustermap.MOST.bit_length() + 1)
-    unit = cluster_size << shift
-    kinds = np.zeros(-(-clusters >> shift), dtype=np.uint8)
-    for extent in extents_of(view, GuestRange.at(0, view.size), progress or Silent()):
-        kind = _kind(extent)
-        if kind and extent.guest.size:
-            part = kinds[extent.guest.start // unit : (extent.guest.end - 1) // unit + 1]
-            np.maximum(part, np.uint8(kind), out=part)
-    return ClusterMap(kinds, unit, 1 << shift, view.size, Mapped)
+    made = _Types(view, cluster_size) if counted is None else _Counted(view, cluster_size, counted, elsewhere=elsewhere)
+    return made.make(progress or Silent())
 
 
-def _kind(extent: Extent) -> Mapped:
-    """What one extent is on the map: the worst that is known of it."""
-    if extent.error is not None:
-        return Mapped.UNREADABLE
-    if extent.past_end or extent.absent:
-        return Mapped.MISSING
-    kind = _KINDS.get(extent.kind, Mapped.UNREADABLE)
-    return Mapped.BACKING if extent.layer and kind in (Mapped.DATA, Mapped.COMPRESSED) else kind
+class _Types:
+    """A map by type while it is being made.
+
+    Attributes:
+        sort: what the bytes of the map stand for.
+        told: what they tell, in one word.
+
+    Args:
+        view: the bytes.
+        cluster_size: guest bytes of a cluster.
+    """
+
+    sort: type[Kind] = Mapped
+    told = "type"
+    _elsewhere = False
+
+    def __init__(self, view: View, cluster_size: int) -> None:
+        import numpy as np
+
+        self.view = view
+        self._cluster_size = cluster_size
+        clusters = -(-view.size // cluster_size)
+        self._shift = max(0, (clusters - 1).bit_length() - clustermap.MOST.bit_length() + 1)
+        self._kinds = np.zeros(-(-clusters >> self._shift), dtype=np.uint8)
+        self._known: dict[ClusterType, int] = {}
+
+    def make(self, progress: Progress) -> ClusterMap:
+        """The whole map."""
+        for part in self._tables(progress):
+            for extent in extents_of(self.view, part, progress):
+                if extent.guest.size:
+                    self._extent(extent)
+        unit = self._cluster_size << self._shift
+        return ClusterMap(self._kinds, unit, 1 << self._shift, self.view.size, self.sort, self.told, is_guest=True)
+
+    # -- extents ----------------------------------------------------------------------------------------------
+
+    def _extent(self, extent: Extent) -> None:
+        """Put one extent on the map."""
+        first, last = extent.guest.start // self._cluster_size, (extent.guest.end - 1) // self._cluster_size
+        self._put(first, last + 1, self._of_extent(extent, first, last + 1))
+
+    def _of_extent(self, extent: Extent, first: int, stop: int) -> int | Kinds:
+        """What an extent is, or each of its clusters ``[first, stop)``: the worst that is known of it."""
+        del first, stop
+        if extent.error is not None:
+            return Mapped.UNREADABLE
+        if extent.past_end or extent.absent:
+            return Mapped.MISSING
+        kind = _KINDS.get(extent.kind, Mapped.UNREADABLE)
+        return Mapped.BACKING if extent.layer and kind in (Mapped.DATA, Mapped.COMPRESSED) else kind
+
+    def _put(self, first: int, stop: int, values: int | Kinds) -> None:
+        """The worst counts where several meet."""
+        import numpy as np
+
+        if self._shift and not isinstance(values, int):
+            np.maximum.at(self._kinds, np.arange(first, stop) >> self._shift, values[: stop - first])
+            return
+        part = self._kinds[first >> self._shift : ((stop - 1) >> self._shift) + 1]
+        np.maximum(part, np.uint8(values) if isinstance(values, int) else values[: len(part)], out=part)
+
+    # -- columns ----------------------------------------------------------------------------------------------
+
+    def _tables(self, progress: Progress) -> Iterator[GuestRange]:
+        """Put all tables on the map in which nothing is odd; the parts of the disk that are left."""
+        done, disk = 0, self.view
+        columns = isinstance(disk, Disk) and not (disk.image.has_data_file or disk.image.geometry.extended_l2)
+        if isinstance(disk, Disk) and columns and not self._elsewhere:
+            for start, end in self._sound_tables(disk, progress):
+                if start > done:
+                    yield GuestRange(GuestOffset(done), GuestOffset(start))
+                done = end
+        if done < self.view.size:
+            yield GuestRange(GuestOffset(done), GuestOffset(self.view.size))
+
+    def _sound_tables(self, disk: Disk, progress: Progress) -> Iterator[tuple[int, int]]:
+        """Guest ranges of the tables that were put on the map."""
+        import numpy as np
+
+        from qcow2inspect.format.mapping import L1Entry
+        from qcow2inspect.image.holes import in_holes
+
+        span, image = disk.image.geometry.l2_span, disk.image
+        count = min(len(disk.mapping.l1), -(-disk.size // span), max(0, image.end - disk.mapping.l1.at) // 8)
+        for low in range(0, count, _CHUNK):
+            column = disk.mapping.l1.column(low, min(low + _CHUNK, count))
+            offsets = column & np.uint64(L1Entry.l2_table_offset.mask)
+            aligned = offsets & np.uint64(self._cluster_size - 1) == 0
+            used = np.flatnonzero((offsets != 0) & aligned & (offsets < np.uint64(image.end)))
+            for index in used[~in_holes(image, offsets[used])].tolist():
+                progress.advance(0)
+                if self._table(disk, low + index, int(offsets[index])):
+                    yield (low + index) * span, min((low + index + 1) * span, disk.size)
+
+    def _table(self, disk: Disk, index: int, offset: int) -> bool:
+        """Put one table on the map; False if something in it is odd."""
+        import numpy as np
+
+        from qcow2inspect.format.mapping import L2Entry, classify_column
+
+        first = index * disk.image.geometry.l2_entries
+        stop = min(first + disk.image.geometry.l2_entries, -(-disk.size // self._cluster_size))
+        try:
+            raw = disk.image.l2_table(HostOffset(offset)).words()[: stop - first, 0]
+        except Qcow2InspectError:
+            return False
+        types = classify_column(raw)
+        hosts = raw & np.uint64(L2Entry.host_cluster_offset.mask)
+        stored = (types == ClusterType.NORMAL) | (types == ClusterType.ZERO_ALLOC)
+        largest = np.uint64(max(0, disk.image.source.size - self._cluster_size))
+        odd = stored & ((hosts > largest) | (hosts & np.uint64(self._cluster_size - 1) != 0))
+        if odd.any() or (disk.support.backing is not None and (types == ClusterType.UNALLOCATED).any()):
+            return False
+        self._put(first, stop, self._of_entries(first, types, raw))
+        return True
+
+    def _of_entries(self, first: int, types: Kinds, raw: npt.NDArray[np.uint64]) -> Kinds:
+        """What sound entries are, whose type says all; one of each type is asked for."""
+        import numpy as np
+
+        del raw
+        values = np.zeros(len(ClusterType), dtype=np.uint8)
+        for number in np.flatnonzero(np.bincount(types, minlength=len(ClusterType))).tolist():
+            kind = ClusterType(number)
+            if kind not in self._known:
+                guest = (first + int(np.argmax(types == number))) * self._cluster_size
+                found = self._of_extent(self.view.lookup(GuestOffset(guest)), 0, 1)
+                self._known[kind] = int(found) if isinstance(found, int) else 0
+            values[number] = self._known[kind]
+        return values[types]
+
+
+class _Counted(_Types):
+    """A map by what the map of the image file tells of each host cluster, while it is being made.
+
+    Args:
+        view: the bytes.
+        cluster_size: guest bytes of a cluster.
+        counted: the map of the image file.
+        elsewhere: the clusters lie in another file.
+    """
+
+    def __init__(self, view: View, cluster_size: int, counted: ClusterMap, *, elsewhere: bool) -> None:
+        import numpy as np
+
+        super().__init__(view, cluster_size)
+        self.sort, told = _TOLD[counted.kinds]
+        self.told = counted.told
+        self._counted = counted
+        self._elsewhere = elsewhere
+        self._values = np.full(len(counted.kinds), _UNTOLD, dtype=np.uint8)
+        for kind, value in told.items():
+            self._values[kind] = value
+
+    def _of_extent(self, extent: Extent, first: int, stop: int) -> int | Kinds:
+        """What is told of the host clusters of an extent."""
+        import numpy as np
+
+        if extent.host is None:
+            return _UNTOLD if extent.error is not None or extent.absent or extent.past_end else _UNSTORED
+        if extent.layer or self._elsewhere:
+            return _ELSEWHERE
+        if extent.kind is ClusterType.COMPRESSED:
+            return int(self._of_streams(np.array([extent.host.start]), np.array([extent.host.end - 1]))[0])
+        if extent.past_end or (extent.host.start - extent.guest.start) % self._cluster_size:
+            return _UNTOLD
+        clusters = extent.host.start // self._cluster_size + np.arange(stop - first, dtype=np.int64)
+        return self._of_clusters(clusters)
+
+    def _of_clusters(self, clusters: Ints) -> Kinds:
+        """What is told of host clusters; nothing of those past the end of the file."""
+        import numpy as np
+
+        units = clusters // self._counted.clusters
+        inside = units < len(self._counted)
+        values = self._values[self._counted.owners[np.where(inside, units, 0)]]
+        values[~inside] = _UNTOLD
+        return values
+
+    def _of_streams(self, first: Ints, last: Ints) -> Kinds:
+        """What is worst of the host clusters that hold streams; each reaches into three at most."""
+        import numpy as np
+
+        low, high = first // self._cluster_size, last // self._cluster_size
+        values = self._of_clusters(low)
+        for step in (1, 2):
+            np.maximum(values, self._of_clusters(np.minimum(low + step, high)), out=values)
+        return values
+
+    def _of_entries(self, first: int, types: Kinds, raw: npt.NDArray[np.uint64]) -> Kinds:
+        """The same of sound entries."""
+        import numpy as np
+
+        from qcow2inspect.format.geometry import SECTOR
+        from qcow2inspect.format.mapping import L2Entry, compressed_descriptor
+
+        del first
+        values = np.zeros(len(types), dtype=np.uint8)
+        stored = (types == ClusterType.NORMAL) | (types == ClusterType.ZERO_ALLOC)
+        hosts = (raw[stored] & np.uint64(L2Entry.host_cluster_offset.mask)).astype(np.int64)
+        values[stored] = self._of_clusters(hosts // self._cluster_size)
+        packed = types == ClusterType.COMPRESSED
+        if packed.any():
+            streams = compressed_descriptor(self._cluster_size.bit_length() - 1)(raw[packed])
+            start = np.asarray(streams.host_offset, dtype=np.int64)
+            more = np.asarray(streams.additional_sectors, dtype=np.int64)
+            values[packed] = self._of_streams(start, (start // SECTOR + more + 1) * SECTOR - 1)
+        return values

@@ -32,11 +32,12 @@ __all__ = ["Colouring", "make_host_map"]
 
 
 class Colouring(Enum):
-    """What the colours of the host map tell."""
+    """What the colours of a map tell; the entropy is not known from tables, see :mod:`~.entropy`."""
 
     TYPE = "type"
     REFCOUNT = "refcount"
     STATE = "snapshot"
+    ENTROPY = "entropy"
 
     @property
     def next(self) -> Colouring:

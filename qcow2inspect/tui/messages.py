@@ -58,6 +58,7 @@ __all__ = [
     "ReportPreviewed",
     "ReportWritten",
     "Resolved",
+    "Sampled",
     "Searched",
     "StripChosen",
     "StripMade",
@@ -311,7 +312,7 @@ class TaskFailed(Message):
 
 
 class CellChosen(Message):
-    """The cursor of the map moved, or the map was zoomed."""
+    """The cursor of the map moved, or the map was zoomed or scrolled."""
 
     def can_replace(self, message: Message) -> bool:
         """The newest place counts."""
@@ -332,6 +333,18 @@ class MapMade(Message):
         self.map = made
         self.by = by
         self.at = at
+
+
+class Sampled(Message):
+    """All cells of a map that are in sight were looked at.
+
+    Attributes:
+        by: the progress of the task that did it.
+    """
+
+    def __init__(self, by: TaskProgress) -> None:
+        super().__init__()
+        self.by = by
 
 
 class ChainChanged(Message):

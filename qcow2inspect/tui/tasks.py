@@ -27,6 +27,7 @@ from qcow2inspect.tui.messages import (
     ReportPreviewed,
     ReportWritten,
     Resolved,
+    Sampled,
     Searched,
     StripMade,
     TaskFailed,
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
     from qcow2inspect.image.tree import Tree
     from qcow2inspect.image.view import Extent, View
     from qcow2inspect.survey.survey import Survey
+    from qcow2inspect.tui.clustermap import ClusterMap
+    from qcow2inspect.tui.entropy import EntropyMap, Spot
     from qcow2inspect.tui.hostmap import Colouring
     from qcow2inspect.tui.pattern import Pattern
     from qcow2inspect.tui.reporting import Reporter, ReportOrder
@@ -68,6 +71,7 @@ __all__ = [
     "mapped",
     "place",
     "preview_report",
+    "sample_entropy",
     "search",
     "step_back",
     "survey",
@@ -397,26 +401,78 @@ def _guest_at(extents: Iterable[Extent], offset: HostOffset, is_stopped: Callabl
 
 def host_map(session: Session, colouring: Colouring, progress: TaskProgress, post: Callable[[Message], object]) -> None:
     """Make the map of the host clusters."""
-    guarded("map", post, lambda: MapMade(session.host_map(progress, colouring), progress))
+
+    def work() -> Message:
+        from qcow2inspect.tui.entropy import make_entropy_map
+        from qcow2inspect.tui.hostmap import Colouring
+
+        image = session.image
+        if colouring is not Colouring.ENTROPY:
+            return MapMade(session.host_map(progress, colouring), progress)
+        return MapMade(make_entropy_map(image.end, image.geometry.cluster_size, is_guest=False), progress)
+
+    guarded("map", post, work)
 
 
 def guest_map(
-    session: Session, host: HostOffset | None, progress: TaskProgress, post: Callable[[Message], object]
+    session: Session,
+    wanted: tuple[Colouring, HostOffset | None],
+    progress: TaskProgress,
+    post: Callable[[Message], object],
 ) -> None:
-    """Make the map of the guest clusters of the state that is looked at, and find there what lies at ``host``."""
+    """Make the map of the guest clusters of the state that is looked at, and find there what lies on the host.
+
+    Args:
+        session: the image.
+        wanted: what the map shall tell, and the host offset.
+        progress: may ask to stop.
+        post: takes the result.
+    """
+    colouring, host = wanted
 
     def work() -> Message:
         from qcow2inspect.image.windows import extents_of
-        from qcow2inspect.tui.guestmap import make_guest_map
 
         view = session.view()
-        made = make_guest_map(view, session.image.geometry.cluster_size, progress)
+        made = _guest_map(session, view, colouring, progress)
         if host is None:
             return MapMade(made, progress)
         extents = extents_of(view, GuestRange.at(0, view.size), progress)
         return MapMade(made, progress, _guest_at(extents, host, lambda: progress.stopped))
 
     guarded("map", post, work)
+
+
+def _guest_map(session: Session, view: View, colouring: Colouring, progress: TaskProgress) -> ClusterMap:
+    from qcow2inspect.tui.entropy import make_entropy_map
+    from qcow2inspect.tui.guestmap import make_guest_map
+    from qcow2inspect.tui.hostmap import Colouring
+
+    size = session.image.geometry.cluster_size
+    if colouring is Colouring.ENTROPY:
+        return make_entropy_map(view.size, size, is_guest=True)
+    if colouring is Colouring.TYPE:
+        return make_guest_map(view, size, progress)
+    elsewhere = session.image.has_data_file or (session.state.kind == "layer" and session.state.index > 0)
+    return make_guest_map(view, size, progress, counted=session.host_map(progress, colouring), elsewhere=elsewhere)
+
+
+def sample_entropy(
+    session: Session, made: EntropyMap, spot: Spot, progress: TaskProgress, post: Callable[[Message], object]
+) -> None:
+    """Look at stored bytes of the cells in sight."""
+
+    def work() -> Message:
+        from qcow2inspect.tui.entropy import sample, stored_for_guest, stored_on_host
+
+        if made.is_guest:
+            stored = stored_for_guest(session, session.view(), made)
+        else:
+            stored = stored_on_host(session, made)
+        sample(made, spot, stored, progress)
+        return Sampled(progress)
+
+    guarded("entropy", post, work)
 
 
 def host_strip(session: Session, progress: TaskProgress, post: Callable[[Message], object]) -> None:

@@ -72,6 +72,14 @@ _SAME = {
     "count-16": "header",
     "use-file": "refcount",
     "use-several": "l2",
+    "elsewhere": "refcount",
+    "untold": "zero-plain",
+    "unread": "free",
+    "bits-1": "refcount",
+    "bits-4": "l2",
+    "bits-6": "data",
+    "bits-7": "compressed",
+    "bits-8": "header",
 }
 
 # How far each shade goes from the base colour: to white for stored bytes, to the background for zero bytes.
@@ -200,7 +208,7 @@ class Look:
 
     def cell(self, role: str) -> str:
         """The colour of a role as a cell of a map: what is free stays in the background."""
-        return self.solid("free-cell" if role in ("free", "unallocated") else role)
+        return self.solid("free-cell" if role in ("free", "unallocated", "unread") else role)
 
     @property
     def cursor(self) -> str:

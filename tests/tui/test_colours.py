@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from qcow2inspect.tui.clustermap import Count, Kind, Mapped, Owner, Use
+from qcow2inspect.tui.clustermap import Count, Entropy, GuestCount, GuestUse, Kind, Mapped, Owner, Use
 from qcow2inspect.tui.glyphs import Glyphs
 from qcow2inspect.tui.palette import PALETTES, Palette
 from qcow2inspect.tui.theme import Colors, Ground, Look
@@ -59,7 +59,7 @@ def lab(light: tuple[float, ...]) -> tuple[float, ...]:
 
 def color_of(owner: Kind, palette: Palette) -> str:
     role = owner.role
-    return Look(Colors.TRUE, Glyphs(), palette).solid("free-cell" if role in ("free", "unallocated") else role)
+    return Look(Colors.TRUE, Glyphs(), palette).cell(role)
 
 
 def near(kinds: Mapping[str, Kind], eye: str, palette: Palette) -> dict[tuple[str, str], float]:
@@ -91,7 +91,7 @@ def test_classes_keep_their_distance(eye: str, palette: Palette) -> None:
 
 
 @pytest.mark.parametrize("eye", _EYES)
-@pytest.mark.parametrize("kinds", [Count, Use, Mapped])
+@pytest.mark.parametrize("kinds", [Count, Use, Mapped, GuestCount, GuestUse, Entropy])
 def test_kinds_of_the_other_maps_keep_their_distance(kinds: type[Kind], eye: str, palette: Palette) -> None:
     assert near({kind.word: kind for kind in kinds if kind.role != "invalid"}, eye, palette) == {}
 

@@ -13,19 +13,21 @@ from qcow2inspect.build.recipe import Cluster, Compressed, Data, Recipe, Snapsho
 from qcow2inspect.build.writer import Layout
 from qcow2inspect.format.header import CryptMethod
 from qcow2inspect.image.address import resolve
+from qcow2inspect.image.gate import Follow, OpenGate
 from qcow2inspect.image.image import Image
 from qcow2inspect.image.mapping import active_mapping, snapshot_mappings
 from qcow2inspect.image.tree import Tree
+from qcow2inspect.image.view import Window
 from qcow2inspect.survey.survey import take_survey
 from qcow2inspect.tui import clustermap
-from qcow2inspect.tui.clustermap import ClusterMap, Count, Kind, Mapped, Owner, Use
+from qcow2inspect.tui.clustermap import ClusterMap, Count, Entropy, GuestCount, GuestUse, Kind, Mapped, Owner, Use
 from qcow2inspect.tui.glyphs import Glyphs
 from qcow2inspect.tui.guestmap import make_guest_map
 from qcow2inspect.tui.hostmap import Colouring, make_host_map
 from qcow2inspect.tui.location import ACTIVE, Location
 from qcow2inspect.tui.screens.map import MapScreen
 from qcow2inspect.tui.theme import Colors, Look
-from qcow2inspect.units import GuestOffset
+from qcow2inspect.units import GuestOffset, GuestRange
 from tests.images import qemu_img, qemu_io, tree_of
 from tests.tui.qemu_images import chain_in, encrypted_in
 from tests.tui.stage import (
@@ -47,6 +49,8 @@ from tests.tui.stage import (
 
 if TYPE_CHECKING:
     from textual.pilot import Pilot
+
+    from qcow2inspect.image.view import View
 
 
 async def press(pilot: Pilot[None], *keys: str) -> None:
@@ -295,7 +299,7 @@ def test_states_where_something_is_wrong() -> None:
     assert kinds_of(clash, Colouring.STATE)[table >> 16] is Use.CONFLICT
 
 
-@pytest.mark.parametrize("kinds", [Owner, Count, Use, Mapped])
+@pytest.mark.parametrize("kinds", [Owner, Count, Use, Mapped, GuestCount, GuestUse, Entropy])
 @pytest.mark.parametrize("ascii_only", [False, True])
 def test_kinds_have_words_and_signs_of_their_own(kinds: type[Kind], ascii_only: bool) -> None:
     glyphs = Glyphs(ascii_only=ascii_only)
@@ -345,6 +349,82 @@ def test_guest_clusters_that_cannot_be_read_are_the_worst() -> None:
     assert made.next_bad(0, 1, frozenset()) == 1
 
 
+def through_extents(view: View, size: int, counted: ClusterMap | None = None, *, elsewhere: bool = False) -> ClusterMap:
+    """The same without the short way by columns: a view in which nothing is known but its extents."""
+    whole = Window(view, GuestRange.at(0, view.size), "all of it")
+    return make_guest_map(whole, size, counted=counted, elsewhere=elsewhere)
+
+
+_MIXED: dict[int, Cluster] = {
+    **{index: Data(b"d") for index in range(0, 120, 3)},
+    **{index: Compressed(b"c%d" % index) for index in range(1, 60, 3)},
+    5: Zero(),
+    8: Zero(b"kept"),
+    900: Data(b"e"),
+}
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        demo_recipe(),
+        damaged_recipe(),
+        Recipe(Layout(size=(1 << 20) + 512, cluster_bits=9), {i: Data(b"d") for i in (0, 9, 2048)}),
+        Recipe(Layout(size=1 << 22, cluster_bits=12), _MIXED, (Snapshot(b"s", {0: Data(b"n"), 7: Data(b"m")}),)),
+        Recipe(Layout(size=1 << 22, cluster_bits=12), _MIXED, damage={"L1[1]": 1 << 63 | 0x1200, "L1[0].L2[3]": 1}),
+        Recipe(Layout(size=1 << 22, cluster_bits=12), _MIXED, damage={"L1[0].L2[3]": 1 << 63 | 1 << 40}),
+        Recipe(Layout(size=1 << 22, cluster_bits=12), _MIXED, damage={"L1[0].L2[3]": 1 << 63 | 0x7200}),
+        Recipe(Layout(size=1 << 22, cluster_bits=12, version=2), {0: Data(b"a")}, damage={"L1[0].L2[9]": 1}),
+        Recipe(Layout(size=1 << 20, cluster_bits=14, extended_l2=True), {0: Data(b"d"), 3: Zero()}),
+        Recipe(Layout(size=1 << 20, crypt_method=CryptMethod.AES), {0: Data(b"a")}, passphrase=b"x"),
+    ],
+    ids=lambda recipe: f"{recipe.layout.cluster_bits}-{sorted(recipe.damage)}",
+)
+@pytest.mark.parametrize("most", [None, 32])
+def test_columns_and_extents_say_the_same(recipe: Recipe, most: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = tree_of(recipe).image
+    survey, size = take_survey(image), image.geometry.cluster_size
+    counted = [None, *(make_host_map(survey, colouring=way) for way in (Colouring.REFCOUNT, Colouring.STATE))]
+    if most is not None:
+        monkeypatch.setattr(clustermap, "MOST", most)
+    views = [
+        image.active_disk(lenient=True),
+        *(image.snapshot_disk(i, lenient=True) for i in range(len(image.snapshots))),
+    ]
+    for view in views:
+        for way in counted:
+            quick, slow = make_guest_map(view, size, counted=way), through_extents(view, size, way)
+            assert quick.owners.tolist() == slow.owners.tolist()
+            assert (quick.kinds, quick.told, quick.is_guest) == (slow.kinds, slow.told, True)
+
+
+def test_refcounts_and_states_in_guest_order_are_those_of_the_host_clusters() -> None:
+    since = Snapshot(b"s", {1: Data(b"n")})
+    tree = tree_of(Recipe(Layout(1 << 20), {0: Data(b"a"), 1: Data(b"b"), 2: Compressed(b"c"), 3: Zero()}, (since,)))
+    survey = take_survey(tree.image)
+    counts = make_host_map(survey, colouring=Colouring.REFCOUNT)
+    made = make_guest_map(tree.image.active_disk(), 1 << 16, counted=counts)
+    for index in (0, 1, 2):
+        cluster = resolve(tree, f"L1[0].L2[{index}].data").offset >> 16
+        wanted = {1: GuestCount.ONE, 2: GuestCount.TWO}[tree.image.refcount(cluster)]
+        assert made.owners[index] == wanted
+    assert set(made.owners.tolist()[3:]) == {GuestCount.UNSTORED}
+    uses = make_guest_map(tree.image.active_disk(), 1 << 16, counted=make_host_map(survey, colouring=Colouring.STATE))
+    assert uses.owners.tolist()[:4] == [GuestUse.SHARED, GuestUse.ACTIVE, GuestUse.PACKED, GuestUse.UNSTORED]
+    other = make_guest_map(tree.image.active_disk(), 1 << 16, counted=counts, elsewhere=True)
+    assert other.owners.tolist()[:4] == [GuestCount.ELSEWHERE] * 3 + [GuestCount.UNSTORED]
+
+
+@pytest.mark.oracle
+async def test_what_lies_behind_is_counted_elsewhere(tmp_path: Path) -> None:
+    async with playing(chain_in(tmp_path), gate=OpenGate(Follow.FOLDER)) as pilot:
+        await press(pilot, "3", "s", "t")
+        made = the_map(pilot).grid.map
+        assert made is not None
+        assert made.owners.tolist()[:3] == [GuestCount.ELSEWHERE, GuestCount.ELSEWHERE, GuestCount.ONE]
+        assert "another file" in shown(pilot.app)
+
+
 # -- the screen ------------------------------------------------------------------------------------------------------
 
 
@@ -369,11 +449,18 @@ async def test_golden_colours(size: tuple[int, int], keys: str) -> None:
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])
-async def test_golden_guest_order(size: tuple[int, int]) -> None:
-    async with playing(memory_image(build(damaged_recipe())), size=size) as pilot:
-        await press(pilot, "3", "s", "right", "right")
+@pytest.mark.parametrize("keys", ["", "t", "tt"], ids=["type", "refcount", "snapshot"])
+@pytest.mark.parametrize("look", [COLOURED, PLAIN], ids=["colour", "plain"])
+async def test_golden_guest_order(
+    size: tuple[int, int], keys: str, look: Look, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if look is PLAIN:
+        monkeypatch.setenv("NO_COLOR", "1")
+    name = {"": "map-guest", "t": "map-guest-refcount", "tt": "map-guest-snapshot"}[keys]
+    async with playing(memory_image(build(damaged_recipe())), size=size, look=look) as pilot:
+        await press(pilot, "3", "s", "right", "right", *keys)
         check_grid(pilot.app, size)
-        await compare_golden(pilot, f"map-guest-{size[0]}x{size[1]}")
+        await compare_golden(pilot, f"{name}-{size[0]}x{size[1]}{'-plain' if look is PLAIN else ''}")
 
 
 async def test_guest_order_and_back_on_the_same_bytes() -> None:
@@ -387,8 +474,10 @@ async def test_guest_order_and_back_on_the_same_bytes() -> None:
         assert grid.map.is_guest
         assert grid.at == 42
         assert len(grid.map) == session.image.header.size >> 16
-        await press(pilot, "t")
-        assert grid.map.kinds is Mapped
+        for kinds in (GuestCount, GuestUse, Entropy, Mapped):
+            await press(pilot, "t")
+            assert grid.map.kinds is kinds
+            assert (grid.map.is_guest, grid.at) == (True, 42)
         await press(pilot, "s")
         assert not grid.map.is_guest
         assert grid.at == host >> 16
@@ -433,7 +522,7 @@ async def test_colours_change_in_turn_and_the_worst_is_seen_in_each() -> None:
         grid = the_map(pilot).grid
         kept = (grid.at, grid.per_cell)
         for told, kinds in (("refcount", Count), ("snapshot", Use), ("type", Owner)):
-            await press(pilot, "t")
+            await press(pilot, *"tt" if kinds is Owner else "t")
             assert grid.map is not None
             assert (grid.map.kinds, kept) == (kinds, (grid.at, grid.per_cell))
             assert f"map by {told}" in shown(pilot.app)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from textual import work
@@ -9,8 +10,9 @@ from textual.containers import Container
 
 from qcow2inspect.errors import Qcow2InspectError
 from qcow2inspect.tui import describe, supply, tasks
-from qcow2inspect.tui.clustermap import named_units
+from qcow2inspect.tui.clustermap import Entropy, GuestCount, GuestUse, named_units
 from qcow2inspect.tui.commands import bindings
+from qcow2inspect.tui.entropy import CLUSTERS_OF_A_CELL, MEANINGS, SAMPLE, EntropyMap
 from qcow2inspect.tui.hostmap import Colouring
 from qcow2inspect.tui.location import Location
 from qcow2inspect.tui.messages import (
@@ -20,6 +22,8 @@ from qcow2inspect.tui.messages import (
     JumpAsked,
     KnowledgeGrew,
     MapMade,
+    Progressed,
+    Sampled,
     TaskFailed,
 )
 from qcow2inspect.tui.screens.base import BaseScreen
@@ -35,6 +39,7 @@ if TYPE_CHECKING:
 
     from qcow2inspect.findings import Finding
     from qcow2inspect.tui.clustermap import ClusterMap, Kind
+    from qcow2inspect.tui.entropy import Spot
     from qcow2inspect.tui.location import GuestState
     from qcow2inspect.tui.session import Session
     from qcow2inspect.tui.theme import Look
@@ -43,6 +48,7 @@ if TYPE_CHECKING:
 __all__ = ["CellPane", "MapScreen"]
 
 _NAMED = 26
+_PAINT = 0.3
 
 
 class CellPane(TextPane):
@@ -67,8 +73,10 @@ class CellPane(TextPane):
             return
         yield from self._cell(made, width)
         yield self.rule(f"the whole {'disk' if made.is_guest else 'file'} by {made.told}", width)
+        for words in _notes(made):
+            yield from self.paragraph(words, width, "dim")
         for owner, count in made.counts().items():
-            yield self._count(owner, count, made, width)
+            yield from self._count(owner, count, made, width)
         if self.grid.bad:
             words = f" {counted(len(self.grid.bad), 'cluster')} with evidence of damage"
             yield [(f" {self.look.glyphs['no']}", self.look.style("bad")), (words, self.look.style("text"))]
@@ -109,14 +117,30 @@ class CellPane(TextPane):
                 yield from self.row(label, value, width, role)
         yield self._enter(f" explores {offset}")
 
-    def _count(self, owner: Kind, count: int, made: ClusterMap, width: int) -> Line:
+    def _count(self, owner: Kind, count: int, made: ClusterMap, width: int) -> Iterator[Line]:
         size = human_size(count * made.unit)
         line: Line = [
             (f" {self.look.glyphs[owner.role]} ", self.look.style(owner.role)),
             (f"{owner.word:<15}", self.look.style("text")),
             (f"{count * made.clusters:>11,} ", self.look.style("text")),
         ]
-        return [*line, (f"{size:>10}", self.look.style("dim"))] if width >= 42 else line
+        meaning = MEANINGS.get(owner) if isinstance(owner, Entropy) else None
+        yield [*line, (f"{size:>10}", self.look.style("dim"))] if width >= 42 and made.kinds is not Entropy else line
+        if meaning is not None:
+            yield from self.paragraph(meaning, width, "dim")
+
+
+def _notes(made: ClusterMap) -> Iterator[str]:
+    """What must be known to read the colours."""
+    if isinstance(made, EntropyMap):
+        yield (
+            f"a sample: {made.sampled:,} of {len(made):,} looked at, {CLUSTERS_OF_A_CELL} of a cell at most, "
+            f"{human_size(SAMPLE)} of each, as stored: neither inflated nor decrypted; the highest of a cell counts"
+        )
+    elif made.kinds is GuestCount:
+        yield "refcount, in this image, of the host cluster that holds it"
+    elif made.kinds is GuestUse:
+        yield "states of this image that need the host cluster that holds it"
 
 
 class MapScreen(BaseScreen):
@@ -136,6 +160,9 @@ class MapScreen(BaseScreen):
         self._wanted = 0
         self._host: HostOffset | None = None
         self._progress: tasks.TaskProgress | None = None
+        self._sampling: tasks.TaskProgress | None = None
+        self._spot: Spot | None = None
+        self._painted = 0.0
 
     def compose_body(self) -> ComposeResult:
         """The map, and the cell in words."""
@@ -160,6 +187,7 @@ class MapScreen(BaseScreen):
         """Nobody wants it any more."""
         if self._progress is not None:
             self._progress.stop()
+        self._stop_sampling()
 
     def _begin(self) -> None:
         """Make the map that is wanted, and no other any more."""
@@ -177,7 +205,7 @@ class MapScreen(BaseScreen):
     @work(thread=True, exclusive=True, group="map", exit_on_error=False)
     def _make(self, progress: tasks.TaskProgress) -> None:
         if self._state is not None:
-            tasks.guest_map(self.session, self._host, progress, self.post_message)
+            tasks.guest_map(self.session, (self.colouring, self._host), progress, self.post_message)
         else:
             tasks.host_map(self.session, self.colouring, progress, self.post_message)
 
@@ -189,12 +217,65 @@ class MapScreen(BaseScreen):
         if self.grid.map is None:
             self.grid.at = (self._wanted if message.at is None else message.at) // message.map.unit
         self.grid.show(message.map, self._bad(message.map))
+        self._spot = None
         self._describe()
+
+    # -- samples ----------------------------------------------------------------------------------------------
+
+    def _look_at_samples(self) -> None:
+        """Read samples of what came into sight, if the colours show the entropy."""
+        made = self.grid.map
+        if not isinstance(made, EntropyMap) or self._spot == self.grid.spot:
+            return
+        self._stop_sampling()
+        self._spot = self.grid.spot
+        self._sampling = tasks.TaskProgress("entropy", self.post_message)
+        self._sample(made, self._spot, self._sampling)
+
+    @work(thread=True, exclusive=True, group="entropy", exit_on_error=False)
+    def _sample(self, made: EntropyMap, spot: Spot, progress: tasks.TaskProgress) -> None:
+        tasks.sample_entropy(self.session, made, spot, progress, self.post_message)
+
+    def _stop_sampling(self) -> None:
+        if self._sampling is not None:
+            self._sampling.stop()
+            self._sampling = None
+
+    def on_progressed(self, message: Progressed) -> None:
+        """More samples were read; painting all of them takes longer than reading a few more."""
+        message.stop()
+        if message.task != "entropy" or self._sampling is None or time.monotonic() - self._painted < _PAINT:
+            return
+        part = 100 * message.done // message.total if message.total else 0
+        self.status.say(f"{message.what}   {part} %   Esc stops", "dim")
+        self._paint_samples()
+
+    def on_sampled(self, message: Sampled) -> None:
+        """All samples were read."""
+        message.stop()
+        if message.by is self._sampling:
+            self._sampling = None
+            self.status.say("")
+            self._paint_samples()
+
+    def _paint_samples(self) -> None:
+        self._painted = time.monotonic()
+        self.grid.refresh()
+        self.cell.recompose_lines()
+
+    def action_stop(self) -> None:
+        """Read no more samples; what was read stays."""
+        if self._sampling is not None:
+            self._stop_sampling()
+            self._paint_samples()
+            self.status.say("sampling stopped: what is not sampled has the colour of nothing", "warn")
 
     def on_task_failed(self, message: TaskFailed) -> None:
         """Say why there is none."""
         message.stop()
-        if message.error is not None:
+        if message.task == "entropy" and message.error is not None:
+            self.status.say(str(message.error), "bad")
+        elif message.error is not None:
             self.grid.waiting = f"no map: {message.error}"
             self.grid.refresh()
             self.status.say(str(message.error), "bad")
@@ -235,6 +316,7 @@ class MapScreen(BaseScreen):
         self._describe()
 
     def _describe(self) -> None:
+        self._look_at_samples()
         made = self.grid.map
         self.cell.border_title = self.framed("Under the cursor")
         self.cell.recompose_lines()
@@ -256,7 +338,7 @@ class MapScreen(BaseScreen):
     def _crumbs(self, made: ClusterMap, where: str) -> list[tuple[str, str]]:
         """What is shown, and where; a place of the file has an address."""
         if self._state is not None:
-            return [(f"map of {self._state.title}", ""), (where, "")]
+            return [(f"map of {self._state.title} by {made.told}", ""), (where, "")]
         return [(f"map by {made.told}", ""), (where, where.partition(" ")[2])]
 
     def on_cell_chosen(self, message: CellChosen) -> None:
@@ -303,10 +385,7 @@ class MapScreen(BaseScreen):
 
     def action_colours(self) -> None:
         """Let the colours tell something else."""
-        if self._state is not None:
-            self.status.say("in guest order the colours show the type")
-            return
-        self.colouring = self.colouring.next
+        self.colouring, self._host = self.colouring.next, None
         self.status.say(f"the colours show the {self.colouring.value}", "note")
         self._begin()
 

@@ -19,6 +19,7 @@ from qcow2inspect.tui.widgets.vscroll import VScroll
 
 if TYPE_CHECKING:
     from qcow2inspect.tui.clustermap import ClusterMap
+    from qcow2inspect.tui.entropy import Spot
     from qcow2inspect.tui.theme import Look
     from qcow2inspect.tui.widgets.paint import Line
 
@@ -103,6 +104,15 @@ class MapGrid(VScroll):
         start = self.cell * self.per_cell
         return range(start, min(start + self.per_cell, len(self.map) if self.map else start))
 
+    @property
+    def spot(self) -> Spot:
+        """What is in sight."""
+        from qcow2inspect.tui.entropy import Spot
+
+        line = self.columns * self.halves
+        cells = min(self.height * line, max(0, self.cell_count - self.top * line))
+        return Spot(self.top * line * self.per_cell, max(1, self.per_cell), cells)
+
     # -- showing ----------------------------------------------------------------------------------------------
 
     def show(self, host_map: ClusterMap, bad: frozenset[int]) -> None:
@@ -143,6 +153,13 @@ class MapGrid(VScroll):
         self.show_row(self.cursor)
         self.refresh()
         self.post_message(CellChosen())
+
+    def scroll_top(self, top: int) -> None:
+        """Other cells come into sight: who looks at their bytes wants to know."""
+        before = self.top
+        super().scroll_top(top)
+        if self.top != before:
+            self.post_message(CellChosen())
 
     # -- painting ---------------------------------------------------------------------------------------------
 
@@ -257,6 +274,7 @@ class MapGrid(VScroll):
             self.per_cell = min(self.per_cell or self.fitting, self.fitting)
         self.cursor = self.cell // (self.columns * self.halves)
         super().on_resize()
+        self.post_message(CellChosen())
 
     def clicked(self, row: int, x: int, *, double: bool) -> None:
         """A click sets the cursor; a double click explores."""
