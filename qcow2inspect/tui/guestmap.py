@@ -273,8 +273,7 @@ class _Counted(_Types):
         from qcow2inspect.format.geometry import SECTOR
         from qcow2inspect.format.mapping import L2Entry, compressed_descriptor
 
-        del first
-        values = np.zeros(len(types), dtype=np.uint8)
+        values = super()._of_entries(first, types, raw)
         stored = (types == ClusterType.NORMAL) | (types == ClusterType.ZERO_ALLOC)
         hosts = (raw[stored] & np.uint64(L2Entry.host_cluster_offset.mask)).astype(np.int64)
         values[stored] = self._of_clusters(hosts // self._cluster_size)

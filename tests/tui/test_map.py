@@ -13,6 +13,7 @@ from qcow2inspect.build.recipe import Cluster, Compressed, Data, Recipe, Snapsho
 from qcow2inspect.build.writer import Layout
 from qcow2inspect.format.header import CryptMethod
 from qcow2inspect.image.address import resolve
+from qcow2inspect.image.chain import chain_of
 from qcow2inspect.image.gate import Follow, OpenGate
 from qcow2inspect.image.image import Image
 from qcow2inspect.image.mapping import active_mapping, snapshot_mappings
@@ -387,11 +388,8 @@ def test_columns_and_extents_say_the_same(recipe: Recipe, most: int | None, monk
     counted = [None, *(make_host_map(survey, colouring=way) for way in (Colouring.REFCOUNT, Colouring.STATE))]
     if most is not None:
         monkeypatch.setattr(clustermap, "MOST", most)
-    views = [
-        image.active_disk(lenient=True),
-        *(image.snapshot_disk(i, lenient=True) for i in range(len(image.snapshots))),
-    ]
-    for view in views:
+    chain = chain_of(image)
+    for view in (chain.disk(which, lenient=True) for which in (None, *range(len(image.snapshots)))):
         for way in counted:
             quick, slow = make_guest_map(view, size, counted=way), through_extents(view, size, way)
             assert quick.owners.tolist() == slow.owners.tolist()
