@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +20,14 @@ if TYPE_CHECKING:
 
     from qcow2inspect.progress import Progress
 
-__all__ = ["Case", "Kept", "fingerprint", "fingerprint_of", "kept_file", "moment_facts"]
+__all__ = ["Case", "Kept", "fingerprint", "fingerprint_of", "kept_file", "kept_files", "manifest_body", "moment_facts"]
 
 _STEP = 4 << 20
+_VOLATILE = re.compile(
+    rb'\s*(?:"(?:path|modified|python|descriptor|audit_hook|landlock)":'
+    rb"|evidence |qcow2inspect |(?:descriptor|audit hook|landlock):)"
+)
+"""Where the evidence lay, when it was modified, how it was protected, and by which Python it was read."""
 _MARKS = "marks.txt"
 
 
@@ -192,10 +198,40 @@ def moment_facts(code: int, command: Sequence[str], seconds: int) -> dict[str, A
     }
 
 
-def kept_file(path: str, body: str = "") -> Kept:
+def kept_file(path: str, body: str = "", progress: Progress | None = None) -> Kept:
     """A file as it lies on the disk now; without a hash if it cannot be read."""
     try:
         with FileSource(path, is_ours=True) as source:
-            return Kept(path, source.size, fingerprint(source), body)
+            return Kept(path, source.size, fingerprint(source, progress), body)
     except Qcow2InspectError:
         return Kept(path, 0, "", body)
+
+
+def kept_files(
+    paths: Iterable[str], bodies: Mapping[str, str | None] | None = None, *, progress: Progress | None = None
+) -> list[Kept]:
+    """Files as they lie on the disk now.
+
+    Args:
+        paths: where they lie.
+        bodies: path -> SHA-256 of a report without its provenance; that of manifests is found out.
+        progress: told about the hashing; may ask to stop.
+    """
+    return [kept_file(path, (bodies or {}).get(path) or manifest_body(path), progress) for path in paths]
+
+
+def manifest_body(path: str, logged: str = "") -> str:
+    """SHA-256 of a manifest of an export without what differs from place to place; empty for other files.
+
+    Args:
+        path: where it lies.
+        logged: where it lay when the export was done for the first time, which its command names.
+    """
+    if not path.endswith((".manifest.json", ".manifest.txt")):
+        return ""
+    with FileSource(path, is_ours=True) as source:
+        data = source.read_at(0, source.size)
+    data = b"\n".join(line for line in data.splitlines() if not _VOLATILE.match(line))
+    for folder in filter(None, (os.path.dirname(path), os.path.dirname(logged))):
+        data = data.replace(os.fsencode(folder), b"")
+    return hashlib.sha256(data).hexdigest()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import re
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -26,13 +25,7 @@ if TYPE_CHECKING:
         def flush(self) -> object: ...
 
 
-__all__ = ["PARTS", "Ear", "body_hash", "listening", "manifest_body", "prepare", "remember_body", "run_kept"]
-
-_VOLATILE = re.compile(
-    rb'\s*(?:"(?:path|modified|python|descriptor|audit_hook|landlock)":'
-    rb"|evidence |qcow2inspect |(?:descriptor|audit hook|landlock):)"
-)
-"""Where the evidence lay, when it was modified, how it was protected, and by which Python it was read."""
+__all__ = ["PARTS", "Ear", "body_hash", "listening", "prepare", "remember_body", "run_kept"]
 
 PARTS = {"report": ("output", "reports"), "export": ("out", "exports")}
 """Verb -> the option that names its output, and where a bare name goes."""
@@ -99,12 +92,11 @@ def run_kept(options: argparse.Namespace) -> int:
 
 def _log(options: argparse.Namespace, image: dict[str, Any], code: int, files: Sequence[str], ear: Ear) -> None:
     from qcow2inspect.case import Kept
-    from qcow2inspect.case.folder import kept_file, moment_facts
+    from qcow2inspect.case.folder import kept_files, moment_facts
     from qcow2inspect.dossier.wishes import report_time
 
     case: Case = options.case_folder
-    bodies = {path: options.bodies.get(path) or manifest_body(path) for path in files}
-    outputs = [kept_file(path, bodies[path]) for path in files]
+    outputs = kept_files(files, options.bodies)
     if ear.size:
         outputs.append(Kept("-", ear.size, ear.sha256, options.bodies.get("-", "")))
     target = getattr(options, PARTS[options.verb][0]) if options.verb in PARTS else None
@@ -117,19 +109,6 @@ def remember_body(options: argparse.Namespace, path: str, report: Report, name: 
     """Note the hash of a report without its volatile facts, where a case is kept."""
     if hasattr(options, "bodies"):
         options.bodies[path] = body_hash(report, name)
-
-
-def manifest_body(path: str) -> str:
-    """SHA-256 of a manifest of an export without the lines that differ from place to place; empty for other files."""
-    from qcow2inspect.source.file import FileSource
-
-    if not path.endswith((".manifest.json", ".manifest.txt")):
-        return ""
-    with FileSource(path) as source:
-        data = source.read_at(0, source.size)
-    folder = os.fsencode(os.path.dirname(path))
-    lines = (line.replace(folder, b"") for line in data.splitlines() if not _VOLATILE.match(line))
-    return hashlib.sha256(b"\n".join(lines)).hexdigest()
 
 
 def body_hash(report: Report, name: str) -> str:

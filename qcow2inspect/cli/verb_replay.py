@@ -123,8 +123,8 @@ def _changed(action: Mapping[str, Any], moved: str | None) -> str:
 def _done(action: Mapping[str, Any], moved: str | None, scratch: str) -> tuple[int, dict[str, Kept]]:
     """Exit code, and what is made now by the path that it has in the log."""
     from qcow2inspect import output
-    from qcow2inspect.case.folder import Kept, kept_file
-    from qcow2inspect.cli.casework import listening, manifest_body
+    from qcow2inspect.case.folder import Kept, kept_file, manifest_body
+    from qcow2inspect.cli.casework import listening
     from qcow2inspect.cli.main import parse
     from qcow2inspect.source.file import Moved
 
@@ -141,7 +141,7 @@ def _done(action: Mapping[str, Any], moved: str | None, scratch: str) -> tuple[i
     for path in output.finished[before:]:
         kept = kept_file(path, options.bodies.get(path, ""))
         logged = path.replace(scratch, places, 1) if places is not None else path
-        found[logged] = replace(kept, body=kept.body or manifest_body(path))
+        found[logged] = replace(kept, body=kept.body or manifest_body(path, logged))
     if ear.size:
         found["-"] = Kept("-", ear.size, ear.sha256, options.bodies.get("-", ""))
     return code, found

@@ -174,7 +174,7 @@ class Background(BaseApp):
     def _export(self, job: ExportJob) -> None:
         from qcow2inspect.tui.exporting import carry_out
 
-        carry_out(self.session.chain, job, self.post_message)
+        carry_out(self.session, job, self.post_message)
 
     def on_job_changed(self, message: JobChanged) -> None:
         """Tell the screens; say how an export ended."""

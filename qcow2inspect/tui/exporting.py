@@ -3,31 +3,36 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from qcow2inspect.errors import Qcow2InspectError
 from qcow2inspect.export.choices import Choices, OnError, Sparse
 from qcow2inspect.progress import Cancelled
+from qcow2inspect.tui.casework import Done, log_done
 from qcow2inspect.tui.jobs import Job, JobState
 from qcow2inspect.tui.messages import JobChanged, Preflighted
 from qcow2inspect.tui.tasks import TaskProgress, guarded, step_back
 from qcow2inspect.units import GuestOffset, GuestRange, exact_size, human_size, parse_size
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from textual.message import Message
 
+    from qcow2inspect.case import Kept
     from qcow2inspect.export.raw import ExportResult
     from qcow2inspect.image.chain import Chain
     from qcow2inspect.image.view import View
     from qcow2inspect.tui.location import GuestState
+    from qcow2inspect.tui.session import Session
 
 __all__ = ["STAGES", "ExportJob", "ExportProgress", "Order", "Stage", "carry_out", "parse_range", "preflight"]
 
 STAGES = {"Exporting": "copy", "Verifying": "verify", "Comparing": "compare"}
 """First word of what an export does -> the stage that it is."""
+
+_IO = 74
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +81,13 @@ class Order:
         """What will be done, in order."""
         return ["copy", *(["verify"] if self.choices.verify else []), *(["compare"] if self.compares else [])]
 
-    def command(self, chain: Chain) -> tuple[str, ...]:
-        """The command line that does the same."""
+    def command(self, chain: Chain, opening: Sequence[str] = ()) -> tuple[str, ...]:
+        """The command line that does the same.
+
+        Args:
+            chain: the image and what is behind it.
+            opening: options that open them; see :attr:`~qcow2inspect.tui.session.Session.opening`.
+        """
         choices, state = self.choices, self.state
         words = ["qcow2inspect", "export", chain.layers[0].name, self.target]
         if state.kind in ("snapshot", "vm-state"):
@@ -94,7 +104,7 @@ class Order:
         flags = {"--verify": choices.verify, "--force": choices.force, "--resume": choices.resume}
         flags |= {"--lenient": self.lenient}
         words += [flag for flag, wanted in flags.items() if wanted]
-        return (*words, *(["--missing", "zero"] if self.absent_as_zero else []))
+        return (*words, *(["--missing", "zero"] if self.absent_as_zero else []), *opening)
 
 
 def parse_range(text: str, size: int) -> GuestRange | None:
@@ -235,40 +245,69 @@ def preflight(chain: Chain, order: Order, progress: TaskProgress, post: Callable
     guarded("preflight", post, work)
 
 
-def carry_out(chain: Chain, job: ExportJob, post: Callable[[Message], object]) -> None:
-    """Carry out an order: copy, verify, compare; say how it ended."""
+def carry_out(session: Session, job: ExportJob, post: Callable[[Message], object]) -> None:
+    """Carry out an order: copy, verify, compare; say how it ended, also in the log of the case if one is kept."""
     order = job.order
     if order is None:
         return
     from qcow2inspect.source.landlock import write_within
 
     post(JobChanged(job))
+    places = [os.path.dirname(order.target) or ".", *([session.case.folder] if session.case is not None else [])]
     try:
-        write_within([os.path.dirname(order.target) or "."], lambda: _write(chain, job, order))
+        write_within(places, lambda: _write(session, job, order))
     finally:
         job.end(JobState.FAILED, "it broke off")  # unless it has ended as it should
         post(JobChanged(job))
 
 
-def _write(chain: Chain, job: ExportJob, order: Order) -> None:
+def _write(session: Session, job: ExportJob, order: Order) -> None:
     step_back()
+    chain = session.chain
+    command = order.command(chain, session.opening)
+    done = Done(command[1:], order.target, None)
     try:
-        result = _copied(chain, job, order)
-        _settle(job, result, _compared(chain, job, order) if order.compares else "")
+        if session.case is not None:
+            done = replace(done, image=session.case.evidence(session.image.name, job.progress))
+        result = _copied(chain, job, order, command)
+        trouble = _compared(chain, job, order) if order.compares else ""
+        done = replace(done, outputs=_kept(session, job, result), outcome=trouble)
+        state, words = _settled(job, result, trouble)
     except Cancelled:
-        job.end(JobState.CANCELLED, _left(job, order))
+        state, words = JobState.CANCELLED, _left(job, order)
+        done = replace(done, code=None, outcome=words)
     except (Qcow2InspectError, OSError, ValueError) as error:
         _left(job, order)
-        job.end(JobState.FAILED, str(error))
+        state, words = JobState.FAILED, str(error)
+        done = replace(done, code=getattr(error, "exit_code", _IO), outcome=words)
+    try:
+        log_done(session, done)
+    except Qcow2InspectError as error:
+        state, words = JobState.FAILED, f"{words}; NOT LOGGED in the case: {error}"
+    job.end(state, words)
 
 
-def _copied(chain: Chain, job: ExportJob, order: Order) -> ExportResult:
+def _copied(chain: Chain, job: ExportJob, order: Order, command: tuple[str, ...]) -> ExportResult:
     from qcow2inspect.export.raw import export
 
     _refuse_evidence(chain, order)
     view = order.view(chain)
     job.size = order.choices.within.size if order.choices.within else view.size
-    return export(view, order.target, order.choices, progress=job.progress, command=order.command(chain))
+    return export(view, order.target, order.choices, progress=job.progress, command=command)
+
+
+def _kept(session: Session, job: ExportJob, result: ExportResult) -> tuple[Kept, ...]:
+    """The files that appeared, for the log of the case; a hash that is known is not computed again."""
+    if session.case is None:
+        return ()
+    from qcow2inspect.case.folder import Kept, kept_files
+
+    whole = result.files[:1] == (result.path,) and "sha256" in result.hashes
+    known = [Kept(result.path, result.size, result.hashes["sha256"])] if whole else []
+    try:
+        return (*known, *kept_files(result.files[len(known) :], progress=job.progress))
+    except Cancelled:  # the files are complete all the same
+        return tuple(Kept(path, 0, "") for path in result.files)
 
 
 def _compared(chain: Chain, job: ExportJob, order: Order) -> str:
@@ -291,16 +330,13 @@ def _compared(chain: Chain, job: ExportJob, order: Order) -> str:
     return f"{exact_size(sums.differing)} are not as in the image, from {sums.first} on" if sums.ranges else ""
 
 
-def _settle(job: ExportJob, result: ExportResult, trouble: str) -> None:
-    """Say what was written."""
+def _settled(job: ExportJob, result: ExportResult, trouble: str) -> tuple[JobState, str]:
+    """How it ended, and what was written."""
     if isinstance(job.progress, ExportProgress):
         job.progress.finish()
     job.notes, job.hashes = result.warnings, result.hashes
     words = f"{result.path}: {exact_size(result.size)}, {human_size(result.written)} written"
-    if trouble:
-        job.end(JobState.FAILED, f"{words}; but {trouble}")
-    else:
-        job.end(JobState.DONE, words)
+    return (JobState.FAILED, f"{words}; but {trouble}") if trouble else (JobState.DONE, words)
 
 
 def _left(job: ExportJob, order: Order) -> str:

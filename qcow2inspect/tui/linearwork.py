@@ -210,7 +210,7 @@ class LinearWork:
 
         job = ExportJob(order.title, ExportProgress(order.stages, self.take), order=order, keeps=False)
         self.session.log.jobs.append(job)
-        _run_stoppable(job, lambda: carry_out(self.session.chain, job, self.take))
+        _run_stoppable(job, lambda: carry_out(self.session, job, self.take))
         if job.state.value != "done":
             self.session.log.note(f"{job.title}: {job.outcome}", "bad")
             raise BadAddress(job.outcome)

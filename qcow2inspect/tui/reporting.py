@@ -70,12 +70,7 @@ class Reporter:
         words += ["--redact"] if order.redact else []
         words += [word for note in self._notes(order) for word in ("--note", note)]
         words += [word for address, text in marks_of(self.session) for word in ("--mark", f"{address}={text}")]
-        words += [word for one in self.session.image.assumed.all for word in ("--assume", one.option)]
-        gate = self.session.gate
-        if gate is not None:
-            words += ["--follow", gate.follow.value] if gate.follow.value != "none" else []
-            words += [word for name, path in gate.places.items() for word in ("--backing", f"{name}={path}")]
-        return words
+        return [*words, *self.session.opening]
 
     def command(self, order: ReportOrder) -> str:
         """The same for a shell."""
@@ -142,16 +137,17 @@ class Reporter:
     def _log(self, order: ReportOrder, report: Report, progress: Progress) -> None:
         from dataclasses import replace
 
-        from qcow2inspect.case.folder import fingerprint_of, kept_file, moment_facts
+        from qcow2inspect.case.folder import fingerprint_of, kept_files
         from qcow2inspect.reports import render
+        from qcow2inspect.tui.casework import Done, log_done
 
-        case, words = self.session.case, self.words(order)
+        case = self.session.case
         assert case is not None
         case.remember([order.note] if order.note else (), marks_of(self.session))
         body = fingerprint_of(render(replace(report, provenance=None), order.format))
-        facts = {**moment_facts(0, words, int(self._time)), "target": order.target}
         image = case.evidence(self.session.image.name, progress)
-        case.record(words, image=image, outputs=[kept_file(order.target, body)], facts=facts)
+        outputs = kept_files([order.target], {order.target: body}, progress=progress)
+        log_done(self.session, Done(self.words(order), order.target, image, tuple(outputs), seconds=int(self._time)))
 
     def places(self, order: ReportOrder) -> list[str]:
         """Folders that writing the report needs."""

@@ -152,6 +152,17 @@ class Session:
         return list(sources_of(self._chain))
 
     @property
+    def opening(self) -> tuple[str, ...]:
+        """The options of a command line that opens the same: what is assumed, and which files may be opened."""
+        assumed, gate = self.image.assumed.all, self.gate
+        words = [word for one in assumed if not one.why for word in ("--assume", one.option)]
+        words += ["--assume", "auto"] if any(one.why for one in assumed) else []
+        if gate is not None:
+            words += ["--follow", gate.follow.value] if gate.follow.value != "none" else []
+            words += [word for name, path in gate.places.items() for word in ("--backing", f"{name}={path}")]
+        return tuple(words)
+
+    @property
     def badge(self) -> tuple[str, bool]:
         """How the evidence is kept from being changed, at a glance; False if a layer is missing."""
         words, holds = badge(self.sources)

@@ -173,13 +173,15 @@ CONFINED = """
 import sys
 from qcow2inspect.source.landlock import confine_process
 confine_process([], asks_later=True)
-from qcow2inspect.image.chain import open_chain
+from qcow2inspect.image.image import Image
 from qcow2inspect.tui.exporting import ExportJob, ExportProgress, Order, carry_out
 from qcow2inspect.tui.location import ACTIVE
+from qcow2inspect.tui.session import Session
 order = Order(ACTIVE, sys.argv[2])
 job = ExportJob("export", ExportProgress(order.stages, lambda _: None), order=order)
-with open_chain(sys.argv[1]) as chain:
-    carry_out(chain, job, lambda _: None)
+session = Session.of(Image.open(sys.argv[1]))
+carry_out(session, job, lambda _: None)
+session.close()
 print(job.state, job.outcome)
 """
 

@@ -138,7 +138,8 @@ class ExportDialog(Dialog[Order | None]):
         suffix = {"snapshot": f".snap{state.index}", "vm-state": f".vmstate{state.index}"}.get(state.kind, "")
         if state.kind == "layer":
             suffix = f".layer{state.index}"
-        return default_target(self.session.image.name, f"{suffix}.raw")
+        target, case = default_target(self.session.image.name, f"{suffix}.raw"), self.session.case
+        return os.path.abspath(case.place(os.path.basename(target), "exports")) if case is not None else target
 
     @property
     def state(self) -> GuestState:

@@ -108,7 +108,7 @@ class WriteDialog(Dialog[Order | None]):
         if result.problem is None:
             self._ready = message.order
             self.query_one("#dialog").border_subtitle = "Enter write   Esc close"
-            notes.append(("points", shlex.join(message.order.command(self.session.chain)), "dim"))
+            notes.append(("points", shlex.join(message.order.command(self.session.chain, self.session.opening)), "dim"))
         else:
             hint = result.problem.hint or ""
             notes.append(("points", _NEW if "--force" in hint or not hint else hint, "key"))
