@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
+from itertools import chain
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
-    from concurrent.futures import Future
+    from concurrent.futures import Future, ThreadPoolExecutor
 
     from qcow2inspect.progress import Progress
 
@@ -30,7 +31,11 @@ def worker_count() -> int:
 
 
 def in_order(
-    items: Iterable[T], work: Callable[[T], R], progress: Progress, stop: threading.Event | None = None
+    items: Iterable[T],
+    work: Callable[[T], R],
+    progress: Progress,
+    stop: threading.Event | None = None,
+    here: Callable[[T], bool] = lambda _: False,
 ) -> Generator[R, None, None]:
     """``work(item)`` for every item, in threads; results in the order of the items.
 
@@ -42,6 +47,8 @@ def in_order(
         work: is called from several threads at the same time.
         progress: is asked whether to go on while results are waited for.
         stop: is set when no more results are wanted, so that ``work`` can end early.
+        here: whether an item is worked on in this thread, when all before it are done, because several threads would
+            only wait for each other.
 
     Raises:
         Cancelled: the user asked to stop.
@@ -52,22 +59,32 @@ def in_order(
     if len(first) < 2:
         yield from map(work, first)
         return
-    from concurrent.futures import ThreadPoolExecutor
-
-    _keep_freed_memory()
-    count = worker_count()
-    pool = ThreadPoolExecutor(count, thread_name_prefix="worker")
-    pending: deque[Future[R]] = deque(pool.submit(work, item) for item in first)
+    pool: ThreadPoolExecutor | None = None
+    most = worker_count() + _AHEAD
+    pending: deque[Future[R]] = deque()
     try:
-        for item in source:
-            pending.append(pool.submit(work, item))
-            if len(pending) >= count + _AHEAD:
+        for item in chain(first, source):
+            alone = here(item)
+            while len(pending) >= (1 if alone else most):
                 yield _result(pending.popleft(), progress)
+            if alone:
+                yield work(item)
+            else:
+                pool = pool or _make_pool()
+                pending.append(pool.submit(work, item))
         while pending:
             yield _result(pending.popleft(), progress)
     finally:
         stop.set()
-        pool.shutdown(wait=True, cancel_futures=True)
+        if pool is not None:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _make_pool() -> ThreadPoolExecutor:
+    from concurrent.futures import ThreadPoolExecutor
+
+    _keep_freed_memory()
+    return ThreadPoolExecutor(worker_count(), thread_name_prefix="worker")
 
 
 def _keep_freed_memory() -> None:

@@ -26,7 +26,18 @@ def test_a_single_item_needs_no_thread() -> None:
     assert names == [threading.current_thread().name]
 
 
-def test_few_items_are_taken_ahead() -> None:
+def test_what_stays_here_comes_in_its_turn() -> None:
+    def work(item: int) -> tuple[int, str]:
+        time.sleep(0.002 * (item % 3))
+        return item, threading.current_thread().name
+
+    found = list(in_order(range(40), work, Silent(), here=lambda item: item % 4 == 0))
+    assert [item for item, _ in found] == list(range(40))
+    own = threading.current_thread().name
+    assert {item for item, name in found if name == own} == set(range(0, 40, 4))
+
+
+def test_few_items() -> None:
     taken: list[int] = []
 
     def items() -> Iterator[int]:

@@ -27,7 +27,7 @@ class DeviceTarget:
 
     in_order = False
     needs_zeros = True
-    turn = contextlib.nullcontext()
+    in_kernel = False
     _ZEROS = bytes(1 << 20)
 
     def __init__(self, path: str, size: int, evidence: Collection[Identity]) -> None:

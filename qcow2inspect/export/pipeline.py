@@ -2,17 +2,18 @@
 
 ::
 
-    extents -> steps -> bounded queue -> threads: copy in the kernel, or read, inflate, decrypt, write
+    extents -> steps -> bounded queue -> threads: read, inflate, decrypt, write, copy in the kernel
                                               |
                   main thread <- in order ----+    journal, hashes, pipe, progress
 
-The threads write to the final place themselves; only what must see the bytes in order waits for its turn.
+The threads write to the final place themselves; only what must see the bytes in order waits for its turn. Steps that
+the kernel copies as they are never leave the main thread: it lets one writer at a time into a file.
 """
 
 from __future__ import annotations
 
 import threading
-from contextlib import closing
+from contextlib import closing, nullcontext
 from typing import TYPE_CHECKING
 
 from qcow2inspect.export.choices import Sparse
@@ -63,6 +64,7 @@ class Pipeline:
         self._origin = int(choices.within.start) if choices.within else 0
         self._sees_all = bool(hashes) or target.in_order
         self._in_kernel = not (self._sees_all or target.needs_zeros or choices.sparse is Sparse.DETECT)
+        self._turn = threading.Lock()
         self.written = 0
 
     @property
@@ -79,7 +81,7 @@ class Pipeline:
             Cancelled: the user asked to stop.
         """
         todo = steps(extents, in_kernel=self._copies, cut_zeros=self.counts_all)
-        with closing(in_order(todo, self._work, self._progress, self._stop)) as results:
+        with closing(in_order(todo, self._work, self._progress, self._stop, self._is_copied)) as results:
             for step, loaded in results:
                 for trouble in loaded.troubles:
                     journal.add(trouble)
@@ -92,6 +94,9 @@ class Pipeline:
     def _copies(self, extent: Extent) -> bool:
         """True if the kernel can copy the bytes of an extent, as far as it is known beforehand."""
         return self._in_kernel and self._view.plain(extent) is not None
+
+    def _is_copied(self, step: Step) -> bool:
+        return step.copied and self._target.in_kernel
 
     # -- in threads -------------------------------------------------------------------------------------------
 
@@ -109,7 +114,7 @@ class Pipeline:
 
     def _uncopied(self, step: Step, done: Loaded) -> list[Extent]:
         """Copy what can be copied as it is; the extents that must be loaded."""
-        with self._target.turn:
+        with self._turn if self._target.in_kernel else nullcontext():
             return [extent for extent in step.extents if not self._copy(extent, done)]
 
     def _copy(self, extent: Extent, done: Loaded) -> bool:

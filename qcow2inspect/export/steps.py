@@ -35,12 +35,14 @@ class Step:
         end: one past the last byte.
         extents: what covers them.
         work: bytes that must be written or inflated.
+        copied: the kernel copies all of them.
     """
 
     start: int
     end: int
     extents: list[Extent]
     work: int
+    copied: bool
 
 
 def steps(extents: Iterable[Extent], *, in_kernel: InKernel, cut_zeros: bool) -> Iterator[Step]:
@@ -53,17 +55,19 @@ def steps(extents: Iterable[Extent], *, in_kernel: InKernel, cut_zeros: bool) ->
     """
     batch: list[Extent] = []
     load = work = 0
+    in_memory = False
     for extent, copied in _pieces(extents, in_kernel, cut_zeros=cut_zeros):
         batch.append(extent)
         if not extent.reads_as_zero:
             size = extent.guest.size
             work += size
             load += size // (COPY // LOAD) if copied else size
+            in_memory = in_memory or not copied
         if load >= LOAD or len(batch) >= _MOST_EXTENTS or (cut_zeros and extent.guest.size >= _ZEROS):
-            yield Step(int(batch[0].guest.start), int(extent.guest.end), batch, work)
-            batch, load, work = [], 0, 0
+            yield Step(int(batch[0].guest.start), int(extent.guest.end), batch, work, not in_memory)
+            batch, load, work, in_memory = [], 0, 0, False
     if batch:
-        yield Step(int(batch[0].guest.start), int(batch[-1].guest.end), batch, work)
+        yield Step(int(batch[0].guest.start), int(batch[-1].guest.end), batch, work, not in_memory)
 
 
 def with_zeros(step: Step, pieces: Iterable[tuple[int, bytes]]) -> Iterator[bytes | int]:

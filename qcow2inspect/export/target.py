@@ -16,7 +16,6 @@ from qcow2inspect.units import exact_size
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
-    from contextlib import AbstractContextManager
 
     from qcow2inspect.export.choices import Choices
     from qcow2inspect.output import Identity
@@ -36,15 +35,13 @@ class Target(Protocol):
     Attributes:
         in_order: bytes must come from the first to the last, zeros too.
         needs_zeros: what is not written does not read as zeros.
-        turn: to be held by whoever calls :meth:`copy`, for as many calls as make some milliseconds.
+        in_kernel: :meth:`copy` copies inside the kernel, as far as it is known. The kernel lets one writer at a time
+            into a file: other threads would only spin.
     """
 
     in_order: bool
     needs_zeros: bool
-
-    @property
-    def turn(self) -> AbstractContextManager[object]:
-        """See the attributes."""
+    in_kernel: bool
 
     def write(self, at: int, buffers: Sequence[bytes]) -> None:
         """Write ``buffers`` one behind the other at ``at``; from any thread, unless :attr:`in_order`.
@@ -108,8 +105,7 @@ class FileTarget:
 
     def __init__(self, path: str, size: int, choices: Choices, evidence: Collection[Identity]) -> None:
         self._part = choices.split or max(size, 1)
-        self._in_kernel = True
-        self._kernel = threading.Lock()
+        self.in_kernel = True
         self._buffers = threading.local()
         self.outputs: list[Output] = []
         try:
@@ -181,23 +177,18 @@ class FileTarget:
     def write_zeros(self, at: int, size: int) -> None:
         """Nothing to do: what is not written reads as zeros."""
 
-    @property
-    def turn(self) -> AbstractContextManager[object]:
-        """One thread at a time where the kernel copies: it lets one writer into a file anyway, others would spin."""
-        return self._kernel if self._in_kernel else contextlib.nullcontext()
-
     def copy(self, source: FileSource, host: HostRange, at: int) -> int:
         """Copy inside the kernel, or through this process where the kernel cannot; see :class:`Target`."""
         output, offset, amount = next(self._located(at, host.size))
-        if not self._in_kernel:
+        if not self.in_kernel:
             return self._copy_here(source, int(host.start), (output, offset, amount))
         try:
             return os.copy_file_range(source.fd, output.fd, amount, int(host.start), offset)
         except OSError as error:
             if error.errno in _TARGET_FULL:
                 raise output.failed(f"copying to {offset:#x}", error) from error
-            self._in_kernel = error.errno not in _NOT_IN_KERNEL
-            return 0 if self._in_kernel else self.copy(source, host, at)
+            self.in_kernel = error.errno not in _NOT_IN_KERNEL
+            return 0 if self.in_kernel else self.copy(source, host, at)
 
     def _copy_here(self, source: FileSource, start: int, to: tuple[Output, int, int]) -> int:
         """Copy a piece that stays in the cache of the processor; each thread has its own."""
@@ -249,7 +240,7 @@ class PipeTarget:
 
     in_order = True
     needs_zeros = True
-    turn = contextlib.nullcontext()
+    in_kernel = False
     _ZEROS = bytes(1 << 20)
 
     def __init__(self, fd: int = 1) -> None:
