@@ -125,6 +125,7 @@ def command_line(what: Copied) -> str:
             "snapshot": ["--snapshot", what.snapshot],
             "vm-state": ["--vm-state", "--snapshot", what.snapshot],
             "layer": ["--layer", f"{state.index}"],
+            "residue": ["--residue", state.residue],
         }.get(state.kind, ["--guest"])
         words += [at, *kind]
     else:

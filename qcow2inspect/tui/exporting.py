@@ -93,6 +93,7 @@ class Order:
         if state.kind in ("snapshot", "vm-state"):
             words += ["--snapshot", os.fsdecode(chain.qcow2.snapshots[state.index].id)]
         words += ["--vm-state"] if state.kind == "vm-state" else []
+        words += ["--residue", state.residue] if state.kind == "residue" else []
         words += ["--layer", str(state.index)] if state.kind == "layer" else []
         if choices.within is not None:
             words += ["--range", f"{int(choices.within.start)}:{int(choices.within.end)}"]

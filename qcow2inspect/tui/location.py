@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from qcow2inspect.units import HostOffset
+from qcow2inspect.units import HostOffset, HostRange
 
 if TYPE_CHECKING:
     from qcow2inspect.image.chain import Chain
@@ -23,19 +23,30 @@ class GuestState:
     """Which bytes of the guest are looked at.
 
     Attributes:
-        kind: ``active``, ``snapshot``, ``vm-state`` or ``layer``.
-        index: of the snapshot in its table, or of the layer in the chain.
+        kind: ``active``, ``snapshot``, ``vm-state``, ``layer``, or ``residue`` for bytes that no guest sees.
+        index: of the snapshot in its table, of the layer in the chain, or of the kind of residue.
         title: for people.
+        parts: where residues lie in the image file.
     """
 
     kind: str = "active"
     index: int = 0
     title: str = "active state"
+    parts: tuple[HostRange, ...] = field(default=(), compare=False, repr=False)
 
     @property
     def prefix(self) -> str:
         """What the addresses of its mapping start with: ``snap[0].``, or nothing for the active state."""
         return f"snap[{self.index}]." if self.kind in ("snapshot", "vm-state") else ""
+
+    @property
+    def residue(self) -> str:
+        """Name of the kind of residue; empty for what a guest sees or saw."""
+        if self.kind != "residue":
+            return ""
+        from qcow2inspect.survey.residues import KINDS
+
+        return list(KINDS)[self.index]
 
     def view(self, chain: Chain, *, absent_as_zero: bool = False, lenient: bool = True) -> View:
         """The bytes.
@@ -49,6 +60,11 @@ class GuestState:
             BadAddress: there is no such state.
             Damaged: where the guest data lies cannot be told.
         """
+        if self.kind == "residue":
+            from qcow2inspect.image.view import HostParts
+
+            image = chain.qcow2
+            return HostParts(image.source, self.parts, f"{image.name} ({self.residue})", image.assumed)
         if self.kind == "layer":
             return chain.layer_disk(self.index, lenient=lenient)
         if self.kind == "vm-state":

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from qcow2inspect.tui.clustermap import ClusterMap
     from qcow2inspect.tui.exporting import Order
     from qcow2inspect.tui.jobs import Job
-    from qcow2inspect.tui.location import Location
+    from qcow2inspect.tui.location import GuestState, Location
     from qcow2inspect.tui.pattern import Pattern
     from qcow2inspect.tui.reporting import ReportOrder
     from qcow2inspect.tui.strip import Strip
@@ -57,6 +57,7 @@ __all__ = [
     "Progressed",
     "ReportPreviewed",
     "ReportWritten",
+    "ResiduesFound",
     "Resolved",
     "Sampled",
     "Searched",
@@ -450,6 +451,18 @@ class ReportWritten(Message):
     def __init__(self, path: str) -> None:
         super().__init__()
         self.path = path
+
+
+class ResiduesFound(Message):
+    """All bytes that no guest sees were looked for.
+
+    Attributes:
+        states: one for each kind that there is.
+    """
+
+    def __init__(self, states: tuple[GuestState, ...]) -> None:
+        super().__init__()
+        self.states = states
 
 
 class Resolved(Message):

@@ -93,6 +93,8 @@ def text_of(session: Session, location: Location) -> str:
 
 def _text_of_guest(location: Location) -> str:
     state = location.state
+    if state.kind == "residue":
+        return f"@residue[{state.residue}] G{int(location.guest or 0):#x}"
     name = f"{_SIGNS[state.kind]}[{state.index}]" if state.kind in _SIGNS else "active"
     return f"@{name} G{int(location.guest or 0):#x}"
 
@@ -122,9 +124,12 @@ def _state(session: Session, word: str) -> GuestState:
             if wanted in (snapshot.name.decode("utf-8", "replace"), snapshot.title):
                 return GuestState("snapshot", index, f"snapshot {snapshot.title}")
         raise BadAddress(f"no snapshot is called “{visible(wanted)}”; there are {len(snapshots):,}")
+    if word.startswith("residue[") and word.endswith("]"):
+        return _residue(session, word[8:-1])
     found = re.fullmatch(r"(snap|vm|layer)\[(\d{1,9})\]", word)
     if found is None:
-        raise BadAddress(f"“{visible(word)}” is no state: active, snap[0], vm[0], layer[1] or a name in quotes")
+        known = "active, snap[0], vm[0], layer[1], residue[stale] or a name in quotes"
+        raise BadAddress(f"“{visible(word)}” is no state: {known}")
     from qcow2inspect.tui.states import states_of
 
     kind, index = _KINDS[found[1]], int(found[2])
@@ -132,6 +137,16 @@ def _state(session: Session, word: str) -> GuestState:
         if (state.kind, state.index) == (kind, index):
             return state
     raise BadAddress(f"the image has no {word}; S lists all states")
+
+
+def _residue(session: Session, kind: str) -> GuestState:
+    if session.residues is None:
+        raise BadAddress("nobody has looked for residues yet: S and then r does")
+    for state in session.residues:
+        if state.residue == kind:
+            return state
+    known = ", ".join(state.residue for state in session.residues) or "none"
+    raise BadAddress(f"the image has no residue “{visible(kind)}”; it has {known}")
 
 
 def _guest_number(session: Session, text: str, at: GuestOffset) -> GuestOffset | None:

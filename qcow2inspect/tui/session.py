@@ -67,6 +67,7 @@ class Session:
         others: files that were opened to be compared with.
         damage: how far the damage reaches into the disk; None until somebody looked.
         log: tasks and journal.
+        residues: bytes that no guest sees, a state for each kind; None until somebody looked.
         toured: stops of the tour that were seen.
     """
 
@@ -93,6 +94,7 @@ class Session:
     others: list[Chain] = field(default_factory=list)
     damage: Damage | None = None
     log: Log = field(default_factory=Log)
+    residues: tuple[GuestState, ...] | None = None
     toured: int = 0
     _chain: Chain | None = None
     _before: list[Chain] = field(default_factory=list)

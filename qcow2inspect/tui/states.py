@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from qcow2inspect.format.snapshot import Snapshot
     from qcow2inspect.image.chain import Chain, Layer
     from qcow2inspect.image.gate import NamedFile
+    from qcow2inspect.survey.residues import Residue
 
 __all__ = [
     "Wanted",
@@ -35,6 +36,7 @@ __all__ = [
     "key_words",
     "layer_words",
     "live_states",
+    "residue_states",
     "states_of",
     "unverified",
     "wanted",
@@ -51,6 +53,15 @@ def states_of(chain: Chain) -> Iterator[GuestState]:
     if len(chain.layers) > 1 or chain.end is not None:
         for index, layer in enumerate(chain.layers):
             yield GuestState("layer", index, f"layer {index} alone, {base_name(layer)}")
+
+
+def residue_states(residues: Iterable[Residue]) -> Iterator[GuestState]:
+    """A state for each kind of residue that an image has."""
+    from qcow2inspect.survey.residues import KINDS
+
+    order = list(KINDS)
+    for residue in residues:
+        yield GuestState("residue", order.index(residue.name), f"residue {residue.name}", residue.ranges)
 
 
 def base_name(layer: Layer) -> str:

@@ -65,7 +65,7 @@ def _moved(session: Session, guest: GuestOffset) -> GuestOffset:
 def entries(session: Session, guest: GuestOffset) -> Entries:
     """The L1 and L2 entry of the opened image for a guest byte of the state that is looked at."""
     state = session.state
-    if state.kind == "layer" and state.index:
+    if state.kind == "residue" or (state.kind == "layer" and state.index):
         return Entries(None, None)
     geometry, at = session.image.geometry, _moved(session, guest)
     path = f"{state.prefix}L1[{geometry.l1_index(at)}]"
@@ -145,7 +145,7 @@ def host_location(session: Session, guest: GuestOffset, extent: Extent) -> Locat
         return Location(place.offset, place.node.path) if place else "nothing is stored for this byte"
     if number:
         return f"this byte lies in layer {number}, {visible(layer.name)}, at {extent.host.start}: open that file"
-    if session.image.has_data_file:
+    if session.image.has_data_file and session.state.kind != "residue":
         return f"this byte lies in the external data file at {extent.host.start}"
     inside = 0 if extent.kind is ClusterType.COMPRESSED else guest - extent.guest.start
     offset = type(extent.host.start)(extent.host.start + inside)

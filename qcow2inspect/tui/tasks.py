@@ -26,6 +26,7 @@ from qcow2inspect.tui.messages import (
     Progressed,
     ReportPreviewed,
     ReportWritten,
+    ResiduesFound,
     Resolved,
     Sampled,
     Searched,
@@ -58,6 +59,7 @@ __all__ = [
     "TaskProgress",
     "explain",
     "find_guest",
+    "find_residues",
     "follow",
     "guarded",
     "guest_map",
@@ -384,6 +386,20 @@ def find_guest(
         return GuestFound(None)
 
     guarded("find", post, work)
+
+
+def find_residues(session: Session, progress: TaskProgress, post: Callable[[Message], object]) -> None:
+    """Look for all bytes of the image file that no guest sees; every compressed cluster is inflated for it."""
+
+    def work() -> Message:
+        from qcow2inspect.survey.deep import look_deep
+        from qcow2inspect.survey.survey import take_survey
+        from qcow2inspect.tui.states import residue_states
+
+        survey = session.knowledge.survey or take_survey(session.image, progress)
+        return ResiduesFound(tuple(residue_states(look_deep(survey, progress).residues)))
+
+    guarded("residues", post, work)
 
 
 def _guest_at(extents: Iterable[Extent], offset: HostOffset, is_stopped: Callable[[], bool]) -> GuestOffset | None:

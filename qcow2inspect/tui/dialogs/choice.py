@@ -54,6 +54,12 @@ class ChoiceList(VScroll, Generic[V]):
         self.refresh(layout=True)
         self.call_after_refresh(self.show_row, self.cursor)
 
+    def choose(self, wanted: V) -> None:
+        """Put the cursor on the row of a value."""
+        self.cursor = next((row for row in self._stops if self._rows[row][1] == wanted), self.cursor)
+        self.refresh()
+        self.call_after_refresh(self.show_row, self.cursor)
+
     @property
     def _stops(self) -> list[int]:
         return [row for row, (_, value) in enumerate(self._rows) if value is not None]

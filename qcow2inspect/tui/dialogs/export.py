@@ -85,7 +85,7 @@ class ExportDialog(Dialog[Order | None]):
         self.checks = Notes(look, id="checks")
         self._checking = tasks.TaskProgress("preflight", self.post_message)
         self._ready: Order | None = None
-        self._states = list(states_of(session.chain))
+        self._states = [*states_of(session.chain), *(session.residues or ())]
 
     # -- the form ---------------------------------------------------------------------------------------------
 
@@ -138,6 +138,8 @@ class ExportDialog(Dialog[Order | None]):
         suffix = {"snapshot": f".snap{state.index}", "vm-state": f".vmstate{state.index}"}.get(state.kind, "")
         if state.kind == "layer":
             suffix = f".layer{state.index}"
+        elif state.kind == "residue":
+            suffix = f".{state.residue}"
         target, case = default_target(self.session.image.name, f"{suffix}.raw"), self.session.case
         return os.path.abspath(case.place(os.path.basename(target), "exports")) if case is not None else target
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len, set_cell_size
+from textual import work
 from textual.binding import Binding
 from textual.containers import Vertical
 
 from qcow2inspect.layout.structure import printable, visible
-from qcow2inspect.tui import states
+from qcow2inspect.tui import states, tasks
 from qcow2inspect.tui.dialogs.choice import ChoiceList
-from qcow2inspect.tui.dialogs.parts import Dialog
+from qcow2inspect.tui.dialogs.parts import Dialog, Notes
 from qcow2inspect.tui.location import GuestState
 from qcow2inspect.tui.widgets.paint import wrapped
 from qcow2inspect.units import human_size
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
 
     from qcow2inspect.format.snapshot import Snapshot
+    from qcow2inspect.tui.messages import Progressed, ResiduesFound, TaskFailed
     from qcow2inspect.tui.session import Session
     from qcow2inspect.tui.theme import Look
     from qcow2inspect.tui.widgets.paint import Line
@@ -45,6 +47,7 @@ class StatesDialog(Dialog[GuestState | None]):
         Binding("escape,S", "close", "close", show=False),
         Binding("o", "instead('open_files')", "open files", show=False),
         Binding("p", "instead('passphrase')", "passphrase", show=False),
+        Binding("r", "residues", "look for residues", show=False),
     ]
 
     def __init__(self, session: Session, look: Look) -> None:
@@ -52,18 +55,68 @@ class StatesDialog(Dialog[GuestState | None]):
         self.session = session
         self.look = look
         self.list: ChoiceList[GuestState] = ChoiceList(look, id="choices")
+        self.found = Notes(look, id="found")
+        self._looking: tasks.TaskProgress | None = None
 
     def compose(self) -> ComposeResult:
         """The list."""
         with Vertical(id="dialog"):
             yield self.list
+            yield self.found
 
     def on_mount(self) -> None:
         """Fill it."""
-        dialog = self.query_one("#dialog")
-        dialog.border_title = "Look at"
-        dialog.border_subtitle = "Enter look at it   o open files   p passphrase   Esc close"
+        self.query_one("#dialog").border_title = "Look at"
+        self._renew()
+
+    def _renew(self) -> None:
+        more = "   r residues" if self.session.residues is None else ""
+        keys = f"Enter look at it   o open files   p passphrase{more}   Esc close"
+        self.query_one("#dialog").border_subtitle = keys
         self.list.show(list(self._rows()), self.session.state)
+
+    # -- residues ---------------------------------------------------------------------------------------------
+
+    @property
+    def busy(self) -> bool:
+        """True while residues are looked for."""
+        return self._looking is not None
+
+    def action_residues(self) -> None:
+        """Look for bytes that no guest sees."""
+        if self.session.residues is None and self._looking is None:
+            self._looking = tasks.TaskProgress("residues", self.post_message)
+            self.found.show(("more", "looking for bytes that no guest sees", "dim"))
+            self._look(self._looking)
+
+    @work(thread=True, exclusive=True, group="residues", exit_on_error=False)
+    def _look(self, progress: tasks.TaskProgress) -> None:
+        with self.session.log.running("looking for residues", progress, self.post_message) as post:
+            tasks.find_residues(self.session, progress, post)
+
+    def on_progressed(self, message: Progressed) -> None:
+        """Say how far it is."""
+        message.stop()
+        if message.task == "residues" and self._looking is not None:
+            part = f"   {100 * message.done // message.total} %" if message.total else ""
+            self.found.show(("more", f"{message.what}{part}", "dim"))
+
+    def on_residues_found(self, message: ResiduesFound) -> None:
+        """Offer them."""
+        message.stop()
+        self._looking = None
+        self.session.residues = message.states
+        self.found.show(*([] if message.states else [("yes", "there are no bytes that no guest sees", "text")]))
+        self._renew()
+        if message.states:
+            self.list.choose(message.states[0])
+
+    def on_task_failed(self, message: TaskFailed) -> None:
+        """Say why not."""
+        message.stop()
+        if message.task == "residues":
+            self._looking = None
+            self.found.show(("no", str(message.error or "stopped"), "bad" if message.error else "warn"))
 
     # -- rows -------------------------------------------------------------------------------------------------
 
@@ -89,6 +142,24 @@ class StatesDialog(Dialog[GuestState | None]):
             yield [(" what one file alone holds; the rest reads as zeros, and says so", style("dim"))], None
         for state in layers:
             yield from self._layer(state)
+        if self.session.residues:
+            yield [], None
+            yield [(" residues: bytes of the file that no guest sees", style("dim"))], None
+        for state in self.session.residues or ():
+            yield self._residue(state), state
+
+    def _residue(self, state: GuestState) -> Line:
+        """Name, size, what it is."""
+        from qcow2inspect.survey.residues import KINDS
+
+        glyphs, style = self.look.glyphs, self.look.style
+        size = human_size(sum(part.size for part in state.parts))
+        line: Line = [(f"     {state.residue:<17}", style("text")), (f"{size:>10}  ", style("text"))]
+        room = _TEXT - 35
+        words = glyphs.text(KINDS[state.residue])
+        if cell_len(words) > room:
+            words = set_cell_size(words, room - cell_len(glyphs["more"])) + glyphs["more"]
+        return [*line, (words, style("dim"))]
 
     def _row(self, *cells: str, role: str = "text") -> Line:
         line: Line = [(" ", self.look.style(role))]
@@ -122,14 +193,23 @@ class StatesDialog(Dialog[GuestState | None]):
     def on_choice_list_chosen(self, message: ChoiceList.Chosen) -> None:
         """Look at it."""
         message.stop()
+        self._stop()
         if isinstance(message.value, GuestState):
             self.leave(message.value)
 
     async def action_instead(self, action: str) -> None:
         """Another dialog in place of this one."""
+        self._stop()
         self.leave(None)
         self.app.call_later(self.app.run_action, action, self.app)
 
     def action_close(self) -> None:
-        """Stay."""
-        self.leave(None)
+        """Stop looking for residues, or stay."""
+        if self._looking is not None:
+            self._stop()
+        else:
+            self.leave(None)
+
+    def _stop(self) -> None:
+        if self._looking is not None:
+            self._looking.stop()
