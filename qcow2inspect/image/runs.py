@@ -28,15 +28,21 @@ __all__ = ["HAS_HOST", "Run", "RunFinder", "columns_pay"]
 HAS_HOST = (ClusterType.NORMAL, ClusterType.ZERO_ALLOC, ClusterType.UNALLOCATED_ALLOC)
 """Types whose entries say where host clusters lie."""
 _OFFSET = L2Entry.host_cluster_offset.mask
-_LOADING = 1 << 15  # entries that are looked at one by one in the time in which numpy is loaded
+_LOADING = 1 << 19  # entries of one run that are looked at one by one in the time in which numpy is loaded
+_RUN = 16  # entries, to which the cost of a run compares
 
 _looked_at = 0
 
 
-def columns_pay(entries: int) -> bool:
-    """True if numpy is there, or so many entries have been looked at without it that it should be."""
+def columns_pay(entries: int, runs: int = 0) -> bool:
+    """True if numpy is there, or so much has been looked at without it that it should be.
+
+    Args:
+        entries: how many are to be looked at next.
+        runs: how many runs have been found without it.
+    """
     global _looked_at  # noqa: PLW0603 - one process loads numpy once, whichever image needs it
-    _looked_at += entries
+    _looked_at += entries + _RUN * runs
     return "numpy" in sys.modules or _looked_at > _LOADING
 
 
@@ -98,7 +104,9 @@ class RunFinder:
         """The runs of entries ``[first, last)`` of a table; neighbours may continue each other."""
         if table.extended or columns_pay(last - first):
             return self._in_columns(table.words(first, last))
-        return self._one_by_one(table.integers(first, last))
+        found = list(self._one_by_one(table.integers(first, last)))
+        columns_pay(0, len(found))
+        return iter(found)
 
     def _one_by_one(self, words: Sequence[int]) -> Iterator[Run]:
         """The runs of standard entries, found without numpy."""
