@@ -10,6 +10,7 @@ from textual.signal import Signal
 from qcow2inspect.errors import Qcow2InspectError
 from qcow2inspect.tui import tasks
 from qcow2inspect.tui.base import BaseApp
+from qcow2inspect.tui.commands import key_of
 from qcow2inspect.tui.jobs import JobState
 from qcow2inspect.tui.location import Location
 from qcow2inspect.units import GuestOffset
@@ -71,7 +72,7 @@ class Background(BaseApp):
         if not self.exports or self._warned:
             return True
         self._warned = True
-        self._self.say("an export is not done: q again leaves, and keeps what is unfinished", "warn")
+        self._self.say(f"an export is not done: {key_of('quit')} again leaves, and keeps what is unfinished", "warn")
         return False
 
     # -- comparing --------------------------------------------------------------------------------------------

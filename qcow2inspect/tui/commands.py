@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from textual.binding import BindingType
 
-__all__ = ["COMMANDS", "Command", "bindings", "key_shown", "of_scopes"]
+__all__ = ["COMMANDS", "Command", "bindings", "key_of", "key_shown", "of_scopes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -523,5 +523,20 @@ def key_shown(key: str) -> str:
     """A Textual key name as people write it: ``less_than_sign`` is ``<``."""
     if key in _NAMES:
         return _NAMES[key]
+    if key[0] == "f" and key[1:].isdecimal():
+        return key.upper()
     prefix, plus, last = key.rpartition("+")
     return f"{prefix}{plus}{_NAMES.get(last, last)}" if plus else key
+
+
+_SPOKEN = {"enter": "Enter", "up": "Up", "down": "Down", "left": "Left", "right": "Right"}
+
+
+def key_of(command: str) -> str:
+    """The first key of a command in the keymap that is on, as a sentence names it.
+
+    Raises:
+        KeyError: there is no such command.
+    """
+    keys = {each.id: each.keys for each in COMMANDS}[command]
+    return _SPOKEN.get(keys[0]) or key_shown(keys[0])

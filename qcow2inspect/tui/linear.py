@@ -37,6 +37,8 @@ __all__ = ["Linear", "run"]
 _BYTES = 64
 _MOST_BYTES = 4096
 _PROMPT = "> "
+_INSTEAD = {"bad": "next finding"}
+"""Commands that belong to a screen -> what is typed instead."""
 _ADDRESSES = "0x30000, c3, G0x10000, hdr.size, L1[0].L2[5].data, ref[4], QCOW-L2-EOF.2, @snap[0] 1MiB"
 
 
@@ -55,6 +57,7 @@ class Linear(LinearWork):
     def __init__(self, session: Session, say: Callable[[str], object], explain: Callable[[str], object]) -> None:
         super().__init__(session, say)
         self._explain = explain
+        session.called = _word_for
         self.is_over = False
 
     def do(self, text: str) -> None:
@@ -316,6 +319,11 @@ class Linear(LinearWork):
         self._found_at = (self.here, pattern)
 
     _found_at: tuple[Location, object] | None = None
+
+
+def _word_for(command: str) -> str:
+    """The word that does what a command does."""
+    return next((word.word for word in WORDS if word.command == command), _INSTEAD.get(command, command))
 
 
 def run(

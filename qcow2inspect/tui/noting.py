@@ -8,6 +8,7 @@ from textual import work
 
 from qcow2inspect.errors import Qcow2InspectError
 from qcow2inspect.tui.background import Background
+from qcow2inspect.tui.commands import key_of
 from qcow2inspect.tui.notes import Note, address_of, keep
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class Noting(Background):
     def mark(self, letter: str, there: Location) -> None:
         """Give a place a letter."""
         self.session.marks[letter] = there
-        self._self.say(f"mark {letter} set; ' {letter} comes back here", "good")
+        self._self.say(f"mark {letter} set; {key_of('explore.to_mark')} {letter} comes back here", "good")
         self._keep(f"mark {letter} at {address_of(self.session, there)}")
 
     def unmark(self, name: str) -> None:
@@ -63,7 +64,8 @@ class Noting(Background):
         from qcow2inspect.tui.dialogs.notes import NotesDialog
 
         if not self.session.marks and not self.session.notes:
-            self._self.say("there are no marks and notes: m and a letter sets a mark, + writes a note", "dim")
+            keys = f"{key_of('explore.mark')} and a letter sets a mark, {key_of('explore.note')} writes a note"
+            self._self.say(f"there are no marks and notes: {keys}", "dim")
             return
         self.push_screen(NotesDialog(self.session, self.look), lambda there: self._self.jump(there) if there else None)
 

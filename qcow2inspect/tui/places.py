@@ -136,7 +136,7 @@ def _state(session: Session, word: str) -> GuestState:
     for state in states_of(session.chain):
         if (state.kind, state.index) == (kind, index):
             return state
-    raise BadAddress(f"the image has no {word}; S lists all states")
+    raise BadAddress(f"the image has no {word}; {session.called('states')} lists all states")
 
 
 def _residue(session: Session, kind: str) -> GuestState:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 from qcow2inspect.errors import Qcow2InspectError
 from qcow2inspect.image.tree import Tree
 from qcow2inspect.source.protection import badge
+from qcow2inspect.tui.commands import key_of
 from qcow2inspect.tui.jobs import Log
 from qcow2inspect.tui.location import ACTIVE, GuestState, History, Location
 from qcow2inspect.tui.messages import Knowledge
 from qcow2inspect.units import exact_size
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from qcow2inspect.case import Case
     from qcow2inspect.dossier import State
@@ -66,6 +67,7 @@ class Session:
         comparison: two disks side by side; None until they are chosen.
         others: files that were opened to be compared with.
         damage: how far the damage reaches into the disk; None until somebody looked.
+        called: what the user does for a command, by its id: the key in the keymap that is on, or a word to type.
         log: tasks and journal.
         residues: bytes that no guest sees, a state for each kind; None until somebody looked.
         toured: stops of the tour that were seen.
@@ -93,6 +95,7 @@ class Session:
     comparison: Comparison | None = None
     others: list[Chain] = field(default_factory=list)
     damage: Damage | None = None
+    called: Callable[[str], str] = key_of
     log: Log = field(default_factory=Log)
     residues: tuple[GuestState, ...] | None = None
     toured: int = 0

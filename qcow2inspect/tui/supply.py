@@ -107,7 +107,7 @@ def facts(session: Session, guest: GuestOffset, extent: Extent) -> Iterator[tupl
         yield "why", visible(extent.error.what), "bad"
         if extent.error.why:
             yield "means", extent.error.why, "text"
-        yield "next", _next(extent.error), "key"
+        yield "next", _next(session, extent.error), "key"
     if layer.is_encrypted and extent.kind is ClusterType.NORMAL:
         yield "key", states.key_words(layer), "good" if states.key_words(layer) == "unlocked" else "warn"
 
@@ -127,13 +127,13 @@ def _host(guest: GuestOffset, extent: Extent, layer: Layer) -> Iterator[tuple[st
     yield "host", f"{here:#x} in {extent.host.start}‥{extent.host.end - 1:#x}{cluster}", "text"
 
 
-def _next(error: Qcow2InspectError) -> str:
-    """What the user can do about it, in terms of keys."""
+def _next(session: Session, error: Qcow2InspectError) -> str:
+    """What the user can do about it, in terms of keys or words."""
     if isinstance(error, NeedsKey):
-        return "p: give the passphrase"
+        return f"{session.called('passphrase')}: give the passphrase"
     if isinstance(error, NeedsFile):
-        return "o: say where the file is, or allow to open it"
-    return "Enter: look at the entry that maps it"
+        return f"{session.called('open_files')}: say where the file is, or allow to open it"
+    return f"{session.called('follow')}: look at the entry that maps it"
 
 
 def host_location(session: Session, guest: GuestOffset, extent: Extent) -> Location | str:

@@ -37,20 +37,22 @@ def next_stop(session: Session) -> Location:
 
 def stops(session: Session) -> Iterator[tuple[Location, str]]:
     """All places of the tour: those that every image has, and those that this one has."""
-    yield Location(mode="overview"), "The verdict, the facts, the findings. F2 goes on"
+    called = session.called
+    yield Location(mode="overview"), f"The verdict, the facts, the findings. {called('tour')} goes on"
     yield _at(session, "hdr.magic"), "Every byte has a name: these four say that this is qcow2"
-    yield _at(session, "hdr.l1_table_offset"), "A pointer: Enter follows it, < comes back"
+    yield _at(session, "hdr.l1_table_offset"), f"A pointer: {called('follow')} follows it, {called('back')} comes back"
     guest = _first_data(session)
     if guest is not None:
         geometry = session.image.geometry
         path = f"L1[{geometry.l1_index(guest)}].L2[{geometry.l2_index(guest)}]"
         yield _at(session, path), "An L2 entry says where a guest cluster lies"
-        yield Location(mode="guest", guest=guest), "The same as the guest sees it; s changes sides"
-    yield Location(mode="map"), "Each cell is a cluster in the colour of its owner; n finds trouble"
+        yield Location(mode="guest", guest=guest), f"The same as the guest sees it; {called('swap')} changes sides"
+    yield Location(mode="map"), f"Each cell is a cluster by its owner; {called('bad')} finds trouble"
     finding = next((finding for finding in session.knowledge.findings if finding.evidence), None)
     if finding is not None:
         yield place_of(finding, finding.evidence[0]), f"{finding.code} is proved by these bytes"
-    yield Location(mode="overview"), "e exports the disk, r writes the report, ? lists all keys"
+    last = f"{called('export')} exports the disk, {called('report')} writes the report, {called('help')} lists all"
+    yield Location(mode="overview"), last
 
 
 def _at(session: Session, path: str) -> Location:

@@ -10,7 +10,7 @@ from textual.containers import Container
 from qcow2inspect.image.compare import next_difference
 from qcow2inspect.image.parts import Part, Relation
 from qcow2inspect.tui import comparing, nearby, tasks
-from qcow2inspect.tui.commands import bindings
+from qcow2inspect.tui.commands import bindings, key_of
 from qcow2inspect.tui.comparison import origin_words
 from qcow2inspect.tui.location import Location
 from qcow2inspect.tui.messages import ChainChanged, ComparisonGrew, FollowAsked, GuestChosen, JumpAsked, Progressed
@@ -41,7 +41,7 @@ __all__ = ["CompareScreen", "OriginPane"]
 _LEVELS = ("bytes", "mapping", "fields")
 _LISTS = {"bytes": "Differences", "mapping": "Ranges that are mapped differently", "fields": "Fields"}
 _NOTHING = "Nothing is compared yet."
-_HOW = "c chooses two states of this image, or another image or raw disk to compare it with."
+_HOW = "chooses two states of this image, or another image or raw disk to compare it with."
 
 
 class OriginPane(TextPane, can_focus=False):
@@ -183,7 +183,7 @@ class CompareScreen(WalkScreen):
         self.map.show(comparison, self.left.at)
         self.crumbs.show(self._crumbs(comparison), self.session.knowledge.findings)
         if comparison is None:
-            self.origins.show(("", _NOTHING, "strong", ""), ("", _HOW, "text", ""))
+            self.origins.show(("", _NOTHING, "strong", ""), ("", f"{key_of('compare.choose')} {_HOW}", "text", ""))
             self.status.show_facts(["nothing to compare yet"])
             return
         item = self.list.current if self.list.display else comparison.part_at(self.left.at)
@@ -455,7 +455,7 @@ class CompareScreen(WalkScreen):
         try:
             self._arrive_difference(comparison.near(self.left.at, step), step)
         except LookupError:
-            self.status.say("looking for a difference   Esc stops", "dim")
+            self.status.say(f"looking for a difference   {key_of('compare.stop')} stops", "dim")
             self._searching = tasks.TaskProgress("search", self.post_message)
             self._search_difference(comparison, self.left.at, step, self._searching)
 

@@ -11,6 +11,7 @@ from textual.widget import Widget
 
 from qcow2inspect.format.header import CryptMethod
 from qcow2inspect.source.protection import protection_words
+from qcow2inspect.tui.commands import key_of
 from qcow2inspect.tui.messages import ChainChanged, EdgeReached, KnowledgeGrew
 from qcow2inspect.tui.screens.base import BaseScreen
 from qcow2inspect.tui.widgets.crumbs import tally
@@ -149,7 +150,7 @@ class OverviewScreen(BaseScreen):
         hidden = page.max_scroll_y - page.scroll_offset.y
         image = self.session.image
         facts = [f"{human_size(image.source.size)} file", f"{human_size(image.header.size)} disk"]
-        more = f"{self.look.glyphs['down']} more below (PgDn)"
+        more = f"{self.look.glyphs['down']} more below ({key_of('list.page_down')})"
         self.status.show_facts([more, *facts] if hidden > 0 else facts)
 
     def on_edge_reached(self, message: EdgeReached) -> None:
@@ -249,26 +250,33 @@ class OverviewScreen(BaseScreen):
         """What can be opened and unlocked."""
         image = self.session.image
         if image.header.crypt_method is not CryptMethod.NONE:
-            yield "p", "unlock the guest data with its passphrase"
+            yield "passphrase", "unlock the guest data with its passphrase"
         if image.header.backing_file_offset or image.has_data_file:
-            yield "o", "see and open the files that the image names"
+            yield "open_files", "see and open the files that the image names"
         if image.header.nb_snapshots:
-            yield "S", "look at a snapshot"
+            yield "states", "look at a snapshot"
+
+    def _key(self, command: str) -> str:
+        """The key of a command, as a sign if it has one."""
+        key = key_of(command)
+        return self.look.glyphs["enter"] if key == "Enter" else key
 
     def _next(self, box: Box, width: int) -> Iterator[Line]:
         size = human_size(self.session.image.header.size)
-        for key, text in (
-            (self.look.glyphs["enter"], "look at the bytes of the chosen finding"),
-            ("2", "explore the structure with a hex view"),
-            ("g", "go to an offset or a structure"),
-            ("5", "see the disk as the guest does"),
+        rows = (
+            ("evidence", "look at the bytes of the chosen finding"),
+            ("explore", "explore the structure with a hex view"),
+            ("goto", "go to an offset or a structure"),
+            ("guest", "see the disk as the guest does"),
             *self._behind(),
-            ("e", f"export the raw disk ({size})"),
-            ("r", "write the report"),
-            ("?", "all keys"),
-            ("q", "quit; a summary stays in the terminal"),
-        ):
-            yield from box.row(key, text, width, label_role="key", label_cells=5)
+            ("export", f"export the raw disk ({size})"),
+            ("report", "write the report"),
+            ("help", "all keys"),
+            ("quit", "quit; a summary stays in the terminal"),
+        )
+        cells = max(5, *(cell_len(self._key(command)) for command, _ in rows))
+        for command, text in rows:
+            yield from box.row(self._key(command), text, width, label_role="key", label_cells=cells)
 
 
 def _bring_into_sight(page: Widget, widget: Widget, rows: range) -> None:

@@ -10,6 +10,7 @@ from textual import work
 
 from qcow2inspect.errors import Qcow2InspectError
 from qcow2inspect.tui import copying, nearby, tasks
+from qcow2inspect.tui.commands import key_of
 from qcow2inspect.tui.location import Location
 from qcow2inspect.tui.messages import (
     JumpAsked,
@@ -195,6 +196,10 @@ class WalkScreen(BaseScreen):
         if self.app.screen is self:
             self._arrive_nearby(message.key, message.step, message.location)
 
+    def key(self, command: str) -> str:
+        """The key of one of the commands that all screens with a cursor on bytes have."""
+        return key_of(f"{self.SCOPE}.{command}")
+
     # -- marks ------------------------------------------------------------------------------------------------
 
     def action_mark(self) -> None:
@@ -207,7 +212,7 @@ class WalkScreen(BaseScreen):
     def action_to_mark(self) -> None:
         """Go to a place that has a letter."""
         if not self.session.marks:
-            self.status.say("there are no marks; m and a letter set one")
+            self.status.say(f"there are no marks; {self.key('mark')} and a letter set one")
             return
         self._ask_letter("Go to a mark", lambda letter: self.post_message(JumpAsked(self.session.marks[letter])))
 
@@ -279,7 +284,8 @@ class WalkScreen(BaseScreen):
         if pane is None:
             return
         pane.select_from(None if pane.began is not None else pane.at)
-        self.status.say("selecting: move, y copies, v ends it" if pane.began is not None else "", "note")
+        words = f"selecting: move, {self.key('copy')} copies, {self.key('select')} ends it"
+        self.status.say(words if pane.began is not None else "", "note")
 
     def action_copy(self) -> None:
         """Ask in which form the selection, or the field under the cursor, shall be copied."""
@@ -288,7 +294,8 @@ class WalkScreen(BaseScreen):
             self.status.say("there are no bytes that can be copied")
             return
         choices = {key: (words, "") for key, words in copying.FORMS.items()}
-        self._wait_for_key(f"y copy {counted(len(what.data), 'byte')} as", choices, lambda form: self._copy(form, what))
+        title = f"{self.key('copy')} copy {counted(len(what.data), 'byte')} as"
+        self._wait_for_key(title, choices, lambda form: self._copy(form, what))
 
     def _copied(self) -> copying.Copied | None:
         pane, view = self.pane, self.bytes_view
@@ -326,7 +333,7 @@ class WalkScreen(BaseScreen):
         """Ask where to write the selection, or the structure under the cursor."""
         order = self.order(target)
         if order is None:
-            self.status.say("v selects the bytes that shall be written")
+            self.status.say(f"{self.key('select')} selects the bytes that shall be written")
             return
         from qcow2inspect.tui.dialogs.write import WriteDialog
 
@@ -398,7 +405,8 @@ class WalkScreen(BaseScreen):
         """Where something was found."""
         unread = f"; {exact_size(message.unread)} could not be searched" if message.unread else ""
         wrapped = ("from the start again: " if message.step > 0 else "from the end again: ") if message.wrapped else ""
-        title = f"{wrapped}{message.pattern.text}{unread}   n next   N previous"
+        keys = f"{self.key('search_on')} next   {self.key('search_back')} previous"
+        title = f"{wrapped}{message.pattern.text}{unread}   {keys}"
         return self.place_at(message.offset or 0, message.pattern.size, title)
 
     def words_for(self, there: Location) -> str:
@@ -449,7 +457,7 @@ class WalkScreen(BaseScreen):
         message.stop()
         if message.task == "search" and self._searching is not None and not self._searching.stopped:
             part = 100 * message.done // message.total if message.total else 0
-            self.status.say(f"{message.what}   {part} %   Esc stops", "dim")
+            self.status.say(f"{message.what}   {part} %   {self.key('stop')} stops", "dim")
 
     def on_searched(self, message: Searched) -> None:
         """Go there, or say that it is nowhere."""
