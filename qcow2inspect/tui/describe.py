@@ -26,7 +26,6 @@ __all__ = [
     "facts",
     "guest_steps",
     "host_steps",
-    "readings",
     "shown",
     "size_shown",
     "snapshots_of",
@@ -200,16 +199,6 @@ def _entry_of(session: Session, prefix: str, guest: GuestOffset) -> Node | None:
     path = f"{prefix}L1[{geometry.l1_index(guest)}]"
     place = session.place(f"{path}.L2[{geometry.l2_index(guest)}]") or session.place(path)
     return place.node if place else None
-
-
-def readings(data: bytes) -> list[tuple[str, str]]:
-    """The bytes at the cursor read as unsigned numbers: name and value."""
-    found = []
-    for name, size in (("u8", 1), ("be16", 2), ("be32", 4), ("be64", 8)):
-        if len(data) >= size:
-            value = int.from_bytes(data[:size], "big")
-            found.append((name, f"{value:,}" if size < 8 else f"{value:,}  {value:#x}"))
-    return found
 
 
 def crumbs(session: Session, node: Node | None, offset: HostOffset) -> list[tuple[str, str]]:

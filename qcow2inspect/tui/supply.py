@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from qcow2inspect.image.view import Extent
     from qcow2inspect.tui.session import Session
 
-__all__ = ["Entries", "crumbs", "entries", "facts", "host_location", "kind_words", "readings", "supplier"]
+__all__ = ["Entries", "crumbs", "entries", "facts", "host_location", "kind_words", "supplier"]
 
 _KINDS = {
     ClusterType.NORMAL: "stored as it is",
@@ -168,15 +168,3 @@ def crumbs(session: Session, guest: GuestOffset, extent: Extent | None) -> list[
     if extent.host is not None:
         found.append((f"host {extent.host.start}", f"{extent.host.start}" if not number else ""))
     return found
-
-
-def readings(data: bytes) -> Iterator[tuple[str, str]]:
-    """The bytes at the cursor as unsigned numbers, in the byte order of most guests and in that of the network."""
-    yield "u8", f"{data[0]:,}"
-    for size in (2, 4, 8):
-        if len(data) >= size:
-            little = int.from_bytes(data[:size], "little")
-            yield f"le{size * 8}", f"{little:,}" if size < 8 else f"{little:,}  {little:#x}"
-    for size in (2, 4, 8):
-        if len(data) >= size:
-            yield f"be{size * 8}", f"{int.from_bytes(data[:size], 'big'):,}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qcow2inspect.tui import describe
+from qcow2inspect.tui.readings import readings
 from qcow2inspect.tui.widgets.paint import columns, wrapped
 from qcow2inspect.tui.widgets.textpane import TextPane
 
@@ -167,7 +168,7 @@ class Inspector(TextPane):
         if not data:
             return
         yield self.rule(f"numbers at {offset}", width)
-        for name, value in describe.readings(data):
+        for name, value in readings(data):
             yield from self.row(name, value, width)
 
 

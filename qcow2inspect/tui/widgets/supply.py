@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qcow2inspect.tui import describe, supply
+from qcow2inspect.tui.readings import readings
 from qcow2inspect.tui.widgets.guestpane import role_of
 from qcow2inspect.tui.widgets.textpane import TextPane
 
@@ -107,5 +108,5 @@ class SupplyPane(TextPane):
         if not self._data:
             return
         yield self.rule("numbers", width)
-        for name, value in supply.readings(self._data):
+        for name, value in readings(self._data):
             yield from self.row(name, value, width)
