@@ -11,7 +11,7 @@ from textual.containers import Container
 from qcow2inspect.errors import Qcow2InspectError
 from qcow2inspect.tui import describe, supply, tasks
 from qcow2inspect.tui.clustermap import Entropy, GuestCount, GuestUse, named_units
-from qcow2inspect.tui.commands import bindings
+from qcow2inspect.tui.commands import bindings, key_of
 from qcow2inspect.tui.entropy import CLUSTERS_OF_A_CELL, MEANINGS, SAMPLE, EntropyMap
 from qcow2inspect.tui.hostmap import Colouring
 from qcow2inspect.tui.location import Location
@@ -247,7 +247,7 @@ class MapScreen(BaseScreen):
         if message.task != "entropy" or self._sampling is None or time.monotonic() - self._painted < _PAINT:
             return
         part = 100 * message.done // message.total if message.total else 0
-        self.status.say(f"{message.what}   {part} %   Esc stops", "dim")
+        self.status.say(f"{message.what}   {part} %   {key_of('map.stop')} stops", "dim")
         self._paint_samples()
 
     def on_sampled(self, message: Sampled) -> None:

@@ -155,7 +155,7 @@ class WalkScreen(BaseScreen):
         try:
             part = comparison.near(self.guest_at, step)
         except LookupError:
-            self.status.say("looking for a difference   Esc stops", "dim")
+            self.status.say(f"looking for a difference   {self.key('stop')} stops", "dim")
             self._searching = tasks.TaskProgress("search", self.post_message)
             self._find_difference_in_thread(comparison, (self.guest_at, step), self._searching)
         else:
