@@ -311,10 +311,10 @@ class InspectApp(Noting):
 
         here = self.here
         dialog = GotoDialog(self.session, self.look, replace(here, mode="guest") if here.mode == "compare" else here)
-        self.push_screen(dialog, self._go_to)
+        self.push_screen(dialog, self.go_to)
 
-    def _go_to(self, there: Location | None) -> None:
-        """Guest offsets stay in Compare if they were asked for there."""
+    def go_to(self, there: Location | None) -> None:
+        """To a place that was typed; guest offsets stay in Compare if they were asked for there."""
         if there is not None and there.mode == "guest" and self.current_mode == "compare":
             there = replace(there, mode="compare")
         if there is not None:
@@ -327,9 +327,10 @@ class InspectApp(Noting):
         """Choose which bytes of the guest to look at."""
         from qcow2inspect.tui.dialogs.states import StatesDialog
 
-        self.push_screen(StatesDialog(self.session, self.look), self._look_at)
+        self.push_screen(StatesDialog(self.session, self.look), self.look_at)
 
-    def _look_at(self, state: GuestState | None) -> None:
+    def look_at(self, state: GuestState | None) -> None:
+        """Look at other bytes of the guest."""
         if state is not None:
             here = self.here
             guest = here.guest if here.mode in ("guest", "map") else None

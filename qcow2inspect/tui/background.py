@@ -43,7 +43,7 @@ class Background(BaseApp):
 
     def __init__(self, session: Session, look: Look | None = None) -> None:
         super().__init__(look)
-        self.session = session
+        self.session: Session = session
         self.news: Signal[Message] = Signal(self, "news")
         self._comparing = tasks.TaskProgress("compare", self.post_message)
         self._warned = False
@@ -128,11 +128,11 @@ class Background(BaseApp):
 
     # -- exporting --------------------------------------------------------------------------------------------
 
-    def action_export(self) -> None:
+    def action_export(self, target: str = "") -> None:
         """Write bytes of the guest to a file."""
         from qcow2inspect.tui.dialogs.export import ExportDialog
 
-        self.push_screen(ExportDialog(self.session, self.look), self.queue_export)
+        self.push_screen(ExportDialog(self.session, self.look, target), self.queue_export)
 
     def queue_export(self, order: Order | None) -> None:
         """Carry out an order when those before it are done, and show how far it is."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from textual.screen import Screen
 
     from qcow2inspect.tui.commands import Command
+    from qcow2inspect.tui.palette import Palette
 
 __all__ = ["BaseApp"]
 
@@ -61,7 +62,14 @@ class BaseApp(App[None]):
         if self.look.colors is not Colors.TRUE:
             self.notify_theme("this terminal shows its own colours")
             return
-        palette = self.look.next_palette()
+        self.use_palette(self.look.next_palette())
+
+    def use_palette(self, palette: Palette) -> None:
+        """Show the colours of a theme."""
+        if self.look.colors is not Colors.TRUE:
+            self.notify_theme("this terminal shows its own colours")
+            return
+        self.look.palette = palette
         theme = themes(palette)[self.look.colors]
         self.register_theme(theme)
         self.theme = theme.name
@@ -137,10 +145,21 @@ class BaseApp(App[None]):
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """The palette offers what the keys do."""
+        for command in self.offered(screen):
+            yield SystemCommand(command.title.capitalize(), command.help, partial(self.run_command, command))
+
+    def offered(self, screen: Screen[Any]) -> list[Command]:
+        """The commands that can be called by name while a screen is in front."""
         panes = (scope for scopes in getattr(screen, "FOCUS_SCOPES", {}).values() for scope in scopes)
-        for command in of_scopes("app", getattr(screen, "SCOPE", ""), *panes):
-            if command.in_palette and self.target_of(command, screen) is not None:
-                yield SystemCommand(command.title.capitalize(), command.help, partial(self.run_command, command))
+        commands = of_scopes("app", getattr(screen, "SCOPE", ""), *panes)
+        return [one for one in commands if one.in_palette and self.target_of(one, screen) is not None]
+
+    def action_command_line(self) -> None:
+        """Ask for a command, with what it takes."""
+        from qcow2inspect.tui.dialogs.command import CommandDialog
+
+        dialog = CommandDialog(self.look, self.offered(self.screen))
+        self.push_screen(dialog, lambda deed: deed.act() if deed is not None else None)
 
     def target_of(self, command: Command, screen: Screen[Any]) -> DOMNode | None:
         """Who does what a command says while a screen is in front; None if nobody there does."""

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from qcow2inspect.tui.reporting import ReportOrder
     from qcow2inspect.tui.strip import Strip
     from qcow2inspect.tui.tasks import TaskProgress
+    from qcow2inspect.tui.typed import Deed
     from qcow2inspect.units import GuestOffset, HostOffset
 
 __all__ = [
@@ -53,6 +54,7 @@ __all__ = [
     "OtherOpened",
     "PathAsked",
     "Placed",
+    "Planned",
     "Preflighted",
     "Progressed",
     "ReportPreviewed",
@@ -272,6 +274,22 @@ class EdgeReached(Message):
     def __init__(self, rows: int) -> None:
         super().__init__()
         self.rows = rows
+
+
+class Planned(Message):
+    """It is known what a typed command will do.
+
+    Attributes:
+        text: the line.
+        deed: what it will do; None if nothing.
+        problem: why nothing.
+    """
+
+    def __init__(self, text: str, deed: Deed | None, problem: str) -> None:
+        super().__init__()
+        self.text = text
+        self.deed = deed
+        self.problem = problem
 
 
 class Progressed(Message):

@@ -34,6 +34,12 @@ class Noting(Background):
         dialog = NoteDialog(self.look, address, note.text if note else "")
         self.push_screen(dialog, lambda text: None if text is None else self.note(there, text))
 
+    def note_here(self, text: str) -> None:
+        """Write a note at this place."""
+        there = cast("BaseScreen", self.screen_stack[0]).noted
+        if there is not None:
+            self.note(there, text)
+
     def note(self, there: Location, text: str) -> None:
         """Write a note at a place; without words, remove it."""
         address, words = address_of(self.session, there), " ".join(text.split())

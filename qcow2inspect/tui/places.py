@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from qcow2inspect.tui.session import Session
 
-__all__ = ["completions", "parse_place", "text_of"]
+__all__ = ["completions", "parse_place", "state_named", "text_of"]
 
 _STATE = re.compile(r'@\s*("[^"]*"|[^\s"]+)\s*(.*)', re.DOTALL)
 _KINDS = {"snap": "snapshot", "vm": "vm-state", "layer": "layer"}
@@ -106,7 +106,7 @@ def _guest_of_state(session: Session, text: str) -> Location:
     found = _STATE.fullmatch(text)
     if found is None:
         raise BadAddress('after @ comes a state: @active G0x1000, @"name of a snapshot" 1GiB, @snap[0], @layer[1]')
-    state = _state(session, found[1])
+    state = state_named(session, found[1])
     rest = found[2].strip()
     guest = _guest_number(session, rest, GuestOffset(0)) if rest else GuestOffset(0)
     if guest is None:
@@ -114,7 +114,12 @@ def _guest_of_state(session: Session, text: str) -> Location:
     return _checked(session, state, guest)
 
 
-def _state(session: Session, word: str) -> GuestState:
+def state_named(session: Session, word: str) -> GuestState:
+    """The state that a word means: ``active``, ``snap[0]``, ``vm[0]``, ``layer[1]``, a snapshot's name in quotes.
+
+    Raises:
+        BadAddress: it means none.
+    """
     if word == "active":
         return ACTIVE
     snapshots = session.image.snapshots

@@ -28,6 +28,7 @@ from tests.tui.terminal import running
 _NOT_TYPED = {
     # what needs eyes on two columns, a clipboard, or a pane
     "palette": "help lists all words",
+    "line": "everything is typed here",
     "compare": "qcow2inspect compare",
     "compare.choose": "qcow2inspect compare",
     "theme": "there are no colours",

@@ -263,7 +263,7 @@ async def test_the_palette_offers_the_same_commands() -> None:
         screen = pilot.app.screen
         offered = {command.title for command in pilot.app.get_system_commands(screen)}
         assert {"Goto", "Export", "Report", "Explore", "Help", "Quit"} <= offered
-        await tap(pilot, "colon")
+        await tap(pilot, "ctrl+p")
         await pilot.pause(0)
         assert type(pilot.app.screen).__name__ == "CommandPalette"
         await tap(pilot, *"explore")

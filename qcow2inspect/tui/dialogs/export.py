@@ -70,6 +70,7 @@ class ExportDialog(Dialog[Order | None]):
     Args:
         session: the image.
         look: colours and glyphs.
+        target: where to write, at first; a name that fits the bytes if it is empty.
     """
 
     AUTO_FOCUS = "#target"
@@ -78,8 +79,9 @@ class ExportDialog(Dialog[Order | None]):
         Binding("enter", "start", "start", show=False),
     ]
 
-    def __init__(self, session: Session, look: Look) -> None:
+    def __init__(self, session: Session, look: Look, target: str = "") -> None:
         super().__init__()
+        self._target = target
         self.session = session
         self.look = look
         self.checks = Notes(look, id="checks")
@@ -93,7 +95,9 @@ class ExportDialog(Dialog[Order | None]):
         """What, where to, how; then the checks."""
         with Vertical(id="dialog", classes="form"):
             yield self._cycle("bytes", [state.title for state in self._states], "state", self._first())
-            yield from self._field("to", "target", self._default(self._states[self._first()]), "path of the raw file")
+            yield from self._field(
+                "to", "target", self._target or self._default(self._states[self._first()]), "path of the raw file"
+            )
             yield from self._field("range", "range", "", "all of it; or START:END, START+SIZE, for example 1MiB:3MiB")
             yield self._cycle("unreadable", list(_POLICIES.values()), "policy")
             yield self._cycle("zeros", list(_ZEROS.values()), "zeros")

@@ -11,7 +11,7 @@ from textual.widgets import Input
 
 from qcow2inspect.errors import Qcow2InspectError
 from qcow2inspect.tui import describe, tasks
-from qcow2inspect.tui.dialogs.parts import Dialog, Notes
+from qcow2inspect.tui.dialogs.parts import Dialog, Notes, common_start
 from qcow2inspect.tui.location import Location
 from qcow2inspect.units import human_size
 
@@ -177,7 +177,7 @@ class GotoDialog(Dialog[Location | None]):
         if not words:
             self.notes.show(("", "nothing continues this", "dim"))
             return
-        field.value = _common(words)
+        field.value = common_start(words)
         field.cursor_position = len(field.value)
         more = f"   and {len(words) - _SHOWN:,} more" if len(words) > _SHOWN else ""
         self._listed = (field.value, "   ".join(words[:_SHOWN]) + more)
@@ -194,10 +194,3 @@ class GotoDialog(Dialog[Location | None]):
     def action_close(self) -> None:
         """Stay."""
         self.leave(None)
-
-
-def _common(words: list[str]) -> str:
-    """What all words begin with."""
-    low, high = min(words), max(words)
-    size = next((at for at, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), len(low))
-    return low[:size]

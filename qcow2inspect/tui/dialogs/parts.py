@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from qcow2inspect.tui.theme import Look
     from qcow2inspect.tui.widgets.paint import Line
 
-__all__ = ["Caption", "Cycle", "Dialog", "Notes", "Toggle", "duration"]
+__all__ = ["Caption", "Cycle", "Dialog", "Notes", "Toggle", "common_start", "duration"]
 
 
 R = TypeVar("R")
@@ -225,3 +225,10 @@ def duration(seconds: float) -> str:
     whole = int(seconds + 0.5)
     hours, rest = divmod(whole, 3600)
     return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
+
+
+def common_start(words: list[str]) -> str:
+    """What all words begin with."""
+    low, high = min(words), max(words)
+    size = next((at for at, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), len(low))
+    return low[:size]

@@ -78,6 +78,10 @@ class BaseScreen(Screen[None]):
         """The place at which a note stands that is written now; None for none."""
         return self.here
 
+    def action_note(self) -> None:
+        """Write a note at this place."""
+        cast("InspectApp", self.app).action_note()
+
     def arrive(self, there: Location) -> None:
         """Show a place; a screen that is one place has nothing to do."""
 

@@ -432,6 +432,10 @@ class WalkScreen(BaseScreen):
         else:
             self._search(self.session.pattern, step)
 
+    def search_for(self, pattern: Pattern) -> None:
+        """Look for something from the cursor on."""
+        self._search(pattern, 1)
+
     def _search(self, pattern: Pattern, step: int) -> None:
         self.session.pattern = pattern
         view = self.bytes_view
