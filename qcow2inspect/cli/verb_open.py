@@ -112,7 +112,7 @@ def show(
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
         signal.signal(signal.SIGHUP, signal.SIG_DFL)  # without its terminal there is nobody to say goodbye to
     with _without("ssl"):
-        from qcow2inspect.tui.app import run as run_app
+        from qcow2inspect.tui.run import run as run_app
     from qcow2inspect.tui.palette import PALETTES
     from qcow2inspect.tui.theme import Look
 

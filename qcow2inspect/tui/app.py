@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,9 +11,6 @@ from rich.text import Text
 from textual import work
 from textual.message import Message
 
-from qcow2inspect.errors import Qcow2InspectError
-from qcow2inspect.image.assumed import NOTHING_ASSUMED
-from qcow2inspect.image.image import Image
 from qcow2inspect.layout.structure import visible
 from qcow2inspect.source.file import FileSource
 from qcow2inspect.tui import tasks
@@ -23,15 +20,12 @@ from qcow2inspect.tui.messages import ChainChanged, Followed
 from qcow2inspect.tui.noting import Noting
 from qcow2inspect.tui.screens.base import BaseScreen
 from qcow2inspect.tui.screens.overview import OverviewScreen
-from qcow2inspect.tui.session import Session
 from qcow2inspect.units import GuestOffset
 
 if TYPE_CHECKING:
+    from qcow2inspect.tui.session import Session
     from textual.screen import Screen
 
-    from qcow2inspect.case import Case
-    from qcow2inspect.image.assumed import Assumptions
-    from qcow2inspect.image.gate import OpenGate
     from qcow2inspect.tui.messages import (
         Explained,
         JumpAsked,
@@ -43,11 +37,9 @@ if TYPE_CHECKING:
     )
     from qcow2inspect.tui.theme import Look
 
-__all__ = ["InspectApp", "run", "summary"]
+__all__ = ["InspectApp", "summary"]
 
 _LOOK_AGAIN = 2.0
-_TURN = 0.0005
-"""Seconds after which a thread that works in Python lets the one that paints go on; a paint needs several turns."""
 
 
 class InspectApp(Noting):
@@ -348,6 +340,19 @@ class InspectApp(Noting):
 
         self.push_screen(PassphraseDialog(self.session, self.look))
 
+    def action_assume(self) -> None:
+        """Open the image again, as if other values stood in its metadata."""
+        image = self.session.image
+        if self.exports:
+            self.say("an export is not done: it reads the image as it is now", "warn")
+        else:
+            self.ask_assumptions(lambda: nullcontext(image.source), image.assumed, self._open_again)
+
+    def _open_again(self) -> None:
+        """Leave, to come back at once."""
+        self._stop_tasks()
+        self.exit()
+
     def action_report(self) -> None:
         """Write the report."""
         from qcow2inspect.tui.dialogs.report import ReportDialog
@@ -367,11 +372,14 @@ class InspectApp(Noting):
         """Leave; a summary stays in the terminal."""
         if not self.may_leave():
             return
+        self._stop_tasks()
+        self.exit(message=summary(self.session))
+
+    def _stop_tasks(self) -> None:
         self._survey.stop()
         self._explaining.stop()
         self._unlocking.stop()
         self.stop_all()
-        self.exit(message=summary(self.session))
 
 
 def summary(session: Session) -> Text:
@@ -380,46 +388,3 @@ def summary(session: Session) -> Text:
     name = session.tree.root.name
     lines = [f"{name}: {dossier.verdict}", *dossier.summary, *session.done]
     return Text("\n".join(map(visible, lines)))
-
-
-def run(
-    path: str,
-    gate: OpenGate | None = None,
-    passphrase: bytes | None = None,
-    assumed: Assumptions = NOTHING_ASSUMED,
-    case: Case | None = None,
-    *,
-    look: Look | None = None,
-) -> int:
-    """Inspect the image at ``path`` on the terminal.
-
-    Args:
-        path: the image.
-        gate: which of the files that it names may be opened, after the first paint; none if None.
-        passphrase: what unlocks it.
-        assumed: what is taken to stand in its metadata.
-        case: where what is done is kept; nowhere if None.
-        look: colours and glyphs; those of the terminal by default.
-
-    Returns:
-        0, or the exit code of the error if the file cannot be inspected.
-    """
-    try:
-        image = Image.open(path, assumed)
-    except Qcow2InspectError as error:
-        from qcow2inspect.tui.failure import FailureApp
-
-        FailureApp(path, error, look).run()
-        return error.exit_code
-    session = Session.of(image, gate)
-    session.case = case
-    sys.setswitchinterval(_TURN)
-    try:
-        InspectApp(session, look, passphrase=passphrase).run()
-        if case is not None:
-            from qcow2inspect.tui.notes import marks_of
-
-            case.remember((), marks_of(session))
-    finally:
-        session.close()
-    return 0

@@ -16,11 +16,14 @@ from qcow2inspect.tui.theme import Colors, Look, themes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from contextlib import AbstractContextManager
 
     from textual.dom import DOMNode
     from textual.message_pump import MessagePump
     from textual.screen import Screen
 
+    from qcow2inspect.image.assumed import Assumptions
+    from qcow2inspect.source.protocol import Source
     from qcow2inspect.tui.commands import Command
     from qcow2inspect.tui.palette import Palette
 
@@ -35,6 +38,7 @@ class BaseApp(App[None]):
 
     Attributes:
         next_key: takes the next key instead of all bindings; None if nothing waits for one.
+        reopen: what to assume when the file is opened again; None if it shall not be.
     """
 
     TITLE = "qcow2inspect"
@@ -48,6 +52,7 @@ class BaseApp(App[None]):
         super().__init__(ansi_color=theme.ansi)
         self.look = look
         self.next_key: Callable[[str], object] | None = None
+        self.reopen: Assumptions | None = None
         self._keys: deque[events.Key] = deque()
         self._acting = False
         self.animation_level = "none"
@@ -56,6 +61,19 @@ class BaseApp(App[None]):
         self.stylesheet = Sheet(variables=self.get_css_variables())
         self._styled: tuple[str, dict[str, str]] | None = None
         self.set_class(look.glyphs.ascii_only, "-ascii")
+
+    def ask_assumptions(
+        self, source: Callable[[], AbstractContextManager[Source]], given: Assumptions, then: Callable[[], object]
+    ) -> None:
+        """Ask what to assume of an image; ``then`` leaves, so that it can be opened again."""
+        from qcow2inspect.tui.dialogs.assume import AssumeDialog
+
+        def take(assumed: Assumptions | None) -> None:
+            if assumed is not None:
+                self.reopen = assumed
+                then()
+
+        self.push_screen(AssumeDialog(self.look, source, given), take)
 
     def action_theme(self) -> None:
         """The next theme; a terminal without many colours has its own, and says so."""

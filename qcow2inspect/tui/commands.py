@@ -311,6 +311,15 @@ COMMANDS: tuple[Command, ...] = (
         45,
     ),
     Command("passphrase", ("p",), "passphrase", "Unlock encrypted guest data", "Act", "app", "passphrase", 44),
+    Command(
+        "assume",
+        ("A",),
+        "assume",
+        "Open the image as if other values stood in damaged fields and entries",
+        "Act",
+        "app",
+        "assume",
+    ),
     Command("pane", ("tab",), "pane", "Go to the next pane", "Screens", "explore", "next_pane", 60),
     Command(
         "pane.previous",

@@ -109,7 +109,16 @@ class Session:
         """The session of an image, with what its header alone tells."""
         session = cls(image, Tree(image), first_knowledge(image), gate=gate)
         session.log.note(f"opened {session.tree.root.name}, {exact_size(image.source.size)}, to be read only")
+        for one in image.assumed.all:
+            session.log.note(f"ASSUMED {one}", "warn")
         return session
+
+    def go_on_from(self, before: Session) -> None:
+        """Keep what the user did when the same image is opened again with other assumptions."""
+        self.case, self.done, self.typed = before.case, before.done, before.typed
+        self.marks, self.notes, self.recalled = before.marks, before.notes, before.recalled
+        before.log.entries += self.log.entries
+        self.log = before.log
 
     # -- what is behind the image -----------------------------------------------------------------------------
 

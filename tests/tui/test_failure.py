@@ -132,7 +132,7 @@ async def test_a_broken_image_can_be_walked(number: int) -> None:
 
 def on_a_terminal(path: str, keys: bytes, **environment: str) -> tuple[bytes, int]:
     """Run the interface on a pseudo terminal: what it wrote, and its exit code."""
-    code = f"import sys; from qcow2inspect.tui.app import run; sys.exit(run({path!r}))"
+    code = f"import sys; from qcow2inspect.tui.run import run; sys.exit(run({path!r}))"
     ours, theirs = pty.openpty()
     variables = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24", **environment}
     program = subprocess.Popen(
@@ -192,7 +192,7 @@ def test_nothing_heavy_before_the_first_paint() -> None:
         "data = build(demo_recipe())\n"
         "heavy = ('numpy', 'qcow2inspect.tui.screens.explore', 'qcow2inspect.tui.dialogs')\n"
         "for name in [n for n in sys.modules if n.startswith(('numpy', 'qcow2inspect.rules'))]: del sys.modules[name]\n"
-        "from qcow2inspect.tui.app import InspectApp, Session\n"
+        "from qcow2inspect.tui.app import InspectApp\nfrom qcow2inspect.tui.session import Session\n"
         "InspectApp(Session.of(Image(MemorySource(data))))\n"
         "sys.exit(str([n for n in heavy if n in sys.modules]) if set(heavy) & set(sys.modules) else 0)\n"
     )

@@ -44,6 +44,7 @@ _ZEROS = {
 }
 _PARTS = {0: "one file", 650 << 20: "parts of 650 MiB", 2 << 30: "parts of 2 GiB", 4 << 30: "parts of 4 GiB"}
 _OVERWRITE = "overwrite an existing file"
+_MORE = "A on any screen works out what must be assumed of broken tables: more may come out then"
 _HASHES = {
     (): "none",
     ("sha256",): "SHA-256",
@@ -237,6 +238,8 @@ class ExportDialog(Dialog[Order | None]):
         result = message.result
         notes = [("yes" if check.ok else "no", check.text, "text" if check.ok else "bad") for check in result.checks]
         notes += [("warning", warning, "warn") for warning in result.warnings]
+        if message.order.choices.on_error is OnError.BEST and not self.session.image.assumed:
+            notes.append(("dot", _MORE, "dim"))
         if result.problem is None:
             notes.append(("points", self._next_words(message.order, result.plan.seconds), "dim"))
             self._ready = message.order

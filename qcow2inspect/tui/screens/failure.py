@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from textual.containers import VerticalScroll
 from textual.screen import Screen
 
-from qcow2inspect.errors import Qcow2InspectError
+from qcow2inspect.errors import Damaged, NotQcow2, Qcow2InspectError, Unsupported
 from qcow2inspect.layout.structure import visible
 from qcow2inspect.tui.commands import of_scopes
 from qcow2inspect.tui.screens.overview import Box
@@ -22,9 +22,14 @@ if TYPE_CHECKING:
     from qcow2inspect.tui.theme import Look
     from qcow2inspect.tui.widgets.paint import Line
 
-__all__ = ["FailureScreen", "first_bytes"]
+__all__ = ["FailureScreen", "can_assume", "first_bytes"]
 
 _SHOWN = 256
+
+
+def can_assume(error: Qcow2InspectError) -> bool:
+    """True if other values in the header may help: the file is there and can be read, and is none as it stands."""
+    return isinstance(error, (Damaged, NotQcow2, Unsupported))
 
 
 def first_bytes(path: str) -> bytes:
@@ -68,7 +73,11 @@ class FailureScreen(Screen[None]):
     def on_mount(self) -> None:
         """Name the file."""
         self.crumbs.show([(visible(self.path), "")], None)
-        self.keys.show([command for command in of_scopes("app") if command.id in ("quit", "help")])
+        self.keys.show([command for command in of_scopes("app") if command.id in self._ids])
+
+    @property
+    def _ids(self) -> tuple[str, ...]:
+        return ("assume", "quit", "help") if can_assume(self.error) else ("quit", "help")
 
     def _words(self, box: Box, width: int) -> Iterator[Line]:
         yield from box.row("what", self.error.what, width, "text", sign=self.look.glyphs["no"])
@@ -76,6 +85,8 @@ class FailureScreen(Screen[None]):
             yield from box.row("why", self.error.why, width)
         if self.error.hint:
             yield from box.row("next", self.error.hint, width, "key")
+        if can_assume(self.error):
+            yield from box.row("or", "A: open it as if other values stood in its header and tables", width, "key")
 
     def _bytes(self, box: Box, width: int) -> Iterator[Line]:
         del box
