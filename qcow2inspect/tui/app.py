@@ -23,7 +23,6 @@ from qcow2inspect.tui.screens.overview import OverviewScreen
 from qcow2inspect.units import GuestOffset
 
 if TYPE_CHECKING:
-    from qcow2inspect.tui.session import Session
     from textual.screen import Screen
 
     from qcow2inspect.tui.messages import (
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
         TaskFailed,
         Unlocked,
     )
+    from qcow2inspect.tui.session import Session
     from qcow2inspect.tui.theme import Look
 
 __all__ = ["InspectApp", "summary"]
