@@ -14,7 +14,8 @@ from qcow2inspect.errors import BadAddress, Qcow2InspectError
 from qcow2inspect.image.image import Image
 from qcow2inspect.progress import Cancelled
 from qcow2inspect.tui import describe, leads, lines, nearby, supply, tasks
-from qcow2inspect.tui.linearwork import LinearWork
+from qcow2inspect.tui.harm import find_harm, has_harm
+from qcow2inspect.tui.lineardeeds import LinearDeeds
 from qcow2inspect.tui.location import Location
 from qcow2inspect.tui.messages import GuestFound, Searched
 from qcow2inspect.tui.notes import Note, address_of, marks_of, recall
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from qcow2inspect.case import Case
     from qcow2inspect.image.assumed import Assumptions
     from qcow2inspect.image.gate import OpenGate
-    from qcow2inspect.image.view import View
 
 __all__ = ["Linear", "run"]
 
@@ -42,7 +42,7 @@ _INSTEAD = {"bad": "next finding"}
 _ADDRESSES = "0x30000, c3, G0x10000, hdr.size, L1[0].L2[5].data, ref[4], QCOW-L2-EOF.2, @snap[0] 1MiB"
 
 
-class Linear(LinearWork):
+class Linear(LinearDeeds):
     """Answers one line after the other.
 
     Attributes:
@@ -100,18 +100,10 @@ class Linear(LinearWork):
 
     def _do_hex(self, rest: str) -> None:
         count = parse_size(rest) if rest else _BYTES
-        view, at = self._bytes()
+        view, at = self.bytes_here()
         if not 0 < count <= _MOST_BYTES:
             raise BadAddress(f"hex takes 1 to {_MOST_BYTES:,} bytes; export writes more")
         self._tell(lines.hex_lines(view, at, count))
-
-    def _bytes(self) -> tuple[View, int]:
-        """The bytes that the user looks at, and the offset in them."""
-        if self.here.mode == "guest":
-            return self.session.view(), self.here.guest or GuestOffset(0)
-        from qcow2inspect.image.view import HostFile
-
-        return HostFile(self.session.image.source), self.here.offset
 
     def _do_tree(self, rest: str) -> None:
         nodes = self.session.tree.top
@@ -126,6 +118,10 @@ class Linear(LinearWork):
     def _do_findings(self, rest: str) -> None:
         self.know()
         self._tell(lines.finding_lines(self.session, rest))
+        if not rest and has_harm(self.session):
+            self.session.damage = None
+            self.post_of(lambda post: find_harm(self.session, self.progress("damage"), post))
+            self._tell(lines.damage_lines(self.session))
 
     def _do_explain(self, rest: str) -> None:
         if rest:
@@ -185,7 +181,7 @@ class Linear(LinearWork):
         if there.mode in ("overview", "findings"):
             self._try({"overview": "info"}.get(there.mode, there.mode), "")
         elif there.mode == "compare":
-            raise BadAddress("compare: is a screen; outside it, “qcow2inspect compare” lists the differences")
+            raise BadAddress("compare: is a screen; here, compare FILE and compare @snap[0] list the differences")
         else:
             self.session.remember(rest)
             self.session.log.note(f"goto {text_of(self.session, there)}")
@@ -286,9 +282,13 @@ class Linear(LinearWork):
         for address, note in self.session.notes.items():
             self.say(f"note at {address}: {note.text}")
 
-    def _do_states(self, _: str) -> None:
+    def _do_states(self, rest: str) -> None:
         from qcow2inspect.tui.states import states_of
 
+        if rest:
+            guest = f"{int(self.here.guest or 0):#x}" if self.here.mode == "guest" else "0"
+            self.jump(parse_place(self.session, f"@{rest.removeprefix('@')} {guest}", Location(mode="guest")))
+            return
         for state in states_of(self.session.chain):
             address = text_of(self.session, Location(mode="guest", state=state))
             self.say(f"{state.title}: go {address}")
@@ -300,7 +300,7 @@ class Linear(LinearWork):
         if pattern is None:
             raise BadAddress("search WHAT: nothing was searched for yet")
         self.session.pattern = pattern
-        view, at = self._bytes()
+        view, at = self.bytes_here()
         way = (at - (self._found_at != (self.here, pattern)), 1)  # what stands right here counts, but not twice
         found = self.post_of(lambda post: tasks.search(view, pattern, way, self.progress("search"), post))
         hit = next((message for message in found if isinstance(message, Searched)), None)

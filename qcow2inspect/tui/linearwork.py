@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from qcow2inspect.errors import BadAddress, NeedsKey
 from qcow2inspect.tui import lines, tasks
 from qcow2inspect.tui.messages import (
+    DamageFound,
     Explained,
     Followed,
     KnowledgeGrew,
-    Preflighted,
     Progressed,
     TaskFailed,
     Unlocked,
@@ -93,6 +93,8 @@ class LinearWork:
                 session.indexed |= message.knowledge is None
             case Explained():
                 session.unexplained = message.unexplained
+            case DamageFound():
+                session.damage = message.damage
             case Followed():
                 session.take(message.chain)
             case Unlocked():
@@ -187,23 +189,6 @@ class LinearWork:
         self.session.done.append(words)
         self.session.log.note(words, "good")
         self.say(words)
-
-    def _do_export(self, rest: str) -> None:
-        from qcow2inspect.export.choices import Choices
-        from qcow2inspect.tui import exporting
-
-        order = exporting.Order(self.session.state, os.path.expanduser(rest), Choices(verify=True))
-        found = self.post_of(
-            lambda post: exporting.preflight(self.session.chain, order, self.progress("preflight"), post)
-        )
-        flight = next((message.result for message in found if isinstance(message, Preflighted)), None)
-        if flight is None:
-            return
-        if flight.problem is not None:
-            raise flight.problem
-        for words in flight.warnings:
-            self.note(words)
-        self._export(order)
 
     def _export(self, order: Order) -> None:
         from qcow2inspect.tui.exporting import ExportJob, ExportProgress, carry_out

@@ -11,7 +11,7 @@ from qcow2inspect.layout.structure import visible
 from qcow2inspect.tui import describe, supply
 from qcow2inspect.tui.places import text_of
 from qcow2inspect.tui.reader import read_chunk
-from qcow2inspect.units import GuestOffset, counted
+from qcow2inspect.units import GuestOffset, counted, exact_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from qcow2inspect.tui.session import Session
 
 __all__ = [
+    "damage_lines",
     "explained_lines",
     "finding_lines",
     "hex_lines",
@@ -153,6 +154,16 @@ def explained_lines(session: Session, here: Location) -> Iterator[str]:
         yield from (f"{label}: {value}" for label, value in text.rows)
     if not texts:
         yield "there is no text about this place"
+
+
+def damage_lines(session: Session) -> Iterator[str]:
+    """How far the damage reaches into the disk; nothing while that is not known."""
+    damage = session.damage
+    if damage is None:
+        return
+    words = {"lost": damage.lost_bytes, "suspect": damage.suspect_bytes, "intact": damage.intact_bytes}
+    told = ", ".join(f"{word} {exact_size(size)}" for word, size in words.items())
+    yield f"blast radius: {told}; {counted(len(damage.marked), 'range')} that an export marks"
 
 
 def finding_lines(session: Session, words: str) -> Iterator[str]:

@@ -51,6 +51,9 @@ class Word:
 
 
 _NEARBY = ", ".join(KINDS)
+_POLICIES = (
+    "--on-error fail|zero|pattern|best, --hash, --range, --split, --sparse, --force, --resume as on the command line"
+)
 
 WORDS: tuple[Word, ...] = (
     Word("info", command="overview", own="The verdict and the facts"),
@@ -80,10 +83,36 @@ WORDS: tuple[Word, ...] = (
         "What a finding, a field or a flag means: explain QCOW-L2-EOF; this place if bare",
     ),
     Word("map", command="map", own="How many clusters of the image file belong to what"),
-    Word("states", command="states", own="Snapshots, VM states and layers, each with the address that goes there"),
+    Word(
+        "states",
+        "STATE",
+        "states",
+        "Snapshots, VM states and layers, each with the address that goes there; with one, look at it: states snap[0]",
+    ),
     Word("files", "folder|any", "open_files", "The files that the image names; with a word, open those that it allows"),
     Word("passphrase", command="passphrase"),
-    Word("export", "FILE", "export", "Write the raw disk, or the state you look at, to a new file", needed=True),
+    Word(
+        "export",
+        "FILE OPTIONS",
+        "export",
+        f"Write the raw disk, or the state you look at, to a new file; {_POLICIES}",
+        needed=True,
+    ),
+    Word(
+        "write",
+        "FILE --length N",
+        "explore.write",
+        "Write the structure here, or so many bytes from here on, to a new file",
+        needed=True,
+    ),
+    Word("copy", "FORM COUNT", "explore.copy", "The bytes here as hex, C, Python, base64 and more", needed=True),
+    Word(
+        "compare",
+        "FILE|@STATE",
+        "compare.choose",
+        "Compare the state you look at with another file or state: compare @snap[0]",
+        needed=True,
+    ),
     Word("report", "FILE", "report", "Write the report to a new file; its ending says the format", needed=True),
     Word("log", command="log", own="What was done and said"),
     Word("tour", command="tour"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -12,7 +13,9 @@ import pytest
 from qcow2inspect.build.demo import demo_recipe
 from qcow2inspect.build.recipe import build
 from qcow2inspect.errors import BadAddress
+from qcow2inspect.export.damage import find_damage
 from qcow2inspect.rules.explain import explain
+from qcow2inspect.survey.survey import take_survey
 from qcow2inspect.tui.commands import COMMANDS
 from qcow2inspect.tui.linear import Linear
 from qcow2inspect.tui.lines import spoken
@@ -21,18 +24,45 @@ from qcow2inspect.tui.nearby import NEARBY
 from qcow2inspect.tui.places import text_of
 from qcow2inspect.tui.session import Session
 from qcow2inspect.tui.words import KINDS, WORDS
+from qcow2inspect.units import exact_size
 from tests.rules import recipes
 from tests.tui.stage import ROOT, memory_image
 from tests.tui.terminal import running
 
 _NOT_TYPED = {
-    # what needs eyes on two columns, a clipboard, or a pane
+    # what needs eyes on colours, columns or a pane
     "palette": "help lists all words",
     "line": "everything is typed here",
-    "compare": "qcow2inspect compare",
-    "compare.choose": "qcow2inspect compare",
     "theme": "there are no colours",
+    "map.explore": "go goes to any cluster",
+    "map.order": "map tells of the whole file, tree and go of the guest's order",
+    "map.colours": "map tells by owner; refcounts are told at every place",
+    "filter.off": "findings without words",
+    "compare.swap": "compare tells which side is A",
+    "compare.only": "compare lists differences only",
+    "compare.guest": "guest OFFSET",
+    "compare.level": "qcow2inspect compare --what mapping and --what fields",
+    "log.show": "an export is done before the next line is read",
+    "log.pause": "the same",
+    "log.stop": "an interrupt stops it",
 }
+_SAME_WORD = {
+    "evidence": "go",
+    "bad": "next",
+    "bad.back": "previous",
+    "filter": "findings",
+    "finding.note": "note",
+    "guest.entry": "follow",
+    "guest.swap": "swap",
+    "compare": "compare",
+    "compare.next": "compare",
+    "compare.previous": "compare",
+    "select": "write",
+    "to_mark": "go",
+    "search_on": "search",
+    "search_back": "search",
+}
+"""Commands that a word of another command does: a screen's own form of it."""
 
 
 class Talk:
@@ -71,11 +101,21 @@ def test_each_word_is_done_and_belongs_to_the_command_table() -> None:
     assert done == {word.word for word in WORDS}
 
 
-def test_each_command_of_every_screen_has_a_word_or_a_reason() -> None:
-    """What works everywhere by key works here by word."""
+def test_each_command_has_a_word_or_a_reason() -> None:
+    """What a key does, a word does: the same verbs, except for what makes sense to eyes alone."""
     words = {word.command for word in WORDS}
-    wanted = {command.id for command in COMMANDS if command.scope == "app"}
-    assert wanted - words - _NOT_TYPED.keys() == set()
+    names = {word.word for word in WORDS}
+    assert set(_SAME_WORD.values()) <= names
+    assert not words & _NOT_TYPED.keys()
+    left = []
+    for command in COMMANDS:
+        name = command.id.rpartition(".")[2]
+        known = command.id in words or f"explore.{name}" in words or command.id in _NOT_TYPED
+        moves = command.group == "Move" or name in ("pane", "previous_pane") or command.id.startswith("pane")
+        stops = name == "stop"  # an interrupt stops whatever runs
+        if not (known or moves or stops or command.id in _SAME_WORD or name in _SAME_WORD):
+            left.append(command.id)
+    assert left == []
 
 
 def test_kinds_are_those_of_the_screens() -> None:
@@ -173,6 +213,7 @@ def test_search_finds_what_stands_here_once(talk: Talk) -> None:
         ("go nowhere", "is no address"),
         ("go 0xffffffffff", "past the end"),
         ("go compare:", "is a screen"),
+        ("compare", "write compare FILE"),
         ("tree hdr.size", "has no parts"),
         ("mark ab", "one letter"),
         ("hex many", ""),
@@ -218,6 +259,77 @@ def test_export_and_report_are_those_of_the_screens(talk: Talk, tmp_path: Path) 
     assert talk(f"export {raw}")[-1].startswith("error: ")
     assert talk(f"report {tmp_path / 'r.md'}")[-1].endswith("written as markdown")
     assert (tmp_path / "r.md").read_text().startswith("#")
+
+
+def test_exports_have_the_policies_of_the_command_line(tmp_path: Path) -> None:
+    talk = Talk(recipes.damaged("L1[0].L2[0]", 0x80000000_01234500))
+    out = tmp_path / "a b.raw"
+    assert talk(f"export {out}")[-1].startswith("error: ")
+    said = talk(f"export {out} --on-error pattern --hash md5,sha256 --range 0:1MiB")
+    assert not any(line.startswith("error") for line in said), said
+    data = out.read_bytes()
+    assert len(data) == 1 << 20
+    assert data.startswith(b"UNREADABLE")
+    assert f"md5: {hashlib.md5(data).hexdigest()}" in said
+    assert (tmp_path / "a b.raw.errors.json").exists()
+    assert talk(f"export {out} --on-error zero --force --range 0:64KiB")[-1]
+    assert out.read_bytes()[: talk.session.image.geometry.cluster_size].strip(b"\0") == b""
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("export x --on-error maybe", "invalid choice"),
+        ("export x --hash md9", "is unknown"),
+        ("export x --nonsense", "unrecognized"),
+        ("export x --range 9:1", "is no range"),
+        ("copy nonsense", "copy takes one of"),
+        ("compare /nowhere/at/all", "was not opened"),
+        ("compare @snap[9]", "has no snap[9]"),
+        ("states snap[9]", "has no snap[9]"),
+    ],
+)
+def test_wrong_options_are_told(talk: Talk, line: str, words: str) -> None:
+    assert words in talk(line)[-1]
+    assert talk.lines[-1].startswith("error: ")
+
+
+def test_parts_are_written_and_copied(talk: Talk, tmp_path: Path) -> None:
+    talk("go hdr")
+    assert not any(line.startswith("error") for line in talk(f"write {tmp_path / 'header'}"))
+    source = talk.session.image.source
+    assert (tmp_path / "header").read_bytes() == source.read_at(0, len((tmp_path / "header").read_bytes()))
+    talk(f"write {tmp_path / 'four'} --length 4")
+    assert (tmp_path / "four").read_bytes() == b"QFI\xfb"
+    talk("guest 1MiB")
+    assert talk(f"write {tmp_path / 'none'}")[-1].startswith("error: ")
+    talk(f"write {tmp_path / 'guest'} --length 512")
+    assert (tmp_path / "guest").read_bytes() == talk.session.view().read_at(1 << 20, 512)
+    talk("go hdr")
+    assert "".join(talk("copy hexadecimal 4")).replace(" ", "") == "514649fb"
+    assert "qcow2inspect" in talk("copy command 4")[0]
+
+
+def test_states_are_chosen_and_compared(talk: Talk, tmp_path: Path) -> None:
+    said = talk("compare @snap[0]")
+    assert said[-1].startswith("different: ")
+    assert any(line.startswith("B: snapshot") for line in said)
+    talk("states snap[0]")
+    assert text_of(talk.session, talk.session.here) == "@snap[0] G0x0"
+    assert talk("compare @snap[0]")[-1] == "the same"
+    raw = tmp_path / "same.raw"
+    talk(f"export {raw}")
+    assert talk(f"compare {raw}")[-1] == "the same"
+    talk("states active")
+    assert talk(f"compare {raw}")[-1].startswith("different: ")
+
+
+def test_findings_come_with_the_blast_radius() -> None:
+    talk = Talk(recipes.damaged("L1[0].L2[0]", 0x80000000_01234500))
+    damage = find_damage(talk.session.view(), take_survey(talk.session.image))
+    last = talk("findings")[-1]
+    assert last.startswith("blast radius: lost ")
+    assert f"lost {exact_size(damage.lost_bytes)}" in last
 
 
 @pytest.fixture(scope="module")
