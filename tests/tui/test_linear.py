@@ -33,6 +33,7 @@ _NOT_TYPED = {
     # what needs eyes on colours, columns or a pane
     "palette": "help lists all words",
     "line": "everything is typed here",
+    "assume": "qcow2inspect open --plain --assume EXPR=VALUE",
     "theme": "there are no colours",
     "map.explore": "go goes to any cluster",
     "map.order": "map tells of the whole file, tree and go of the guest's order",
