@@ -104,6 +104,12 @@ class Finding:
         return bare[: min(ends)] if ends else bare
 
     @property
+    def weight(self) -> tuple[int, int, int, str]:
+        """For sorting: the heaviest first, then what touches most of the disk, then by place."""
+        place = int(self.evidence[0].where.start) if self.evidence else 0
+        return self.severity.rank, -self.guest_bytes, place, self.code
+
+    @property
     def more(self) -> int:
         """Places that are counted but not shown as evidence."""
         return max(0, self.count - max(1, len(self.evidence)))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from functools import cache
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from qcow2inspect.errors import CannotRead
@@ -41,7 +42,7 @@ def examine(survey: Survey) -> list[Finding]:
         CannotRead: the file cannot be read, or was changed since its tables were read.
     """
     found = [finding for rule in all_rules() if can_judge(rule, survey) for finding in _findings(rule, survey)]
-    return sorted(found, key=_weight)
+    return sorted(found, key=attrgetter("weight"))
 
 
 def _findings(rule: Rule, survey: Survey) -> list[Finding]:
@@ -90,8 +91,3 @@ def finding_of(error: Qcow2InspectError) -> Finding:
 
     rule = {rule.code: rule for rule in all_rules()}[error.code]
     return Finding(rule.code, rule.severity, rule.category, error.what)
-
-
-def _weight(finding: Finding) -> tuple[int, int, str]:
-    place = int(finding.evidence[0].where.start) if finding.evidence else 0
-    return finding.severity.rank, place, finding.code

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def causes(findings: Sequence[Finding], most: int = MOST) -> list[Cause]:
 
     Heavier is what weighs more by its severity, then what touches more guest bytes, then what comes first.
     """
-    ordered = sorted(findings, key=_weight)
+    ordered = sorted(findings, key=attrgetter("weight"))
     groups = [Cause("", "", (finding,)) for finding in ordered]
     for kind in _KINDS:
         if len(groups) <= most:
@@ -106,7 +107,7 @@ def causes(findings: Sequence[Finding], most: int = MOST) -> list[Cause]:
     if len(groups) > most:
         rest = tuple(finding for group in groups[most - 1 :] for finding in group.findings)
         why = "What weighs less than the groups above."
-        groups[most - 1 :] = [Cause("everything else", why, tuple(sorted(rest, key=_weight)))]
+        groups[most - 1 :] = [Cause("everything else", why, tuple(sorted(rest, key=attrgetter("weight"))))]
     return groups
 
 
@@ -126,8 +127,3 @@ def _folded(groups: list[Cause], kind: _Kind) -> list[Cause]:
         elif group.findings[0] is found[0]:
             made.append(Cause(kind.title, kind.why, tuple(found)))
     return made
-
-
-def _weight(finding: Finding) -> tuple[int, int, int, str]:
-    place = int(finding.evidence[0].where.start) if finding.evidence else 0
-    return finding.severity.rank, -finding.guest_bytes, place, finding.code
