@@ -160,6 +160,7 @@ def test_no_system_call_changes_evidence(evidence: Path, tmp_path: Path) -> None
     assert ran.returncode == 0, ran.stderr
     case = tmp_path / "case"
     assert [json.loads(line)["words"][0] for line in (case / "actions.jsonl").read_text().splitlines()] == [
+        "note",
         "report",
         "open",
     ]
