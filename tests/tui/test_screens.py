@@ -238,8 +238,8 @@ async def test_every_command_can_be_done() -> None:
             "findings": overview.query_one(FindingsList),
         }
         for command in COMMANDS:
-            action = command.action.partition("(")[0]
-            assert hasattr(owners[command.scope], f"action_{action}"), command.id
+            scope, _, action = command.action.partition("(")[0].rpartition(".")
+            assert hasattr(owners[scope or command.scope], f"action_{action}"), command.id
             assert command.title
             assert command.help
 
