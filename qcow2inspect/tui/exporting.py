@@ -170,12 +170,14 @@ class ExportProgress(TaskProgress):
         if found is not None:
             self.finish()
             self.current, found.total = found, total or 0
+        elif self.current is not None and self.current.done >= self.current.total:
+            self.finish()  # what comes now is none of its time
         super().begin(what, total)
 
     def advance(self, amount: int) -> None:
         """More is done; see :class:`~qcow2inspect.tui.tasks.TaskProgress`."""
         super().advance(amount)
-        if self.current is not None:
+        if self.current is not None and not self.current.is_over:
             self.current.done, self.current.seconds = self.done, self.seconds
 
     def finish(self) -> None:

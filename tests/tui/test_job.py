@@ -83,6 +83,22 @@ def name_of(size: tuple[int, int], look: Look) -> str:
     return f"{size[0]}x{size[1]}{'-plain' if look is PLAIN else ''}"
 
 
+def test_what_comes_after_a_stage_is_none_of_its_time() -> None:
+    progress = ExportProgress(["copy", "verify"], lambda _: None)
+    progress.begin("Planning", 7)
+    progress.begin("Exporting to x", 100)
+    progress.begin("Planning the rest", 7)
+    assert progress.stages[0].done == 0, "it is not over"
+    progress.begin("Exporting to x", 100)
+    progress.advance(100)
+    progress.stages[0].seconds = 5.0
+    progress.begin("Hashing x", 3)
+    progress.advance(3)
+    copy, verify = progress.stages
+    assert (copy.done, copy.seconds, copy.is_over) == (100, 5.0, True)
+    assert (verify.done, verify.total, verify.is_over) == (0, 0, False)
+
+
 @LOOKS
 @pytest.mark.parametrize("size", SIZES)
 async def test_golden(size: tuple[int, int], look: Look, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -90,9 +90,12 @@ class Stages(Widget):
 
     @property
     def _amount(self) -> str:
-        """How much of the stage is done, in bytes."""
+        """How much of the stage is done, in bytes; of what goes before and after the stages in percent."""
         stage = next((stage for stage in self.job.stages if stage.total and not stage.is_over), None)
-        return f"{human_size(stage.done)} of {human_size(stage.total)}   " if stage is not None else ""
+        if stage is not None:
+            return f"{human_size(stage.done)} of {human_size(stage.total)}   "
+        progress = self.job.progress
+        return f"{100 * progress.done // progress.total} %   " if progress.total else ""
 
 
 class JobDialog(Dialog[None]):
