@@ -134,3 +134,17 @@ async def test_what_cannot_be_found_out_is_said() -> None:
         screen.radius.show(None, "the disk cannot be read")
         await settle(pilot)
         assert "the disk cannot be read" in shown(pilot.app)
+
+
+@pytest.mark.parametrize("size", [(20, 6), (40, 12), (60, 24), (79, 33), (116, 16), (300, 100)])
+async def test_any_size(size: tuple[int, int]) -> None:
+    """Nothing breaks, whatever is open and whatever the size changes to."""
+    async with playing(memory_image(CLAIMED), size=size) as pilot:
+        await findings(pilot)
+        check_grid(pilot.app, size)
+        await tap(pilot, "down", "down", "right", "down", "right", "end")
+        await settle(pilot)
+        check_grid(pilot.app, size)
+        await pilot.resize_terminal(80, 24)
+        await settle(pilot)
+        check_grid(pilot.app, (80, 24))
