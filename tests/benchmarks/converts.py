@@ -92,22 +92,23 @@ def export_rows(place: Path, disk: Path, mebibytes: int, runs: int) -> Iterator[
         ours = ["--passphrase-file", str(place / "key")] if kind == "LUKS" else []
         yield Case(what, image, goal, place, ours, exports.source_options(kind, image)).row(runs)
         if kind == "zlib":
-            yield from _hash_rows(what, image, place, runs)
+            yield Case(f"{what}, --hash=sha256", image, 1.0, place, ["--hash=sha256"]).row(runs)
+            yield _hashes_row(what, image, place, runs, None)  # two processors are busy without any hash
         if kind == "plain":
+            yield _hashes_row(what, image, place, runs, _FREE_CORES)
             yield from _disk_rows(what, image, disk, runs)
         if kind != "chain of five":
             image.unlink()
 
 
-def _hash_rows(what: str, image: Path, place: Path, runs: int) -> Iterator[Row]:
-    """A hash beside no hash at all; three beside the slowest of them."""
-    yield Case(f"{what}, --hash=sha256", image, 1.0, place, ["--hash=sha256"]).row(runs)
+def _hashes_row(what: str, image: Path, place: Path, runs: int, goal: float | None) -> Row:
+    """Three hashes beside the slowest of them."""
     export = [*OURS, "export", str(image), str(place / "ours.raw"), "--force"]
     pairs = [
         (timed([*export, "--hash=md5,sha1,sha256"], ENV), timed([*export, "--hash=md5"], ENV)) for _ in range(runs + 1)
     ][1:]
     ours, peer = (median(list(each)) for each in zip(*pairs, strict=True))
-    yield _row(f"export, {what}, --hash=md5,sha1,sha256", ours, ("--hash=md5", peer), _FREE_CORES)
+    return _row(f"export, {what}, --hash=md5,sha1,sha256", ours, ("--hash=md5", peer), goal)
 
 
 def _disk_rows(what: str, image: Path, disk: Path, runs: int) -> Iterator[Row]:
