@@ -128,8 +128,8 @@ def _nothing(screen: Screen) -> None:
     del screen
 
 
-EXPORT = Work("export", _export, _ask_to_cancel, "d", "nothing is left behind", "written")
-EXPORT_WITH_ALL = Work("export", _export_with_all, _ask_to_cancel, "d", "nothing is left behind", "written")
+EXPORT = Work("export", _export, _ask_to_cancel, "d", "nothing is left behind", "B written")
+EXPORT_WITH_ALL = Work("export", _export_with_all, _ask_to_cancel, "d", "nothing is left behind", "B written")
 SURVEY = Work("check", _survey, _to_tasks, "x", "cancelled", "all tables read")
 SEARCH = Work("search", _search, _nothing, "\x1b", "search stopped", "is nowhere")
 SEARCH_GUEST = Work("search of the guest", _search_guest, _nothing, "\x1b", "search stopped", "is nowhere")
