@@ -100,7 +100,7 @@ def find(text: str, commands: Sequence[Command]) -> list[Command]:
     """Commands whose name begins with a text, then those that have it elsewhere in name or title."""
     text = text.lower()
     begin = [command for command in commands if name_of(command).startswith(text)]
-    inside = [command for command in commands if text in f"{command.id} {command.title.lower()}"]
+    inside = [command for command in commands if text in f"{name_of(command)} {command.title.lower()}"]
     return list(dict.fromkeys((*begin, *inside)))
 
 

@@ -108,8 +108,9 @@ class CommandDialog(Dialog[Deed | None]):
         rows = []
         for command in commands[:_SHOWN]:
             takes = TAKES.get(name_of(command))
-            name = name_of(command) + (f" {takes.what.upper().removeprefix('AN ').removeprefix('A ')}" if takes else "")
-            rows.append(("", f"{name:<{_NAME}} {key_shown(command.keys[0]):<4} {command.help}", "text"))
+            what = takes.what if takes is not None else ""
+            keys = self.look.glyphs.text(key_shown(command.keys[0]))
+            rows.append(("", f"{name_of(command):<{_NAME}}{what:<{_NAME}}{keys:<10}{command.title}", "text"))
         more = len(commands) - _SHOWN
         self.notes.show(*rows, *([("", f"and {more:,} more", "dim")] if more > 0 else []))
 

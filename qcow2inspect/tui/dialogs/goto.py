@@ -31,7 +31,6 @@ _EXAMPLES = (
     "@active G1GiB   @snap[0] G0   'a   QCOW-HDR-DIRTY   map: 0x30000   $",
 )
 _IN_GUEST = ("0x10000   1GiB   +1s   Gc5   @snap[0] G64K   or a structure: L1[0].L2[5]   hdr.size",)
-_KEYS = "Tab completes   ↑ what was typed before"
 _SHOWN = 8
 
 
@@ -78,7 +77,8 @@ class GotoDialog(Dialog[Location | None]):
     def _help(self) -> None:
         examples = _IN_GUEST if self._here.mode == "guest" else _EXAMPLES
         again = f"Enter goes {self.session.last_step} again   " if self.session.last_step else ""
-        self.notes.show(*(("", line, "dim") for line in (*examples, again + _KEYS)))
+        keys = f"Tab completes   {self.look.glyphs['up']} what was typed before"
+        self.notes.show(*(("", line, "dim") for line in (*examples, again + keys)))
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Look it up while it is typed."""

@@ -31,7 +31,6 @@ _HELP = (
     'text   "text"   u16:text   u16be:text   hex:51 46 ?? fb   re:[A-Z]{3}[0-9]',
     "be64:0xa80000..0xaaffff   le32:2048   ->  who points here   -> c138",
 )
-_KEYS = "Enter keep   ↓ next   ↑ previous   Esc back"
 _PAUSE = 0.12
 """Seconds without a key until a search begins."""
 _WHILE = 2.0
@@ -90,7 +89,8 @@ class SearchDialog(Dialog[Sought | None]):
         """Say what is searched."""
         dialog = self.query_one("#dialog")
         dialog.border_title = self.look.glyphs.text(f"Search {self._walk.bytes_name}")
-        dialog.border_subtitle = self.look.glyphs.text(_KEYS)
+        down, up = self.look.glyphs["down"], self.look.glyphs["up"]
+        dialog.border_subtitle = f"Enter keep   {down} next   {up} previous   Esc back"
         self._read(self._text)
 
     # -- what is typed ----------------------------------------------------------------------------------------

@@ -290,7 +290,10 @@ class ExploreScreen(WalkScreen):
     def words_for(self, there: Location) -> str:
         """The structure that is found."""
         node = self.session.locate(there.offset)
-        return f"host {there.offset}  {describe.title(node) if node is not None else ''}".rstrip()
+        owner = self.session.owner(there.offset, node)
+        is_data = node is not None and node.kind in ("data", "compressed", "free")
+        words = owner.words if owner is not None and is_data else describe.title(node) if node is not None else ""
+        return f"host {there.offset}  {words}".rstrip()
 
     def _target_at(self, offset: int) -> int | None:
         """What the field that begins at a host offset points to; called in a thread."""
