@@ -93,13 +93,11 @@ class _Types:
     _elsewhere = False
 
     def __init__(self, view: View, cluster_size: int) -> None:
-        import numpy as np
-
         self.view = view
         self._cluster_size = cluster_size
         clusters = -(-view.size // cluster_size)
         self._shift = max(0, (clusters - 1).bit_length() - clustermap.MOST.bit_length() + 1)
-        self._kinds = np.zeros(-(-clusters >> self._shift), dtype=np.uint8)
+        self._kinds = clustermap.blank(-(-clusters >> self._shift))
         self._known: dict[ClusterType, int] = {}
 
     def make(self, progress: Progress) -> ClusterMap:
@@ -180,9 +178,10 @@ class _Types:
         first = index * disk.image.geometry.l2_entries
         stop = min(first + disk.image.geometry.l2_entries, -(-disk.size // self._cluster_size))
         try:
-            raw = disk.image.l2_table(HostOffset(offset)).words()[: stop - first, 0]
+            data = disk.image.read(HostOffset(offset), self._cluster_size)  # not kept: there may be thousands
         except Qcow2InspectError:
             return False
+        raw = np.frombuffer(data, dtype=">u8")[: stop - first].astype(np.uint64)
         types = classify_column(raw)
         hosts = raw & np.uint64(L2Entry.host_cluster_offset.mask)
         stored = (types == ClusterType.NORMAL) | (types == ClusterType.ZERO_ALLOC)

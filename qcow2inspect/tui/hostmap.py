@@ -46,6 +46,9 @@ class Colouring(Enum):
         return every[(every.index(self) + 1) % len(every)]
 
 
+_FEW = 1 << 10
+"""Stretches that are painted one by one, which takes no memory."""
+
 _METADATA = {
     Owner.HEADER: (Claimant.HEADER,),
     Owner.L1: (Claimant.L1, Claimant.L1_SNAPSHOT),
@@ -65,12 +68,10 @@ def make_host_map(
     Raises:
         Cancelled: the user asked to stop.
     """
-    import numpy as np
-
     image, usage = survey.image, survey.usage
     clusters = image.geometry.host_clusters(image.end)
     shift = max(0, (clusters - 1).bit_length() - clustermap.MOST.bit_length() + 1)
-    owners = np.zeros(-(-clusters >> shift), dtype=np.uint8)
+    owners = clustermap.blank(-(-clusters >> shift))
     if usage is not None:
         for rows in usage.stretches_of(0, clusters):
             (progress or Silent()).advance(0)
@@ -146,12 +147,12 @@ def _clash(rows: Stretches) -> Mask:
 def _paint(owners: Kinds, rows: Stretches, values: Kinds, shift: int) -> None:
     import numpy as np
 
-    if not shift:
+    if not shift and len(rows.start) > _FEW:
         owners[int(rows.start[0]) : int(rows.end[-1])] = np.repeat(values, rows.size)
         return
     for start, end, value in zip(rows.start.tolist(), rows.end.tolist(), values.tolist(), strict=True):
         part = owners[start >> shift : ((end - 1) >> shift) + 1]
-        np.maximum(part, np.uint8(value), out=part)
+        np.maximum(part, np.uint8(value), out=part)  # zeros before, unless several clusters are one unit
 
 
 # -- metadata ---------------------------------------------------------------------------------------------------

@@ -101,7 +101,7 @@ class Session:
     toured: int = 0
     _chain: Chain | None = None
     _before: list[Chain] = field(default_factory=list)
-    _host_map: ClusterMap | None = None
+    _host_map: tuple[Colouring, ClusterMap] | None = None
     _view: tuple[Chain, GuestState, View] | None = None
 
     @classmethod
@@ -196,12 +196,15 @@ class Session:
 
         return tuple(live_states(self._chain, states))
 
-    def host_map(self, progress: Progress | None = None, colouring: Colouring | None = None) -> ClusterMap:
+    def host_map(
+        self, progress: Progress | None = None, colouring: Colouring | None = None, *, keep: bool = True
+    ) -> ClusterMap:
         """What each host cluster belongs to; made when it is first wanted, in whatever thread wants it.
 
         Args:
             progress: told how far it is.
-            colouring: what else the map shall tell; such maps are made anew each time.
+            colouring: what else the map shall tell.
+            keep: remember it instead of the one before: a map takes a byte for each cluster.
 
         Raises:
             CannotRead: the image file cannot be read.
@@ -210,13 +213,19 @@ class Session:
         from qcow2inspect.survey.survey import take_survey
         from qcow2inspect.tui.hostmap import Colouring, make_host_map
 
-        colouring = colouring or Colouring.TYPE
-        if self._host_map is not None and colouring is Colouring.TYPE:
-            return self._host_map
+        colouring, kept = colouring or Colouring.TYPE, self._host_map
+        if kept is not None and kept[0] is colouring:
+            return kept[1]
+        if keep:
+            self._host_map = kept = None
         made = make_host_map(self.knowledge.survey or take_survey(self.image, progress), progress, colouring=colouring)
-        if colouring is Colouring.TYPE:
-            self._host_map = made
+        if keep:
+            self._host_map = (colouring, made)
         return made
+
+    def forget_map(self) -> None:
+        """The map of the image file is not looked at any more; it is made again when it is."""
+        self._host_map = None
 
     @property
     def owners(self) -> Ownership | None:

@@ -425,6 +425,7 @@ def host_map(session: Session, colouring: Colouring, progress: TaskProgress, pos
         image = session.image
         if colouring is not Colouring.ENTROPY:
             return MapMade(session.host_map(progress, colouring), progress)
+        session.forget_map()
         return MapMade(make_entropy_map(image.end, image.geometry.cluster_size, is_guest=False), progress)
 
     guarded("map", post, work)
@@ -449,6 +450,7 @@ def guest_map(
     def work() -> Message:
         from qcow2inspect.image.windows import extents_of
 
+        session.forget_map()
         view = session.view()
         made = _guest_map(session, view, colouring, progress)
         if host is None:
@@ -469,8 +471,9 @@ def _guest_map(session: Session, view: View, colouring: Colouring, progress: Tas
         return make_entropy_map(view.size, size, is_guest=True)
     if colouring is Colouring.TYPE:
         return make_guest_map(view, size, progress)
+    counted = session.host_map(progress, colouring, keep=False)
     elsewhere = session.image.has_data_file or (session.state.kind == "layer" and session.state.index > 0)
-    return make_guest_map(view, size, progress, counted=session.host_map(progress, colouring), elsewhere=elsewhere)
+    return make_guest_map(view, size, progress, counted=counted, elsewhere=elsewhere)
 
 
 def sample_entropy(
