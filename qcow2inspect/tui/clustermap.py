@@ -30,7 +30,6 @@ __all__ = [
     "Mapped",
     "Owner",
     "Use",
-    "blank",
     "named_units",
 ]
 
@@ -38,7 +37,6 @@ MOST = 1 << 26
 """Units of a map at most: one byte each."""
 
 _PART = 1 << 17
-_LARGE = 1 << 20
 _MOST_NAMED = 100_000
 
 
@@ -363,17 +361,6 @@ class ClusterMap:
         places = {low + int(found[0 if step > 0 else -1])} if len(found) else set()
         places |= {other for other in named if (other - unit) * step > 0 and other < len(self.owners)}
         return min(places, key=lambda place: abs(place - unit), default=None)
-
-
-def blank(units: int) -> npt.NDArray[np.uint8]:
-    """A map of zeros. A large one has pages of its own, which the system gets back as soon as nobody needs the map."""
-    import mmap
-
-    import numpy as np
-
-    if units < _LARGE:
-        return np.zeros(units, dtype=np.uint8)
-    return np.frombuffer(mmap.mmap(-1, units, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS), dtype=np.uint8)
 
 
 def named_units(made: ClusterMap, findings: Iterable[Finding]) -> frozenset[int]:

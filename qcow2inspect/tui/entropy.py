@@ -109,9 +109,11 @@ class Spot:
 
 def make_entropy_map(size: int, cluster_size: int, *, is_guest: bool) -> EntropyMap:
     """The map of a file or disk of which nothing was looked at yet."""
+    import numpy as np
+
     clusters = -(-size // cluster_size)
     shift = max(0, (clusters - 1).bit_length() - clustermap.MOST.bit_length() + 1)
-    unit, values = cluster_size << shift, clustermap.blank(-(-clusters >> shift))
+    unit, values = cluster_size << shift, np.zeros(-(-clusters >> shift), dtype=np.uint8)
     return EntropyMap(values, unit, 1 << shift, size, Entropy, "entropy (sampled)", is_guest, cluster_size)
 
 

@@ -93,11 +93,13 @@ class _Types:
     _elsewhere = False
 
     def __init__(self, view: View, cluster_size: int) -> None:
+        import numpy as np
+
         self.view = view
         self._cluster_size = cluster_size
         clusters = -(-view.size // cluster_size)
         self._shift = max(0, (clusters - 1).bit_length() - clustermap.MOST.bit_length() + 1)
-        self._kinds = clustermap.blank(-(-clusters >> self._shift))
+        self._kinds = np.zeros(-(-clusters >> self._shift), dtype=np.uint8)
         self._known: dict[ClusterType, int] = {}
 
     def make(self, progress: Progress) -> ClusterMap:

@@ -68,10 +68,12 @@ def make_host_map(
     Raises:
         Cancelled: the user asked to stop.
     """
+    import numpy as np
+
     image, usage = survey.image, survey.usage
     clusters = image.geometry.host_clusters(image.end)
     shift = max(0, (clusters - 1).bit_length() - clustermap.MOST.bit_length() + 1)
-    owners = clustermap.blank(-(-clusters >> shift))
+    owners = np.zeros(-(-clusters >> shift), dtype=np.uint8)
     if usage is not None:
         for rows in usage.stretches_of(0, clusters):
             (progress or Silent()).advance(0)
