@@ -13,29 +13,31 @@ __all__ = ["readings"]
 _FIRST, _LAST = datetime(1990, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 _WINDOWS = datetime(1601, 1, 1, tzinfo=UTC)
 _TICKS = 10_000_000
+_LARGE = 10**15
 
 
 def readings(data: bytes) -> Iterator[tuple[str, str]]:
     """What up to eight bytes say: a label and words.
 
     Unsigned numbers, big-endian (be) as everything in the image is, and little-endian (le) as most guests have them;
-    signed ones where that makes a difference; times between 1990 and 2100.
+    signed ones where that makes a difference (``or -1``); times between 1990 and 2100.
     """
     if not data:
         return
-    yield "8 bit", f"{data[0]:,}" + (f"  signed {data[0] - 256:,}" if data[0] > 127 else "")
+    yield "8 bit", _shown(data[0], 8)
     for size in (2, 4, 8):
         if len(data) >= size:
-            yield f"{size * 8} bit", "  ".join(_integer(data[:size], order) for order in ("big", "little"))
+            yield f"be{size * 8}", _shown(int.from_bytes(data[:size], "big"), 8 * size)
+            yield f"le{size * 8}", _shown(int.from_bytes(data[:size], "little"), 8 * size)
     for name, moment in _times(data):
         yield name, f"{moment:%Y-%m-%d %H:%M:%S}Z"
 
 
-def _integer(data: bytes, order: str) -> str:
-    value = int.from_bytes(data, "big" if order == "big" else "little")
-    negative = value - (1 << 8 * len(data))
-    words = f"{'be' if order == 'big' else 'le'} {value:,}"
-    return words if value < -negative else f"{words} signed {negative:,}"
+def _shown(value: int, bits: int) -> str:
+    """A number; hexadecimal if nobody counts that far; as a signed one too if it may be negative."""
+    negative = value - (1 << bits)
+    signed = f" or {negative:,}" if value >> (bits - 1) and -negative < _LARGE else ""
+    return (f"{value:,}" if value < _LARGE else f"{value:#x}") + signed
 
 
 def _times(data: bytes) -> Iterator[tuple[str, datetime]]:

@@ -14,15 +14,20 @@ from qcow2inspect.tui.readings import readings
 def test_all_sizes_in_both_byte_orders() -> None:
     assert list(readings(bytes.fromhex("0102030405060708"))) == [
         ("8 bit", "1"),
-        ("16 bit", "be 258  le 513"),
-        ("32 bit", "be 16,909,060  le 67,305,985"),
-        ("64 bit", "be 72,623,859,790,382,856  le 578,437,695,752,307,201"),
+        ("be16", "258"),
+        ("le16", "513"),
+        ("be32", "16,909,060"),
+        ("le32", "67,305,985"),
+        ("be64", "0x102030405060708"),
+        ("le64", "0x807060504030201"),
     ]
 
 
 def test_signed_where_it_makes_a_difference() -> None:
-    assert dict(readings(b"\xff\xfe"))["8 bit"] == "255  signed -1"
-    assert dict(readings(b"\xff\xfe"))["16 bit"] == "be 65,534 signed -2  le 65,279 signed -257"
+    found = dict(readings(b"\xff\xfe\xff\xff\xff\xff\xff\xff"))
+    assert found["8 bit"] == "255 or -1"
+    assert (found["be16"], found["le16"]) == ("65,534 or -2", "65,279 or -257")
+    assert found["le64"] == "0xfffffffffffffeff or -257"
 
 
 @pytest.mark.parametrize(
