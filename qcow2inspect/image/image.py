@@ -150,8 +150,8 @@ class Image(ImageFile):
         """The header extensions."""
         header = self.header
         cluster = self.read(0, self.geometry.cluster_size)
-        end = header.backing_file_offset or len(cluster)
-        return parse_extensions(cluster, max(header.header_length, HeaderV2.SIZE), min(end, len(cluster)))
+        end = min(header.backing_file_offset or self.geometry.cluster_size, self.geometry.cluster_size)
+        return parse_extensions(cluster, max(header.header_length, HeaderV2.SIZE), end)
 
     def extension(self, kind: type[X]) -> X | None:
         """The last header extension of a kind (the one that counts in QEMU); None if there is none."""

@@ -10,6 +10,7 @@ import os
 import re
 from typing import TYPE_CHECKING, Any
 
+from qcow2inspect.format.extensions.data_file import DataFile
 from qcow2inspect.format.geometry import SECTOR
 from qcow2inspect.format.header import CryptMethod
 from qcow2inspect.format.luks import SlotState
@@ -104,7 +105,7 @@ def _specific(image: Image) -> dict[str, Any]:
         data["lazy-refcounts"] = header.compatible_features.lazy_refcounts
         data["corrupt"] = features.corrupt
         data["extended-l2"] = features.extended_l2
-        if image.data_file_name:
+        if image.extension(DataFile):
             data["data-file"] = _c_string(image.data_file_name)
         if features.data_file:
             data["data-file-raw"] = header.autoclear_features.raw_data_file

@@ -127,8 +127,8 @@ class LinearDeeds(LinearWork):
             sums.add(part)
             if part.relation in (Relation.DIFFERENT, Relation.UNREADABLE) and len(listed) < _LISTED:
                 listed.append(part)
-        self.say(f"A: {self.session.state.title}")
-        self.say(f"B: {title}")
+        self.say(f"side A: {self.session.state.title}")
+        self.say(f"side B: {title}")
         for part in islice(listed, _LISTED):
             amount = "cannot be read" if part.error is not None else f"{counted(part.differing, 'byte')} differ"
             self.say(f"{part.guest.start} to {part.guest.end - 1:#x}: {amount}")

@@ -148,4 +148,14 @@ def test_what_is_written_is_read_and_every_byte_has_a_node(records: list[tuple[i
 @given(st.binary(max_size=400), st.integers(0, 500), st.integers(0, 500))
 def test_any_bytes_parse(cluster: bytes, start: int, end: int) -> None:
     area = parse_extensions(cluster, start, end)
-    assert sum(extension.where.size for extension in area.extensions) <= max(0, min(end, len(cluster)) - start) + 7
+    assert sum(extension.where.size for extension in area.extensions) <= max(0, end - start) + 7
+    assert all(extension.at < len(cluster) for extension in area.extensions)
+
+
+@pytest.mark.parametrize(("stored", "name"), [(4, b""), (8, b""), (11, b"a.r"), (13, b"a.raw")])
+def test_a_record_goes_on_in_zeros_where_the_file_ends(stored: int, name: bytes) -> None:
+    """As QEMU reads it; only the magic has to be there."""
+    whole = record(DataFile.MAGIC, b"a.raw")[:13] if stored > 4 else b"DATA"
+    area = parse_extensions(bytes(112) + whole[:stored], 112, 4096)
+    assert area.overrun is None
+    assert [extension.data.rstrip(b"\0") for extension in area.extensions] == [name]

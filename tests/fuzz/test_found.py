@@ -90,6 +90,12 @@ FOUND: dict[str, tuple[str, bytes, set[str]]] = {
         build(replace(EXTERNAL, layout=replace(EXTERNAL.layout, data_file=b"file:data.raw"))),
         {"check needs no other file and no key"},
     ),
+    "the end of the file in the magic of the data file's name": ("data-file", build(EXTERNAL)[:116], set()),
+    "the end of the file in the name of the data file": (
+        "data-file",
+        build(EXTERNAL)[:123],
+        {"check needs no other file and no key"},
+    ),
     "a snapshot's L1 table too far": (
         "snapshots",
         build(replace(SNAPSHOTS, damage={"snap[0].l1_table_offset": BEYOND})),

@@ -64,7 +64,7 @@ def test_an_overwritten_table_is_one_finding() -> None:
         "QCOW-L2-LOOKS-DATA",
         "QCOW-REF-ORPHAN",
     ]
-    assert "L2 table of L1[0] overwritten" in findings[0].message
+    assert findings[0].message.startswith("1 L2 table overwritten by other data, as a guest writes it: L1[0]")
 
 
 def test_both_owners_are_named() -> None:

@@ -27,7 +27,7 @@ _TOLD = re.compile(
     r"(?:stops|goes|lists|selects|copies|ends|chooses|follows|comes|changes|finds|exports|writes|leaves|again|next|"
     r"previous|unlocks|opens|copy|look)\b|^(?:[a-zA-Z]|Enter): "
 )
-_OWN_KEYS = ("dialogs", "commands.py", "keymap.py", "which.py")
+_OWN_KEYS = ("dialogs", "commands.py", "keymap.py", "typed.py", "which.py")
 """Where keys are bound that no keymap changes, and where the table is."""
 
 

@@ -314,7 +314,7 @@ def test_parts_are_written_and_copied(talk: Talk, tmp_path: Path) -> None:
 def test_states_are_chosen_and_compared(talk: Talk, tmp_path: Path) -> None:
     said = talk("compare @snap[0]")
     assert said[-1].startswith("different: ")
-    assert any(line.startswith("B: snapshot") for line in said)
+    assert any(line.startswith("side B: snapshot") for line in said)
     talk("states snap[0]")
     assert text_of(talk.session, talk.session.here) == "@snap[0] G0x0"
     assert talk("compare @snap[0]")[-1] == "the same"

@@ -68,18 +68,19 @@ def known_extensions() -> Mapping[int, type[HeaderExtension]]:
 def parse_extensions(cluster: bytes, start: int, end: int) -> ExtensionArea:
     """Read the records in ``cluster[start:end]``; any bytes parse.
 
+    A record begins in the file, and goes on in zeros where the file ends: QEMU reads those there.
+
     Args:
         cluster: the first cluster of the image (or what there is of it).
         start: host offset of the first record: the header length.
         end: host offset of the backing file name, or the cluster size if there is none.
     """
-    end = min(end, len(cluster))
-    area = HostRange.at(start, max(0, end - start))
+    stored = min(end, len(cluster))
     found: list[tuple[int, Record]] = []
     late: dict[int, tuple[int, Record]] = {}
     at, count, known = start, 0, known_extensions()
     end_marker = overrun = None
-    while at < end and end_marker is None and overrun is None:
+    while at < stored and end_marker is None and overrun is None:
         head = cluster[at : at + Record.SIZE].ljust(Record.SIZE, b"\0")
         magic, length = int.from_bytes(head[:4], "big"), int.from_bytes(head[4:], "big")
         if length > end - at - Record.SIZE:
@@ -94,10 +95,12 @@ def parse_extensions(cluster: bytes, start: int, end: int) -> ExtensionArea:
         at += Record.SIZE + -(-length // 8) * 8
     records = (*found, *sorted(late.values(), key=lambda row: row[0]))
     extensions = tuple(_extension(cluster, at, record) for at, record in records)
+    last = max((int(extension.where.end) for extension in extensions), default=0)
+    area = HostRange.at(start, max(0, min(end, max(stored, last)) - start))
     return ExtensionArea(area, extensions, end_marker, overrun, count - len(extensions))
 
 
 def _extension(cluster: bytes, at: int, record: Record) -> HeaderExtension:
     kind = known_extensions().get(record.magic, Unknown)
     data_at = at + Record.SIZE
-    return kind(HostOffset(at), record, cluster[data_at : data_at + record.length])
+    return kind(HostOffset(at), record, cluster[data_at : data_at + record.length].ljust(record.length, b"\0"))

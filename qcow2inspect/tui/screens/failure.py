@@ -9,7 +9,7 @@ from textual.screen import Screen
 
 from qcow2inspect.errors import Damaged, NotQcow2, Qcow2InspectError, Unsupported
 from qcow2inspect.layout.structure import visible
-from qcow2inspect.tui.commands import of_scopes
+from qcow2inspect.tui.commands import key_of, of_scopes
 from qcow2inspect.tui.screens.overview import Box
 from qcow2inspect.tui.widgets.crumbs import Crumbs
 from qcow2inspect.tui.widgets.status import KeyBar
@@ -86,7 +86,8 @@ class FailureScreen(Screen[None]):
         if self.error.hint:
             yield from box.row("next", self.error.hint, width, "key")
         if can_assume(self.error):
-            yield from box.row("or", "A: open it as if other values stood in its header and tables", width, "key")
+            words = f"{key_of('assume')} opens it as if other values stood in its header and tables"
+            yield from box.row("or", words, width, "key")
 
     def _bytes(self, box: Box, width: int) -> Iterator[Line]:
         del box
