@@ -110,6 +110,13 @@ async def tap(pilot: Pilot[None], *keys: str) -> None:
             await pilot.pause(0)
 
 
+async def press(pilot: Pilot[None], *keys: str) -> None:
+    """Press keys, and wait after each until all that it caused is done and shown."""
+    for key in keys:
+        await tap(pilot, key)
+        await settle(pilot)
+
+
 async def type_text(pilot: Pilot[None], text: str) -> None:
     """Put ``text`` into the input that has the focus, and wait for what follows from it."""
     from textual.widgets import Input

@@ -19,16 +19,10 @@ from qcow2inspect.tui.dialogs.states import StatesDialog
 from qcow2inspect.tui.messages import Progressed
 from tests.rules.chains import CHAINS
 from tests.tui.qemu_images import chain_in, encrypted_in
-from tests.tui.stage import guest, inspector, memory_image, playing, settle, shown, tap, type_text
+from tests.tui.stage import guest, inspector, memory_image, playing, press, settle, shown, tap, type_text
 
 if TYPE_CHECKING:
-    from textual.pilot import Pilot
-
-
-async def press(pilot: Pilot[None], *keys: str) -> None:
-    for key in keys:
-        await tap(pilot, key)
-        await settle(pilot)
+    pass
 
 
 # -- files -----------------------------------------------------------------------------------------------------------

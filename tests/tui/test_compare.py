@@ -31,9 +31,8 @@ from tests.tui.stage import (
     inspector,
     memory_image,
     playing,
-    settle,
+    press,
     shown,
-    tap,
     type_text,
 )
 
@@ -51,12 +50,6 @@ def screen(pilot: Pilot[None]) -> CompareScreen:
     front = pilot.app.screen
     assert isinstance(front, CompareScreen)
     return front
-
-
-async def press(pilot: Pilot[None], *keys: str) -> None:
-    for key in keys:
-        await tap(pilot, key)
-        await settle(pilot)
 
 
 def striped() -> Recipe:

@@ -39,7 +39,18 @@ from qcow2inspect.tui.screens.map import MapScreen
 from qcow2inspect.tui.session import Session
 from qcow2inspect.units import HostRange
 from tests.tui.qemu_images import chain_in
-from tests.tui.stage import COLOURED, PLAIN, check_grid, compare_golden, memory_image, playing, settle, shown, tap
+from tests.tui.stage import (
+    COLOURED,
+    PLAIN,
+    check_grid,
+    compare_golden,
+    memory_image,
+    playing,
+    press,
+    settle,
+    shown,
+    tap,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -246,12 +257,6 @@ def the_map(pilot: Pilot[None]) -> MapScreen:
     screen = pilot.app.screen
     assert isinstance(screen, MapScreen)
     return screen
-
-
-async def press(pilot: Pilot[None], *keys: str) -> None:
-    for key in keys:
-        await tap(pilot, key)
-        await settle(pilot)
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])

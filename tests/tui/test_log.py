@@ -22,6 +22,7 @@ from tests.tui.stage import (
     inspector,
     memory_image,
     playing,
+    press,
     settle,
     shown,
     tap,
@@ -32,15 +33,7 @@ from tests.tui.test_dialogs import held, order_export
 __all__ = ["held"]  # a fixture
 
 if TYPE_CHECKING:
-    from textual.pilot import Pilot
-
     from qcow2inspect.tui.theme import Look
-
-
-async def press(pilot: Pilot[None], *keys: str) -> None:
-    for key in keys:
-        await tap(pilot, key)
-        await settle(pilot)
 
 
 @pytest.mark.parametrize("size", SIZES)

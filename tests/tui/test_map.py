@@ -42,22 +42,16 @@ from tests.tui.stage import (
     inspector,
     memory_image,
     playing,
+    press,
     segments,
     settle,
     shown,
-    tap,
 )
 
 if TYPE_CHECKING:
     from textual.pilot import Pilot
 
     from qcow2inspect.image.view import View
-
-
-async def press(pilot: Pilot[None], *keys: str) -> None:
-    for key in keys:
-        await tap(pilot, key)
-        await settle(pilot)
 
 
 def the_map(pilot: Pilot[None]) -> MapScreen:

@@ -42,6 +42,7 @@ from tests.tui.stage import (
     inspector,
     memory_image,
     playing,
+    press,
     settle,
     shown,
     tap,
@@ -53,12 +54,6 @@ if False:  # pragma: no cover - for the type checker only
 
 NEXT, BACK = "right_square_bracket", "left_square_bracket"
 DAMAGED = build(damaged_recipe())
-
-
-async def press(pilot: Pilot[None], *keys: str) -> None:
-    for key in keys:
-        await tap(pilot, key)
-        await settle(pilot)
 
 
 # -- next and previous -----------------------------------------------------------------------------------------------
