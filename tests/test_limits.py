@@ -17,7 +17,7 @@ from qcow2inspect.cipher.luks import slot_trouble, unlock
 from qcow2inspect.errors import Damaged
 from qcow2inspect.format.luks import LuksKeySlot, SlotState
 from qcow2inspect.format.snapshot import SnapshotEntry
-from qcow2inspect.image.chain import open_chain
+from qcow2inspect.image.follow import open_chain
 from qcow2inspect.image.gate import Follow, OpenGate, read_name
 from qcow2inspect.image.image import Image
 from qcow2inspect.source.file import FileSource

@@ -75,7 +75,7 @@ def add_key(parser: argparse.ArgumentParser) -> None:
 @contextmanager
 def opened(options: argparse.Namespace) -> Iterator[Chain]:
     """The image of the options with the files it names, as far as the options allow it."""
-    from qcow2inspect.image.chain import open_chain
+    from qcow2inspect.image.follow import open_chain
     from qcow2inspect.source.shield import protect, release
 
     with open_chain(options.image, gate_of(options), assumed_of(options)) as chain:

@@ -81,7 +81,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _open(stack: ExitStack, options: argparse.Namespace, letter: str) -> _Side:
     from qcow2inspect.cli.opening import gate_of
-    from qcow2inspect.image.chain import open_chain
+    from qcow2inspect.image.follow import open_chain
 
     mine = argparse.Namespace(**vars(options))
     if letter == "B":

@@ -68,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _from_snapshot(options: argparse.Namespace, form: Form, progress: Progress) -> Created:
     """An image that holds what a snapshot of another one holds, and no snapshots."""
-    from qcow2inspect.image.chain import open_chain
+    from qcow2inspect.image.follow import open_chain
     from qcow2inspect.image.gate import Follow, OpenGate
 
     with open_chain(options.raw, OpenGate(Follow(options.follow))) as chain:

@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
     if options.json_compat:
         if options.snapshot is not None:
             raise BadAddress("give either --snapshot or --json-compat: qemu-img info knows no single snapshot")
-        from qcow2inspect.image.chain import open_chain
+        from qcow2inspect.image.follow import open_chain
         from qcow2inspect.reports.qemu import info_document
 
         with open_chain(options.image, assumed=assumed_of(options)) as chain:

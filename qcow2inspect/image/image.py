@@ -301,7 +301,7 @@ class Image(ImageFile):
     def active_disk(self, *, lenient: bool = False) -> Disk:
         """The disk of the active state, without any file behind it and without a key.
 
-        :func:`~qcow2inspect.image.chain.open_chain` opens what an image names.
+        :func:`~qcow2inspect.image.follow.open_chain` opens what an image names.
 
         Raises:
             Damaged: QEMU refuses the image for its header.

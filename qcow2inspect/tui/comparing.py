@@ -28,7 +28,7 @@ def open_other(path: str, gate: OpenGate | None, post: Callable[[Message], objec
     """Open another file, to be compared with; the gate allows what it allows for the first."""
 
     def work() -> Message:
-        from qcow2inspect.image.chain import open_chain
+        from qcow2inspect.image.follow import open_chain
 
         return OtherOpened(open_chain(path, gate, maybe_raw=True))
 

@@ -105,7 +105,7 @@ class Reporter:
 
     def _chain(self, behind: Chain) -> Chain:
         """What the rules look at: what was opened or, as on the command line, the image and why nothing else is."""
-        from qcow2inspect.image.chain import chain_of
+        from qcow2inspect.image.follow import chain_of
         from qcow2inspect.image.gate import OpenGate
 
         alone = len(behind.layers) == 1 and self.session.gate is None

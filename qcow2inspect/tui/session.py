@@ -126,7 +126,7 @@ class Session:
     def chain(self) -> Chain:
         """The image and what is behind it; at first the image alone."""
         if self._chain is None:
-            from qcow2inspect.image.chain import chain_of
+            from qcow2inspect.image.follow import chain_of
 
             self._chain = chain_of(self.image)
         return self._chain

@@ -314,7 +314,7 @@ def follow(image: Image, gate: OpenGate, keys: Chain | None, post: Callable[[Mes
     """
 
     def work() -> Message:
-        from qcow2inspect.image.chain import chain_of
+        from qcow2inspect.image.follow import chain_of
 
         chain = chain_of(image, gate)
         for layer in chain.layers:

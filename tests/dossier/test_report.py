@@ -18,7 +18,7 @@ from qcow2inspect.dossier.values import Nothing, Size, Time, words
 from qcow2inspect.dossier.wishes import SECTIONS, Wishes, report_time
 from qcow2inspect.format.header import CryptMethod
 from qcow2inspect.format.mapping import ClusterType
-from qcow2inspect.image.chain import chain_of, open_chain
+from qcow2inspect.image.follow import chain_of, open_chain
 from qcow2inspect.image.gate import Follow, OpenGate
 from qcow2inspect.reports import formats, render
 from qcow2inspect.rules import all_rules, examine_header

@@ -13,7 +13,7 @@ from qcow2inspect.build.writer import Layout
 from qcow2inspect.export.choices import Choices, OnError
 from qcow2inspect.export.mapped import MappedView
 from qcow2inspect.export.raw import export
-from qcow2inspect.image.chain import chain_of
+from qcow2inspect.image.follow import chain_of
 from qcow2inspect.image.image import Image
 from qcow2inspect.source.memory import MemorySource
 from qcow2inspect.units import GuestRange

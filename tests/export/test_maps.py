@@ -14,7 +14,7 @@ from qcow2inspect.build.writer import Layout
 from qcow2inspect.export.choices import Choices, OnError
 from qcow2inspect.export.load import PATTERN
 from qcow2inspect.export.raw import export
-from qcow2inspect.image.chain import open_chain
+from qcow2inspect.image.follow import open_chain
 from qcow2inspect.image.gate import Follow, OpenGate
 from qcow2inspect.image.view import View
 from qcow2inspect.units import GuestRange

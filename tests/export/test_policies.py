@@ -16,7 +16,7 @@ from qcow2inspect.export.load import PATTERN
 from qcow2inspect.export.raw import export, preflight
 from qcow2inspect.format.header import CompressionType
 from qcow2inspect.format.mapping import ClusterType
-from qcow2inspect.image.chain import chain_of
+from qcow2inspect.image.follow import chain_of
 from qcow2inspect.image.image import Image
 from qcow2inspect.image.view import RawDisk, View
 from qcow2inspect.source.memory import MemorySource

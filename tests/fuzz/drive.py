@@ -18,10 +18,11 @@ from qcow2inspect.dossier import compile_dossier
 from qcow2inspect.errors import BadAddress, Qcow2InspectError
 from qcow2inspect.findings import Finding
 from qcow2inspect.image.address import resolve
-from qcow2inspect.image.chain import AnyImage, chain_of
+from qcow2inspect.image.chain import AnyImage
 from qcow2inspect.image.dirty import DirtyBitmap
 from qcow2inspect.image.disk import Disk
 from qcow2inspect.image.facts import header_facts, snapshot_facts, v1_facts
+from qcow2inspect.image.follow import chain_of
 from qcow2inspect.image.image import Image, require_magic
 from qcow2inspect.image.mapping import snapshot_mappings
 from qcow2inspect.image.support import alone

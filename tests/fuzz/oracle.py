@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from qcow2inspect.errors import CannotRead, Qcow2InspectError
-from qcow2inspect.image.chain import Chain, open_chain
+from qcow2inspect.image.chain import Chain
+from qcow2inspect.image.follow import open_chain
 from qcow2inspect.image.gate import Follow, OpenGate
 from qcow2inspect.image.image import Image
 from qcow2inspect.reports.qemu import info_document, map_entries

@@ -12,7 +12,8 @@ from typing import Any
 from qcow2inspect.errors import Qcow2InspectError
 from qcow2inspect.format.header import HeaderV2
 from qcow2inspect.format.v1 import HeaderV1
-from qcow2inspect.image.chain import AnyImage, chain_of
+from qcow2inspect.image.chain import AnyImage
+from qcow2inspect.image.follow import chain_of
 from qcow2inspect.image.image import Image
 from qcow2inspect.image.v1 import V1Image
 from qcow2inspect.source.memory import MemorySource

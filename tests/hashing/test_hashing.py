@@ -20,7 +20,7 @@ from qcow2inspect.errors import CannotRead, Damaged
 from qcow2inspect.hashing.digest import CONTAINER, CONTENT, HASHES, Digest, Subject, hash_view
 from qcow2inspect.hashing.manifest import as_document, as_lines, read_manifest
 from qcow2inspect.hashing.verify import Comparison
-from qcow2inspect.image.chain import chain_of
+from qcow2inspect.image.follow import chain_of
 from qcow2inspect.image.view import HostFile
 from qcow2inspect.progress import Cancelled
 from qcow2inspect.schemas import read_schema

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from qcow2inspect.build.recipe import Compressed, Data, DirtyBitmap, Recipe, Snapshot, Zero, build
 from qcow2inspect.build.writer import Layout
 from qcow2inspect.errors import BadAddress, CannotRead, Damaged, Qcow2InspectError
-from qcow2inspect.image.chain import open_chain
+from qcow2inspect.image.follow import open_chain
 from qcow2inspect.image.image import Image
 from qcow2inspect.image.tree import Tree
 from qcow2inspect.image.view import View

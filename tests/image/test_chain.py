@@ -16,7 +16,8 @@ from qcow2inspect.build.writer import Layout
 from qcow2inspect.errors import CannotRead, NeedsFile, NeedsKey, Qcow2InspectError, Unsupported
 from qcow2inspect.format.header import CryptMethod
 from qcow2inspect.format.mapping import ClusterType
-from qcow2inspect.image.chain import Chain, Layer, chain_of, open_chain
+from qcow2inspect.image.chain import Chain, Layer
+from qcow2inspect.image.follow import chain_of, open_chain
 from qcow2inspect.image.gate import Follow, OpenGate
 from qcow2inspect.image.image import Image
 from qcow2inspect.progress import Cancelled
@@ -377,7 +378,7 @@ def test_all_files_are_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("qcow2inspect.image.chain.needs_key", stop)
+    monkeypatch.setattr("qcow2inspect.image.follow.needs_key", stop)
     with pytest.raises(KeyboardInterrupt):
         open_chain(top, ANY)
     assert set(os.listdir("/proc/self/fd")) == before

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from qcow2inspect.build.demo import demo_recipe, encrypted_recipe
 from qcow2inspect.build.recipe import Cluster, Compressed, Data, Recipe, Snapshot, Zero, build
 from qcow2inspect.build.writer import Layout
-from qcow2inspect.image.chain import Chain, Layer, chain_of
+from qcow2inspect.image.chain import Chain, Layer
 from qcow2inspect.image.compare import compare, next_difference
 from qcow2inspect.image.contrast import compare_fields, compare_mappings, header_fields, state_fields
+from qcow2inspect.image.follow import chain_of
 from qcow2inspect.image.image import Image
 from qcow2inspect.image.parts import NEAR, Relation, Sums
 from qcow2inspect.image.view import RawDisk, View

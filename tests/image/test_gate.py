@@ -14,7 +14,7 @@ import pytest
 from qcow2inspect.build.recipe import Data, Recipe, build
 from qcow2inspect.build.writer import Layout
 from qcow2inspect.errors import Damaged, NeedsFile, Qcow2InspectError
-from qcow2inspect.image.chain import MAX_LAYERS, open_chain
+from qcow2inspect.image.follow import MAX_LAYERS, open_chain
 from qcow2inspect.image.gate import Follow, OpenGate, identities, read_name
 from tests.image.v1_images import V1Recipe
 

@@ -11,7 +11,7 @@ from qcow2inspect.build.recipe import Data, Recipe, Snapshot
 from qcow2inspect.build.writer import Layout
 from qcow2inspect.errors import BadAddress, Damaged, Unsupported
 from qcow2inspect.format.mapping import ClusterType
-from qcow2inspect.image.chain import chain_of, open_chain
+from qcow2inspect.image.follow import chain_of, open_chain
 from qcow2inspect.units import GuestOffset, GuestRange
 from tests.image.chains import K, agree, vm_recipe, write
 from tests.image.v1_images import V1Recipe

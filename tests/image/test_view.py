@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from qcow2inspect.build.recipe import Data, Recipe, Zero
 from qcow2inspect.build.writer import Layout
 from qcow2inspect.format.mapping import ClusterType
-from qcow2inspect.image.chain import Chain, chain_of, open_chain
+from qcow2inspect.image.chain import Chain
+from qcow2inspect.image.follow import chain_of, open_chain
 from qcow2inspect.image.gate import Follow, OpenGate
 from qcow2inspect.image.view import HostFile, RawDisk, Window
 from qcow2inspect.source.file import FileSource

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from qcow2inspect.image.chain import Chain, open_chain
+from qcow2inspect.image.chain import Chain
+from qcow2inspect.image.follow import open_chain
 from qcow2inspect.image.gate import Follow, OpenGate
 from qcow2inspect.image.view import View
 from qcow2inspect.reports.qemu import info_document, map_entries

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from qcow2inspect.image.chain import open_chain
 from qcow2inspect.image.compare import compare
+from qcow2inspect.image.follow import open_chain
 from qcow2inspect.image.gate import Follow, OpenGate
 from qcow2inspect.image.parts import Sums
 from tests.images import qemu_img, qemu_io, run_qemu

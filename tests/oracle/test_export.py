@@ -15,7 +15,7 @@ from qcow2inspect.export import target as targets
 from qcow2inspect.export.choices import Choices, OnError, Sparse
 from qcow2inspect.export.raw import export
 from qcow2inspect.export.target import PipeTarget
-from qcow2inspect.image.chain import open_chain
+from qcow2inspect.image.follow import open_chain
 from qcow2inspect.image.gate import Follow, OpenGate
 from qcow2inspect.image.view import View
 from qcow2inspect.units import GuestOffset, GuestRange

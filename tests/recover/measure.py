@@ -10,7 +10,7 @@ from qcow2inspect.errors import Qcow2InspectError
 from qcow2inspect.export.choices import Choices, OnError
 from qcow2inspect.export.raw import export
 from qcow2inspect.image.assumed import NOTHING_ASSUMED
-from qcow2inspect.image.chain import open_chain
+from qcow2inspect.image.follow import open_chain
 from qcow2inspect.recover.propose import propose
 from qcow2inspect.source.file import FileSource
 from tests.images import run_qemu

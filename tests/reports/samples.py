@@ -10,7 +10,7 @@ from qcow2inspect.dossier.report import compile_report, examine_chain
 from qcow2inspect.dossier.section import Report
 from qcow2inspect.dossier.wishes import SECTIONS, HashRow, Wishes
 from qcow2inspect.format.extensions.feature_names import FeatureNames
-from qcow2inspect.image.chain import chain_of
+from qcow2inspect.image.follow import chain_of
 from qcow2inspect.image.image import Image
 from qcow2inspect.source.memory import MemorySource
 

@@ -14,7 +14,7 @@ import pytest
 from qcow2inspect.build.demo import demo_recipe
 from qcow2inspect.build.recipe import Cluster, Compressed, Data, Recipe, Snapshot, Subclusters, Zero, build
 from qcow2inspect.build.writer import Layout
-from qcow2inspect.image.chain import open_chain
+from qcow2inspect.image.follow import open_chain
 from qcow2inspect.image.gate import Follow, OpenGate
 from qcow2inspect.image.image import Image
 from qcow2inspect.reports.qemu import info_document, map_entries, map_lines

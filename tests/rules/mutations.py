@@ -38,8 +38,9 @@ from qcow2inspect.format.mapping import (
     standard_entry,
 )
 from qcow2inspect.format.refcount import RefcountTableEntry
-from qcow2inspect.image.chain import Chain, open_chain
+from qcow2inspect.image.chain import Chain
 from qcow2inspect.image.dirty import DirtyBitmap as StoredBitmap
+from qcow2inspect.image.follow import open_chain
 from qcow2inspect.image.gate import Follow, OpenGate
 from qcow2inspect.image.image import Image
 from qcow2inspect.layout.structure import Structure

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from qcow2inspect.cli.main import run
-from qcow2inspect.image.chain import open_chain
+from qcow2inspect.image.follow import open_chain
 from qcow2inspect.image.gate import Follow, OpenGate
 from qcow2inspect.rules import examine
 from qcow2inspect.survey.survey import take_survey

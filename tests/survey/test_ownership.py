@@ -13,7 +13,7 @@ from qcow2inspect.build.recipe import Compressed, Data, DirtyBitmap, Recipe, Sna
 from qcow2inspect.build.writer import Layout
 from qcow2inspect.format.header import CryptMethod
 from qcow2inspect.image.address import resolve
-from qcow2inspect.image.chain import chain_of
+from qcow2inspect.image.follow import chain_of
 from qcow2inspect.image.image import Image
 from qcow2inspect.survey.ownership import Ownership, Purpose
 from qcow2inspect.survey.survey import take_survey

@@ -10,7 +10,7 @@ import pytest
 from qcow2inspect.build.demo import demo_recipe
 from qcow2inspect.build.recipe import Data, Recipe, Snapshot, build
 from qcow2inspect.build.writer import Layout
-from qcow2inspect.image.chain import chain_of
+from qcow2inspect.image.follow import chain_of
 from qcow2inspect.image.parts import Relation
 from qcow2inspect.tui import comparison as model
 from qcow2inspect.tui.comparing import compare as run_task

@@ -13,7 +13,7 @@ from qcow2inspect.build.recipe import Cluster, Compressed, Data, Recipe, Snapsho
 from qcow2inspect.build.writer import Layout
 from qcow2inspect.format.header import CryptMethod
 from qcow2inspect.image.address import resolve
-from qcow2inspect.image.chain import chain_of
+from qcow2inspect.image.follow import chain_of
 from qcow2inspect.image.gate import Follow, OpenGate
 from qcow2inspect.image.image import Image
 from qcow2inspect.image.mapping import active_mapping, snapshot_mappings
