@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from qcow2inspect.tui.location import Location
     from qcow2inspect.tui.messages import Progressed, Searched, TaskFailed
     from qcow2inspect.tui.pattern import Pattern
-    from qcow2inspect.tui.screens.walk import WalkScreen
+    from qcow2inspect.tui.screens.search import SearchScreen
     from qcow2inspect.tui.theme import Look
 
 __all__ = ["SearchDialog", "Sought"]
@@ -65,7 +65,7 @@ class SearchDialog(Dialog[Sought | None]):
         Binding("up", "next(-1)", "previous", show=False, priority=True),
     ]
 
-    def __init__(self, look: Look, screen: WalkScreen, last: Pattern | None) -> None:
+    def __init__(self, look: Look, screen: SearchScreen, last: Pattern | None) -> None:
         super().__init__()
         self.look = look
         self._walk = screen
