@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from textual.app import ComposeResult
+    from textual.geometry import Size
 
     from qcow2inspect.findings import Finding
     from qcow2inspect.layout.node import Node
@@ -72,6 +73,11 @@ class ExplainText(TextPane):
         super().__init__(look, id="help")
         self._what = what
 
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        """As many rows as there is text."""
+        del container, viewport
+        return sum(1 for _ in self.compose_lines(max(1, width - 1)))
+
     def compose_lines(self, width: int) -> Iterator[Line]:
         """This image's values, its arithmetic, and the texts."""
         for label, value in self._what.here:
@@ -111,7 +117,7 @@ class ExplainDialog(Dialog[None]):
 
     def compose(self) -> ComposeResult:
         """The text in a frame."""
-        with Vertical(id="dialog", classes="tall"):
+        with Vertical(id="dialog", classes="fitting"):
             yield ExplainText(self.look, self._what)
 
     def on_mount(self) -> None:
