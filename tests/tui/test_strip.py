@@ -37,6 +37,15 @@ if False:  # pragma: no cover - for the type checker only
     from textual.pilot import Pilot
 
 
+async def made(pilot: Pilot[None], pane: BytesPane) -> None:
+    """Wait until a pane has its strip, which comes some time after the tables were read."""
+    for _ in range(1000):
+        if pane.strip is not None:
+            return
+        await pilot.pause(0.01)
+    raise AssertionError("there is no strip")
+
+
 def marks(pilot: Pilot[None], pane: BytesPane) -> list[str]:
     """The characters of the column at the right end of the bytes."""
     region = pane.content_region
@@ -189,8 +198,7 @@ async def test_before_the_tables_are_read_there_is_a_position_marker() -> None:
         assert pane.at == 0
         session.knowledge = survey
         explore(pilot).begin_strip()
-        await settle(pilot)
-        assert pane.strip is not None
+        await made(pilot, pane)
 
 
 @pytest.mark.parametrize(("width", "there"), [(79, False), (80, True), (40, False)])
@@ -199,6 +207,8 @@ async def test_narrow_terminals_have_a_marker_only(width: int, there: bool) -> N
         for key, pane_of in (("2", explore), ("5", guest)):
             await tap(pilot, key)
             await settle(pilot)
+            if there:
+                await made(pilot, pane_of(pilot).hex)
             assert (pane_of(pilot).hex.strip is not None) == there
             check_grid(pilot.app, (width, 24))
 
@@ -211,6 +221,7 @@ async def test_a_click_goes_to_the_worst_and_back_leads_back() -> None:
         await tap(pilot, "2")
         await settle(pilot)
         pane = explore(pilot).hex
+        await made(pilot, pane)
         lines = pane.height
         line = max(range(lines), key=lambda y: (pane.strip.role(y, lines) == "invalid", y) if pane.strip else (0, 0))
         await tap(pilot, "right", "right")
@@ -253,6 +264,7 @@ async def test_the_guest_strip_shows_the_disk_of_its_state() -> None:
         await tap(pilot, "5")
         await settle(pilot)
         pane = guest(pilot).hex
+        await made(pilot, pane)
         assert pane.strip is not None
         assert pane.strip.words == tuple(kind.word for kind in Mapped)
         active = pane.strip
@@ -269,6 +281,7 @@ async def test_a_click_in_the_guest_strip_goes_to_guest_bytes() -> None:
         await tap(pilot, "5")
         await settle(pilot)
         pane = guest(pilot).hex
+        await made(pilot, pane)
         line = (200 << 16) * pane.height // pane.byte_count
         await pilot.click(pane, offset=(79, line))
         await settle(pilot)
