@@ -37,8 +37,18 @@ if False:  # pragma: no cover - for the type checker only
     from textual.pilot import Pilot
 
 
+async def placed(pilot: Pilot[None], pane: BytesPane) -> None:
+    """Wait until a pane has its place on the screen: the first layout knows nothing of the terminal's size."""
+    for _ in range(1000):
+        if pane.region and pilot.app.screen.region.contains_region(pane.region):
+            return
+        await pilot.pause(0.01)
+    raise AssertionError("the pane has no place")
+
+
 async def made(pilot: Pilot[None], pane: BytesPane) -> None:
-    """Wait until a pane has its strip, which comes some time after the tables were read."""
+    """Wait until a pane has its place and its strip, which comes some time after the tables were read."""
+    await placed(pilot, pane)
     for _ in range(1000):
         if pane.strip is not None:
             return
@@ -244,6 +254,7 @@ async def test_keys_walk_the_strip(size: tuple[int, int]) -> None:
             await tap(pilot, key)
             await settle(pilot)
             pane = pane_of(pilot).hex
+            await placed(pilot, pane)
             await tap(pilot, "ctrl+home")
             seen = [pane.at]
             for _ in range(pane.height + 2):
