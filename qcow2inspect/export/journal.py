@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     from qcow2inspect.image.view import Extent, View
     from qcow2inspect.source.protocol import Source
 
-__all__ = ["Checkpoints", "Journal", "binding"]
+__all__ = ["Checkpoints", "Journal", "binding", "is_journal"]
 
 _FORMAT = 1
+_BEGIN = b'{"journal": '
 _HEAD = 1 << 16
 _INTERVAL = 2.0
 _LONGEST_LINE = 1 << 20
@@ -190,6 +191,15 @@ class Journal:
 
     def _failed(self, error: OSError) -> CannotExport:
         return CannotExport(f"{self.path or 'the journal'}: writing failed: {error.strerror}", exit_code=74)
+
+
+def is_journal(path: str) -> bool:
+    """True if the file at ``path`` begins as a journal does."""
+    try:
+        with open_log(path, fresh=False) as file:
+            return file.read(len(_BEGIN)) == _BEGIN
+    except OSError:
+        return False
 
 
 class Checkpoints:

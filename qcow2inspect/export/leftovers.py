@@ -6,6 +6,7 @@ import contextlib
 import os
 
 from qcow2inspect.errors import CannotExport
+from qcow2inspect.export.journal import is_journal
 from qcow2inspect.export.names import journal_of, part_names
 from qcow2inspect.output import part_of
 
@@ -33,9 +34,17 @@ def is_begun(path: str, size: int, split: int = 0) -> bool:
 
 
 def forget_journal(path: str) -> None:
-    """Remove a journal beside which nothing lies any more."""
-    with contextlib.suppress(OSError):
-        os.unlink(journal_of(path))
+    """Remove a journal beside which nothing lies any more.
+
+    Raises:
+        CannotExport: the file of that name is something else.
+    """
+    name = journal_of(path)
+    if not os.path.lexists(name):
+        return
+    if os.path.getsize(name) and not is_journal(name):
+        raise CannotExport(f"{name} is no journal of an export", hint="choose another name for the output")
+    os.unlink(name)
 
 
 def discard(path: str, size: int, split: int = 0) -> None:

@@ -297,9 +297,16 @@ def test_nothing_is_continued_from_the_beginning(
 ) -> None:
     """Whoever dies before the first byte, or loses the unfinished file, need not know what to say instead."""
     if journal:
-        (tmp_path / "out.raw.journal").write_bytes(b"left alone\n")
+        (tmp_path / "out.raw.journal").write_bytes(b'{"journal": 1}\n')
     run(evidence, tmp_path / "out.raw", RESUMED)
     assert contents(tmp_path) == undisturbed
+
+
+def test_a_file_that_is_called_like_a_journal_stays(evidence: Path, tmp_path: Path) -> None:
+    (tmp_path / "out.raw.journal").write_bytes(b"dear diary\n")
+    with pytest.raises(CannotExport, match="is no journal of an export"):
+        run(evidence, tmp_path / "out.raw", RESUMED)
+    assert contents(tmp_path) == {"out.raw.journal": b"dear diary\n"}
 
 
 def test_a_finished_file_is_not_continued(evidence: Path, tmp_path: Path) -> None:
