@@ -14,6 +14,7 @@ from rich.cells import cell_len
 from textual import events
 from textual.app import App
 from textual.keys import key_to_character
+from textual.widget import Widget
 
 from qcow2inspect.build.demo import demo_recipe
 from qcow2inspect.build.recipe import build
@@ -96,10 +97,23 @@ async def go(pilot: Pilot[None], address: str) -> None:
 async def settle(pilot: Pilot[None]) -> None:
     """Wait until all tasks are done and what they said is shown."""
     quiet = 0
-    while quiet < 4:
+    while quiet < 3:
         await pilot.pause(0.005)
         busy = getattr(pilot.app, "busy", False) or getattr(pilot.app.screen, "busy", False)
-        quiet = 0 if busy else quiet + 1
+        quiet = 0 if busy or _moves(pilot.app) else quiet + 1
+
+
+def _moves(app: App[None]) -> bool:
+    """True while a message waits, or something is still to be laid out or painted, however busy the machine is."""
+    if app._exit:
+        return False
+    screen = app.screen
+    nodes = [screen, *screen.walk_children(Widget)]
+    return (
+        bool(screen._dirty_widgets or screen._callbacks or app.message_queue_size)
+        or any(node.message_queue_size or node._layout_required or node._repaint_required for node in nodes)
+        or any(node._scroll_required or node._next_callbacks for node in nodes)
+    )
 
 
 async def tap(pilot: Pilot[None], *keys: str) -> None:
