@@ -22,7 +22,7 @@ sys.path.insert(0, str(HERE.parent))
 from qcow2inspect.build.demo import damaged_recipe, demo_recipe  # noqa: E402 - a script finds its package only now
 from qcow2inspect.build.recipe import Recipe, build  # noqa: E402
 from qcow2inspect.export import preflight  # noqa: E402
-from qcow2inspect.tui.messages import KnowledgeGrew  # noqa: E402
+from qcow2inspect.tui.knowledge import KnowledgeGrew  # noqa: E402
 from tests.tui import stage  # noqa: E402
 
 FONT = Path("/usr/share/fonts/truetype/dejavu/DejaVuSansMono.ttf")

@@ -13,28 +13,24 @@ from textual.message import Message
 
 from qcow2inspect.layout.structure import visible
 from qcow2inspect.source.file import FileSource
-from qcow2inspect.tui import tasks
 from qcow2inspect.tui.commands import bindings
 from qcow2inspect.tui.location import GuestState, Location
-from qcow2inspect.tui.messages import ChainChanged, Followed
+from qcow2inspect.tui.messages import ChainChanged
 from qcow2inspect.tui.noting import Noting
 from qcow2inspect.tui.screens.base import BaseScreen
 from qcow2inspect.tui.screens.overview import OverviewScreen
+from qcow2inspect.tui.tasks import looking
+from qcow2inspect.tui.tasks.running import TaskProgress
 from qcow2inspect.units import GuestOffset
 
 if TYPE_CHECKING:
     from textual.screen import Screen
 
-    from qcow2inspect.tui.messages import (
-        Explained,
-        JumpAsked,
-        KnowledgeGrew,
-        PathAsked,
-        Progressed,
-        TaskFailed,
-        Unlocked,
-    )
+    from qcow2inspect.tui.knowledge import Explained, KnowledgeGrew
+    from qcow2inspect.tui.messages import JumpAsked, PathAsked
     from qcow2inspect.tui.session import Session
+    from qcow2inspect.tui.tasks.opening import Followed, Unlocked
+    from qcow2inspect.tui.tasks.running import Progressed, TaskFailed
     from qcow2inspect.tui.theme import Look
 
 __all__ = ["InspectApp", "summary"]
@@ -69,9 +65,9 @@ class InspectApp(Noting):
         self.add_mode("guest", self._guest)
         self.add_mode("compare", self._compare_screen)
         self.add_mode("log", self._log_screen)
-        self._survey = tasks.TaskProgress("survey", self.post_message)
-        self._explaining = tasks.TaskProgress("explain", self.post_message)
-        self._unlocking = tasks.TaskProgress("unlock", self.post_message)
+        self._survey = TaskProgress("survey", self.post_message)
+        self._explaining = TaskProgress("explain", self.post_message)
+        self._unlocking = TaskProgress("unlock", self.post_message)
 
     def on_mount(self) -> None:
         """First paint, then work."""
@@ -96,18 +92,18 @@ class InspectApp(Noting):
 
     @work(thread=True, exclusive=True, group="survey", exit_on_error=False)
     def _take_survey(self) -> None:
-        tasks.look_at_header(self.session.image, self.post_message)
-        tasks.index(self.session.tree, self.post_message)
+        looking.look_at_header(self.session.image, self.post_message)
+        looking.index(self.session.tree, self.post_message)
         if self.session.case is not None:
             from qcow2inspect.tui.notes import recall
 
             recall(self.session)
         with self.session.log.running("reading all tables", self._survey, self.post_message) as post:
-            tasks.survey(self.session.image, self.session.asked_for, self._survey, post)
+            looking.survey(self.session.image, self.session.asked_for, self._survey, post)
 
     @work(thread=True, exclusive=True, group="judge", exit_on_error=False)
     def _judge_again(self) -> None:
-        tasks.judge_again(self.session.knowledge, self.session.chain, self.post_message)
+        looking.judge_again(self.session.knowledge, self.session.chain, self.post_message)
 
     def _look_behind(self) -> None:
         """What is found depends on what is behind the image, which may be opened after its tables were read."""
@@ -128,7 +124,7 @@ class InspectApp(Noting):
     @work(thread=True, exclusive=True, group="explain", exit_on_error=False)
     def _explain(self) -> None:
         with self.session.log.running("naming every byte", self._explaining, self.post_message) as post:
-            tasks.explain(self.session, self._explaining, post)
+            looking.explain(self.session, self._explaining, post)
 
     def on_explained(self, message: Explained) -> None:
         """Remember it, and tell the screens."""
@@ -147,15 +143,19 @@ class InspectApp(Noting):
     @work(thread=True, exclusive=True, group="files", exit_on_error=False)
     def _open_behind(self) -> None:
         """Open what the image names and the command line allowed; try the passphrase that it gave."""
+        from qcow2inspect.tui.tasks import opening
+
         if self.session.gate is not None:
-            tasks.follow(self.session.image, self.session.gate, None, self._take)
+            opening.follow(self.session.image, self.session.gate, None, self._take)
         passphrase, self._passphrase = self._passphrase, None
         if passphrase is not None:
             with self.session.log.running("trying the passphrase", self._unlocking, self.post_message) as post:
-                tasks.unlock_with_file(self.session.chain, passphrase, self._unlocking, post)
+                opening.unlock_with_file(self.session.chain, passphrase, self._unlocking, post)
 
     def _take(self, message: Message) -> None:
         """Called in the thread, so that the passphrase is tried on what was opened."""
+        from qcow2inspect.tui.tasks.opening import Followed
+
         if isinstance(message, Followed):
             self.session.take(message.chain)
         self.post_message(message)

@@ -8,11 +8,11 @@ from textual import work
 from textual.signal import Signal
 
 from qcow2inspect.errors import Qcow2InspectError
-from qcow2inspect.tui import tasks
 from qcow2inspect.tui.base import BaseApp
 from qcow2inspect.tui.commands import key_of
 from qcow2inspect.tui.jobs import JobState
 from qcow2inspect.tui.location import Location
+from qcow2inspect.tui.tasks.running import TaskProgress
 from qcow2inspect.units import GuestOffset
 
 if TYPE_CHECKING:
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from qcow2inspect.tui.app import InspectApp
     from qcow2inspect.tui.comparison import Comparison
     from qcow2inspect.tui.exporting import ExportJob, Order
-    from qcow2inspect.tui.jobs import Job
-    from qcow2inspect.tui.messages import ComparisonGrew, JobChanged
+    from qcow2inspect.tui.jobs import Job, JobChanged
     from qcow2inspect.tui.session import Session
+    from qcow2inspect.tui.tasks.comparing import ComparisonGrew
     from qcow2inspect.tui.theme import Look
 
 __all__ = ["Background"]
@@ -45,7 +45,7 @@ class Background(BaseApp):
         super().__init__(look)
         self.session: Session = session
         self.news: Signal[Message] = Signal(self, "news")
-        self._comparing = tasks.TaskProgress("compare", self.post_message)
+        self._comparing = TaskProgress("compare", self.post_message)
         self._warned = False
 
     @property
@@ -92,7 +92,7 @@ class Background(BaseApp):
         here = self._self.here
         guest = here.guest if here.mode in ("guest", "compare") else None
         self._self.jump(Location(mode="compare", guest=guest or GuestOffset(0), state=self.session.state))
-        self._comparing = tasks.TaskProgress("compare", self.post_message)
+        self._comparing = TaskProgress("compare", self.post_message)
         self._compare(comparison, self._comparing)
 
     def compare_anew(self) -> None:
@@ -106,7 +106,7 @@ class Background(BaseApp):
         except (Qcow2InspectError, ValueError) as error:
             comparison.trouble = str(error)
             return
-        self._comparing = tasks.TaskProgress("compare", self.post_message)
+        self._comparing = TaskProgress("compare", self.post_message)
         self._compare(self.session.comparison, self._comparing)
 
     def stop_comparison(self) -> None:
@@ -114,8 +114,8 @@ class Background(BaseApp):
         self._comparing.stop()
 
     @work(thread=True, group="compare", exit_on_error=False)
-    def _compare(self, comparison: Comparison, progress: tasks.TaskProgress) -> None:
-        from qcow2inspect.tui import comparing
+    def _compare(self, comparison: Comparison, progress: TaskProgress) -> None:
+        from qcow2inspect.tui.tasks import comparing
 
         a, b = comparison.sides
         with self.session.log.running(f"comparing {a.title} with {b.title}", progress, self.post_message) as post:
@@ -139,7 +139,7 @@ class Background(BaseApp):
         if order is None:
             return
         from qcow2inspect.tui.exporting import ExportJob, ExportProgress
-        from qcow2inspect.tui.messages import JobChanged
+        from qcow2inspect.tui.jobs import JobChanged
 
         progress = ExportProgress(order.stages, self.post_message)
         job = ExportJob(f"{order.title} to {order.target}", progress, order=order)

@@ -6,33 +6,51 @@ import os
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from textual.message import Message
+
 from qcow2inspect.errors import Qcow2InspectError
 from qcow2inspect.export.choices import Choices, OnError, Sparse
 from qcow2inspect.progress import Cancelled
 from qcow2inspect.tui.casework import Done, log_done
-from qcow2inspect.tui.jobs import Job, JobState
-from qcow2inspect.tui.messages import JobChanged, Preflighted
-from qcow2inspect.tui.tasks import TaskProgress, guarded, step_back
+from qcow2inspect.tui.jobs import Job, JobChanged, JobState
+from qcow2inspect.tui.tasks.running import TaskProgress, guarded, step_back
 from qcow2inspect.units import GuestOffset, GuestRange, exact_size, human_size, parse_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from textual.message import Message
-
     from qcow2inspect.case import Kept
-    from qcow2inspect.export.raw import ExportResult
+    from qcow2inspect.export.raw import ExportResult, Preflight
     from qcow2inspect.image.chain import Chain
     from qcow2inspect.image.view import View
     from qcow2inspect.tui.location import GuestState
     from qcow2inspect.tui.session import Session
 
-__all__ = ["STAGES", "ExportJob", "ExportProgress", "Order", "Stage", "carry_out", "parse_range", "preflight"]
+__all__ = [
+    "STAGES",
+    "ExportJob",
+    "ExportProgress",
+    "Order",
+    "Preflighted",
+    "Stage",
+    "carry_out",
+    "parse_range",
+    "preflight",
+]
 
 STAGES = {"Exporting": "copy", "Verifying": "verify", "Comparing": "compare"}
 """First word of what an export does -> the stage that it is."""
 
 _IO = 74
+
+
+class Preflighted(Message):
+    """The checks before an export are done."""
+
+    def __init__(self, order: Order, result: Preflight) -> None:
+        super().__init__()
+        self.order = order
+        self.result = result
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +193,7 @@ class ExportProgress(TaskProgress):
         super().begin(what, total)
 
     def advance(self, amount: int) -> None:
-        """More is done; see :class:`~qcow2inspect.tui.tasks.TaskProgress`."""
+        """More is done; see :class:`~qcow2inspect.tui.tasks.running.TaskProgress`."""
         super().advance(amount)
         if self.current is not None and not self.current.is_over:
             self.current.done, self.current.seconds = self.done, self.seconds

@@ -4,20 +4,32 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from textual.message import Message
+
 from qcow2inspect.findings import Category
 from qcow2inspect.tui.location import ACTIVE
-from qcow2inspect.tui.messages import DamageFound
-from qcow2inspect.tui.tasks import guarded
+from qcow2inspect.tui.tasks.running import guarded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from textual.message import Message
-
+    from qcow2inspect.export.damage import Damage
     from qcow2inspect.tui.session import Session
-    from qcow2inspect.tui.tasks import TaskProgress
+    from qcow2inspect.tui.tasks.running import TaskProgress
 
-__all__ = ["find_harm", "has_harm"]
+__all__ = ["DamageFound", "find_harm", "has_harm"]
+
+
+class DamageFound(Message):
+    """It is known how far the damage of the image reaches into the disk.
+
+    Attributes:
+        damage: what an export will mark.
+    """
+
+    def __init__(self, damage: Damage) -> None:
+        super().__init__()
+        self.damage = damage
 
 
 def has_harm(session: Session) -> bool:

@@ -8,19 +8,27 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from qcow2inspect.tui.messages import TaskFailed
+from textual.message import Message
+
+from qcow2inspect.tui.tasks.running import TaskFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from textual.message import Message
+    from qcow2inspect.tui.tasks.running import TaskProgress
 
-    from qcow2inspect.tui.tasks import TaskProgress
-
-__all__ = ["Entry", "Job", "JobState", "Log"]
+__all__ = ["Entry", "Job", "JobChanged", "JobState", "Log"]
 
 _MOST_ENTRIES = 10_000
 _RECORDED = ("good", "warn", "bad", "note")
+
+
+class JobChanged(Message):
+    """A task has begun, or is over."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__()
+        self.job = job
 
 
 class JobState(Enum):

@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING
 from qcow2inspect.errors import BadAddress, Qcow2InspectError
 from qcow2inspect.image.image import Image
 from qcow2inspect.progress import Cancelled
-from qcow2inspect.tui import describe, leads, lines, nearby, supply, tasks
+from qcow2inspect.tui import describe, leads, lines, nearby, supply
 from qcow2inspect.tui.harm import find_harm, has_harm
 from qcow2inspect.tui.lineardeeds import LinearDeeds
 from qcow2inspect.tui.location import Location
-from qcow2inspect.tui.messages import GuestFound, Searched
 from qcow2inspect.tui.notes import Note, address_of, marks_of, recall
 from qcow2inspect.tui.places import parse_place, text_of
 from qcow2inspect.tui.reader import read_chunk
 from qcow2inspect.tui.session import Session
+from qcow2inspect.tui.tasks import searching
+from qcow2inspect.tui.tasks.searching import GuestFound, Searched
 from qcow2inspect.tui.words import KINDS, WORDS, word_of
 from qcow2inspect.units import GuestOffset, HostOffset, counted, parse_size
 
@@ -231,7 +232,9 @@ class Linear(LinearDeeds):
         self._jump_or_say(there or self._found_guest() or "no state of the disk has these host bytes")
 
     def _found_guest(self) -> Location | None:
-        found = self.post_of(lambda post: tasks.find_guest(self.session.chain, self.here.offset, lambda: False, post))
+        found = self.post_of(
+            lambda post: searching.find_guest(self.session.chain, self.here.offset, lambda: False, post)
+        )
         return next((message.location for message in found if isinstance(message, GuestFound)), None)
 
     def _do_next(self, rest: str) -> None:
@@ -302,7 +305,7 @@ class Linear(LinearDeeds):
         self.session.pattern = pattern
         view, at = self.bytes_here()
         way = (at - (self._found_at != (self.here, pattern)), 1)  # what stands right here counts, but not twice
-        found = self.post_of(lambda post: tasks.search(view, pattern, way, self.progress("search"), post))
+        found = self.post_of(lambda post: searching.search(view, pattern, way, self.progress("search"), post))
         hit = next((message for message in found if isinstance(message, Searched)), None)
         if hit is None:
             return

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, NoReturn
 from qcow2inspect.errors import BadAddress
 from qcow2inspect.export.choices import HASHES, Choices, OnError, Sparse
 from qcow2inspect.tui import copying, exporting, lines
+from qcow2inspect.tui.exporting import Preflighted
 from qcow2inspect.tui.linearwork import LinearWork
 from qcow2inspect.tui.location import ACTIVE, Location
-from qcow2inspect.tui.messages import OtherOpened, Preflighted
 from qcow2inspect.tui.places import parse_place, text_of
+from qcow2inspect.tui.tasks.comparing import OtherOpened
 from qcow2inspect.units import GuestOffset, GuestRange, HostOffset, counted, exact_size, parse_size
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ class LinearDeeds(LinearWork):
         if rest.startswith("@"):
             there = parse_place(self.session, f"{rest} 0", Location(mode="guest"))
             return there.state.title, there.state.view(self.session.chain)
-        from qcow2inspect.tui.comparing import open_other
+        from qcow2inspect.tui.tasks.comparing import open_other
 
         path = os.path.expanduser(rest)
         found = self.post_of(lambda post: open_other(path, self.session.gate, post))

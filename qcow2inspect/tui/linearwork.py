@@ -8,16 +8,12 @@ import threading
 from typing import TYPE_CHECKING
 
 from qcow2inspect.errors import BadAddress, NeedsKey
-from qcow2inspect.tui import lines, tasks
-from qcow2inspect.tui.messages import (
-    DamageFound,
-    Explained,
-    Followed,
-    KnowledgeGrew,
-    Progressed,
-    TaskFailed,
-    Unlocked,
-)
+from qcow2inspect.tui import lines
+from qcow2inspect.tui.harm import DamageFound
+from qcow2inspect.tui.knowledge import Explained, KnowledgeGrew
+from qcow2inspect.tui.tasks import looking, opening, writing
+from qcow2inspect.tui.tasks.opening import Followed, Unlocked
+from qcow2inspect.tui.tasks.running import Progressed, TaskFailed, TaskProgress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +23,6 @@ if TYPE_CHECKING:
     from qcow2inspect.tui.exporting import ExportJob, Order
     from qcow2inspect.tui.location import Location
     from qcow2inspect.tui.session import Session
-    from qcow2inspect.tui.tasks import TaskProgress
 
 __all__ = ["LinearWork"]
 
@@ -69,7 +64,7 @@ class LinearWork:
 
     def progress(self, task: str) -> TaskProgress:
         """Progress that is told in lines."""
-        return tasks.TaskProgress(task, self.take)
+        return TaskProgress(task, self.take)
 
     def post_of(self, work: Callable[[Callable[[Message], object]], object]) -> list[Message]:
         """Let a task work, and give what it posts."""
@@ -115,7 +110,7 @@ class LinearWork:
             self._follow()
         if passphrase is not None:
             self._unlock(passphrase)
-        tasks.look_at_header(session.image, self.take)
+        looking.look_at_header(session.image, self.take)
         self.know()
         self.say(f"{session.tree.root.name}: {session.knowledge.dossier.verdict}")
         self.note("help lists all words")
@@ -125,10 +120,10 @@ class LinearWork:
         session = self.session
         if session.knowledge.surveyed:
             return
-        tasks.index(session.tree, self.take)
+        looking.index(session.tree, self.take)
         with session.log.running("reading all tables", self.progress("survey"), self.take) as post:
-            tasks.survey(session.image, session.asked_for, self.progress("survey"), post)
-        tasks.explain(session, self.progress("explain"), self.take)
+            looking.survey(session.image, session.asked_for, self.progress("survey"), post)
+        looking.explain(session, self.progress("explain"), self.take)
 
     # -- files and keys ---------------------------------------------------------------------------------------
 
@@ -136,11 +131,11 @@ class LinearWork:
         session = self.session
         if session.gate is None:
             return
-        tasks.follow(session.image, session.gate, session.asked_for, self.take)
+        opening.follow(session.image, session.gate, session.asked_for, self.take)
         for layer in session.chain.layers[1:]:
             session.log.note(f"opened {layer.name}, to be read only")
         if session.knowledge.survey is not None:
-            tasks.judge_again(session.knowledge, session.chain, self.take)
+            looking.judge_again(session.knowledge, session.chain, self.take)
 
     def _do_files(self, rest: str) -> None:
         from qcow2inspect.image.gate import Follow, OpenGate
@@ -165,7 +160,7 @@ class LinearWork:
 
     def _unlock(self, passphrase: bytes) -> None:
         found = self.post_of(
-            lambda post: tasks.unlock_with_file(self.session.chain, passphrase, self.progress("unlock"), post)
+            lambda post: opening.unlock_with_file(self.session.chain, passphrase, self.progress("unlock"), post)
         )
         for message in found:
             for layer, error in message.results if isinstance(message, Unlocked) else ():
@@ -181,7 +176,7 @@ class LinearWork:
         suffix = os.path.splitext(target)[1]
         name = next((item.name for item in formats().values() if item.suffix and item.suffix == suffix), "text")
         reporter, order = Reporter(self.session), ReportOrder(target, name)
-        found = self.post_of(lambda post: tasks.write_report(reporter, order, self.progress("report"), post))
+        found = self.post_of(lambda post: writing.write_report(reporter, order, self.progress("report"), post))
         if not any(isinstance(message, TaskFailed) for message in found):
             self._done(f"{target}: report written as {name}")
 

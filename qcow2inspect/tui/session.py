@@ -10,8 +10,8 @@ from qcow2inspect.image.tree import Tree
 from qcow2inspect.source.protection import badge
 from qcow2inspect.tui.commands import key_of
 from qcow2inspect.tui.jobs import Log
+from qcow2inspect.tui.knowledge import Knowledge
 from qcow2inspect.tui.location import ACTIVE, GuestState, History, Location
-from qcow2inspect.tui.messages import Knowledge
 from qcow2inspect.units import exact_size
 
 if TYPE_CHECKING:

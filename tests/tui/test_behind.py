@@ -16,7 +16,7 @@ from qcow2inspect.image.image import Image
 from qcow2inspect.tui.dialogs.files import FilesDialog
 from qcow2inspect.tui.dialogs.passphrase import PassphraseDialog
 from qcow2inspect.tui.dialogs.states import StatesDialog
-from qcow2inspect.tui.messages import Progressed
+from qcow2inspect.tui.tasks.running import Progressed
 from tests.rules.chains import CHAINS
 from tests.tui.qemu_images import chain_in, encrypted_in
 from tests.tui.stage import guest, inspector, memory_image, playing, press, settle, shown, tap, type_text

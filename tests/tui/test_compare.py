@@ -13,11 +13,11 @@ from qcow2inspect.build.writer import Layout
 from qcow2inspect.image.follow import chain_of
 from qcow2inspect.image.parts import Relation
 from qcow2inspect.tui import comparison as model
-from qcow2inspect.tui.comparing import compare as run_task
 from qcow2inspect.tui.comparison import Comparison, Side
 from qcow2inspect.tui.location import ACTIVE, GuestState
 from qcow2inspect.tui.screens.compare import CompareScreen
-from qcow2inspect.tui.tasks import TaskProgress
+from qcow2inspect.tui.tasks.comparing import compare as run_task
+from qcow2inspect.tui.tasks.running import TaskProgress
 from qcow2inspect.units import GuestOffset
 from tests.images import image_of
 from tests.tui.stage import (

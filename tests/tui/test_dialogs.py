@@ -26,7 +26,7 @@ from qcow2inspect.tui.dialogs.report import ReportDialog
 from qcow2inspect.tui.exporting import ExportProgress, parse_range
 from qcow2inspect.tui.jobs import JobState
 from qcow2inspect.tui.screens.overview import OverviewScreen
-from qcow2inspect.tui.tasks import TaskProgress
+from qcow2inspect.tui.tasks.running import TaskProgress
 from tests.images import qemu_img
 from tests.tui.qemu_images import chain_in
 from tests.tui.stage import (

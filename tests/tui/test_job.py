@@ -9,9 +9,8 @@ import pytest
 
 from qcow2inspect.export.choices import Choices
 from qcow2inspect.tui.exporting import ExportJob, ExportProgress, Order
-from qcow2inspect.tui.jobs import JobState
+from qcow2inspect.tui.jobs import JobChanged, JobState
 from qcow2inspect.tui.location import ACTIVE
-from qcow2inspect.tui.messages import JobChanged
 from tests.tui.stage import (
     COLOURED,
     PLAIN,

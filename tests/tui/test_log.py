@@ -10,9 +10,8 @@ import pytest
 from qcow2inspect.progress import Cancelled
 from qcow2inspect.tui.dialogs.job import JobDialog
 from qcow2inspect.tui.jobs import JobState, Log
-from qcow2inspect.tui.messages import TaskFailed
 from qcow2inspect.tui.screens.log import LogScreen
-from qcow2inspect.tui.tasks import TaskProgress
+from qcow2inspect.tui.tasks.running import TaskFailed, TaskProgress
 from tests.tui.stage import (
     COLOURED,
     PLAIN,

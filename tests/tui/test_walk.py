@@ -29,7 +29,7 @@ from qcow2inspect.tui.location import Location
 from qcow2inspect.tui.pattern import parse_pattern
 from qcow2inspect.tui.screens.findings import FindingsScreen, matches
 from qcow2inspect.tui.search import find
-from qcow2inspect.tui.tasks import place
+from qcow2inspect.tui.tasks.searching import place
 from qcow2inspect.units import GuestOffset
 from tests.images import image_of
 from tests.tui.stage import (

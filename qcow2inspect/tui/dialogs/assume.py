@@ -14,8 +14,8 @@ from qcow2inspect.errors import BadAddress, Qcow2InspectError
 from qcow2inspect.image.assumed import Assumptions
 from qcow2inspect.layout.structure import visible
 from qcow2inspect.progress import Cancelled
-from qcow2inspect.tui import tasks
 from qcow2inspect.tui.dialogs.parts import Dialog, Notes
+from qcow2inspect.tui.tasks.running import TaskProgress, step_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
 
     from qcow2inspect.source.protocol import Source
-    from qcow2inspect.tui.messages import Progressed
+    from qcow2inspect.tui.tasks.running import Progressed
     from qcow2inspect.tui.theme import Look
 
 __all__ = ["AssumeDialog", "Worked", "work_out"]
@@ -53,7 +53,7 @@ class Worked(Message):
         self.problem = problem
 
 
-def work_out(source: Source, text: str, progress: tasks.TaskProgress) -> Worked:
+def work_out(source: Source, text: str, progress: TaskProgress) -> Worked:
     """What ``text`` asks to assume of the image in ``source``, and whether it can be opened then.
 
     Raises:
@@ -97,7 +97,7 @@ class AssumeDialog(Dialog[Assumptions | None]):
         self._source = source
         self._given = given
         self._worked: Worked | None = None
-        self._working: tasks.TaskProgress | None = None
+        self._working: TaskProgress | None = None
 
     def compose(self) -> ComposeResult:
         """What to assume; what that means."""
@@ -135,13 +135,13 @@ class AssumeDialog(Dialog[Assumptions | None]):
         if found is not None and found.text == event.value and found.assumed is not None and not found.problem:
             self.leave(found.assumed)
         elif self._working is None:
-            self._working = tasks.TaskProgress("assume", self.post_message)
+            self._working = TaskProgress("assume", self.post_message)
             self.notes.show(("more", "reading the file", "dim"))
             self._work(event.value, self._working)
 
     @work(thread=True, exclusive=True, group="assume", exit_on_error=False)
-    def _work(self, text: str, progress: tasks.TaskProgress) -> None:
-        tasks.step_back()
+    def _work(self, text: str, progress: TaskProgress) -> None:
+        step_back()
         try:
             with self._source() as source:
                 self.post_message(work_out(source, text, progress))

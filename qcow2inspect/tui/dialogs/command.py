@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, cast
 from textual import work
 from textual.binding import Binding
 from textual.containers import Vertical
+from textual.message import Message
 from textual.widgets import Input
 
 from qcow2inspect.errors import Qcow2InspectError
 from qcow2inspect.tui.commands import key_shown
 from qcow2inspect.tui.dialogs.parts import Dialog, Notes, common_start
-from qcow2inspect.tui.messages import Planned
 from qcow2inspect.tui.typed import TAKES, Deed, Typed, find, name_of, nearest, split
 
 if TYPE_CHECKING:
@@ -24,11 +24,27 @@ if TYPE_CHECKING:
     from qcow2inspect.tui.commands import Command
     from qcow2inspect.tui.theme import Look
 
-__all__ = ["CommandDialog"]
+__all__ = ["CommandDialog", "Planned"]
 
 _SHOWN = 6
 _NAME = 16
 _EXAMPLES = "goto L1[0].L2[5]   search hex:51 46 ?? fb   theme light   export disk.raw   note odd entry"
+
+
+class Planned(Message):
+    """It is known what a typed command will do.
+
+    Attributes:
+        text: the line.
+        deed: what it will do; None if nothing.
+        problem: why nothing.
+    """
+
+    def __init__(self, text: str, deed: Deed | None, problem: str) -> None:
+        super().__init__()
+        self.text = text
+        self.deed = deed
+        self.problem = problem
 
 
 class CommandDialog(Dialog[Deed | None]):

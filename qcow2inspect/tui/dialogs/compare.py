@@ -11,17 +11,18 @@ from textual.containers import Vertical
 from textual.widgets import Input
 
 from qcow2inspect.errors import Qcow2InspectError
-from qcow2inspect.tui import comparing
 from qcow2inspect.tui.comparison import Comparison, Side
 from qcow2inspect.tui.dialogs.parts import Cycle, Dialog, Notes
 from qcow2inspect.tui.location import ACTIVE
 from qcow2inspect.tui.states import states_of
+from qcow2inspect.tui.tasks import comparing
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
 
-    from qcow2inspect.tui.messages import OtherOpened, TaskFailed
     from qcow2inspect.tui.session import Session
+    from qcow2inspect.tui.tasks.comparing import OtherOpened
+    from qcow2inspect.tui.tasks.running import TaskFailed
     from qcow2inspect.tui.theme import Look
 
 __all__ = ["CompareDialog"]

@@ -13,10 +13,10 @@ from textual.widgets import Input
 from qcow2inspect.errors import Qcow2InspectError
 from qcow2inspect.export.choices import Choices, OnError, Sparse
 from qcow2inspect.export.leftovers import leftovers
-from qcow2inspect.tui import tasks
 from qcow2inspect.tui.dialogs.parts import Caption, Cycle, Dialog, Notes, Toggle
 from qcow2inspect.tui.exporting import Order, parse_range, preflight
 from qcow2inspect.tui.states import states_of
+from qcow2inspect.tui.tasks.running import TaskProgress
 from qcow2inspect.units import exact_size
 
 if TYPE_CHECKING:
@@ -24,9 +24,10 @@ if TYPE_CHECKING:
 
     from textual.app import ComposeResult
 
+    from qcow2inspect.tui.exporting import Preflighted
     from qcow2inspect.tui.location import GuestState
-    from qcow2inspect.tui.messages import Preflighted, TaskFailed
     from qcow2inspect.tui.session import Session
+    from qcow2inspect.tui.tasks.running import TaskFailed
     from qcow2inspect.tui.theme import Look
 
 __all__ = ["ExportDialog", "default_target"]
@@ -86,7 +87,7 @@ class ExportDialog(Dialog[Order | None]):
         self.session = session
         self.look = look
         self.checks = Notes(look, id="checks")
-        self._checking = tasks.TaskProgress("preflight", self.post_message)
+        self._checking = TaskProgress("preflight", self.post_message)
         self._ready: Order | None = None
         self._states = [*states_of(session.chain), *(session.residues or ())]
 
@@ -208,7 +209,7 @@ class ExportDialog(Dialog[Order | None]):
         self._ready = None
         self._keys("Esc close")
         self._checking.stop()
-        self._checking = tasks.TaskProgress("preflight", self.post_message)
+        self._checking = TaskProgress("preflight", self.post_message)
         self.checks.show(("more", "checking", "dim"))
         self.query_one("#compare").display = not self.query_one("#split", Cycle).index
         try:
@@ -227,7 +228,7 @@ class ExportDialog(Dialog[Order | None]):
         self.query_one("#resume").display = len(left) > 1
 
     @work(thread=True, exclusive=True, group="preflight", exit_on_error=False)
-    def _preflight(self, order: Order, progress: tasks.TaskProgress) -> None:
+    def _preflight(self, order: Order, progress: TaskProgress) -> None:
         preflight(self.session.chain, order, progress, self.post_message)
 
     def on_preflighted(self, message: Preflighted) -> None:

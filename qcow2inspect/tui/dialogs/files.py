@@ -12,16 +12,18 @@ from textual.widgets import Input
 
 from qcow2inspect.image.gate import Follow, OpenGate
 from qcow2inspect.layout.structure import visible
-from qcow2inspect.tui import states, tasks
+from qcow2inspect.tui import states
 from qcow2inspect.tui.dialogs.parts import Dialog, Notes, Toggle
+from qcow2inspect.tui.tasks import opening
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
 
     from qcow2inspect.image.chain import Chain
-    from qcow2inspect.tui.messages import Followed, TaskFailed
     from qcow2inspect.tui.session import Session
     from qcow2inspect.tui.states import Wanted
+    from qcow2inspect.tui.tasks.opening import Followed
+    from qcow2inspect.tui.tasks.running import TaskFailed
     from qcow2inspect.tui.theme import Look
 
 __all__ = ["FilesDialog"]
@@ -121,7 +123,7 @@ class FilesDialog(Dialog[None]):
     @work(thread=True, exclusive=True, group="files", exit_on_error=False)
     def _follow(self, gate: OpenGate) -> None:
         self.session.gate = gate
-        tasks.follow(self.session.image, gate, self.session.chain, self.post_message)
+        opening.follow(self.session.image, gate, self.session.chain, self.post_message)
 
     # -- what came of it --------------------------------------------------------------------------------------
 

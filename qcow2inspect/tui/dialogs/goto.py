@@ -10,9 +10,10 @@ from textual.containers import Vertical
 from textual.widgets import Input
 
 from qcow2inspect.errors import Qcow2InspectError
-from qcow2inspect.tui import describe, tasks
+from qcow2inspect.tui import describe
 from qcow2inspect.tui.dialogs.parts import Dialog, Notes, common_start
 from qcow2inspect.tui.location import Location
+from qcow2inspect.tui.tasks import searching
 from qcow2inspect.units import human_size
 
 if TYPE_CHECKING:
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 
     from textual.app import ComposeResult
 
-    from qcow2inspect.tui.messages import Resolved
     from qcow2inspect.tui.session import Session
+    from qcow2inspect.tui.tasks.searching import Resolved
     from qcow2inspect.tui.theme import Look
 
 __all__ = ["GotoDialog"]
@@ -91,7 +92,7 @@ class GotoDialog(Dialog[Location | None]):
 
     @work(thread=True, exclusive=True, group="goto", exit_on_error=False)
     def _look_up(self, text: str) -> None:
-        tasks.look_up(self.session, text, self._here, self.post_message)
+        searching.look_up(self.session, text, self._here, self.post_message)
 
     def on_resolved(self, message: Resolved) -> None:
         """Show where it leads, if this is still what is meant."""

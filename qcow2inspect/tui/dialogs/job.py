@@ -9,8 +9,8 @@ from textual.containers import Vertical
 from textual.widget import Widget
 
 from qcow2inspect.tui.dialogs.parts import Dialog, Notes, duration
-from qcow2inspect.tui.jobs import JobState
-from qcow2inspect.tui.messages import JobChanged, Progressed
+from qcow2inspect.tui.jobs import JobChanged, JobState
+from qcow2inspect.tui.tasks.running import Progressed
 from qcow2inspect.tui.widgets.paint import strip
 from qcow2inspect.units import human_size
 

@@ -14,8 +14,10 @@ from textual.widget import Widget
 
 from qcow2inspect.errors import NeedsKey
 from qcow2inspect.layout.structure import visible
-from qcow2inspect.tui import states, tasks
+from qcow2inspect.tui import states
 from qcow2inspect.tui.dialogs.parts import Dialog, Notes, duration
+from qcow2inspect.tui.tasks import opening
+from qcow2inspect.tui.tasks.running import TaskProgress
 from qcow2inspect.tui.theme import Ground
 from qcow2inspect.tui.widgets.paint import strip
 
@@ -26,8 +28,9 @@ if TYPE_CHECKING:
 
     from qcow2inspect.errors import Qcow2InspectError
     from qcow2inspect.image.chain import Layer
-    from qcow2inspect.tui.messages import Progressed, TaskFailed, Unlocked
     from qcow2inspect.tui.session import Session
+    from qcow2inspect.tui.tasks.opening import Unlocked
+    from qcow2inspect.tui.tasks.running import Progressed, TaskFailed
     from qcow2inspect.tui.theme import Look
 
 __all__ = ["PassphraseDialog", "Secret"]
@@ -118,7 +121,7 @@ class PassphraseDialog(Dialog[None]):
         self.notes = Notes(look, id="layers")
         self.outcome = Notes(look, id="outcome")
         self.secret = Secret(look, id="secret")
-        self._progress: tasks.TaskProgress | None = None
+        self._progress: TaskProgress | None = None
 
     def compose(self) -> ComposeResult:
         """The layers, the field, what came of it."""
@@ -151,14 +154,14 @@ class PassphraseDialog(Dialog[None]):
     def action_start(self) -> None:
         """Try it."""
         if self._progress is None and not self.secret.is_empty:
-            self._progress = tasks.TaskProgress("unlock", self.post_message)
+            self._progress = TaskProgress("unlock", self.post_message)
             self.outcome.show(("more", "trying the passphrase", "dim"))
             self._keys("Esc cancel")
             self._unlock(self.secret.take(), self._progress)
 
     @work(thread=True, exclusive=True, group="unlock", exit_on_error=False, name="unlock", description="unlock")
-    def _unlock(self, passphrase: bytes, progress: tasks.TaskProgress) -> None:
-        tasks.unlock(self.session.chain, passphrase, progress, self.post_message)
+    def _unlock(self, passphrase: bytes, progress: TaskProgress) -> None:
+        opening.unlock(self.session.chain, passphrase, progress, self.post_message)
 
     # -- what came of it --------------------------------------------------------------------------------------
 

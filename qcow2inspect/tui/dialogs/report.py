@@ -13,10 +13,11 @@ from textual.widgets import Input
 
 from qcow2inspect.dossier.wishes import SECTIONS
 from qcow2inspect.reports import formats
-from qcow2inspect.tui import tasks
 from qcow2inspect.tui.dialogs.export import default_target
 from qcow2inspect.tui.dialogs.parts import Cycle, Dialog, Notes, Toggle
 from qcow2inspect.tui.reporting import Reporter, ReportOrder
+from qcow2inspect.tui.tasks import writing
+from qcow2inspect.tui.tasks.running import TaskProgress
 from qcow2inspect.tui.widgets.textpane import TextPane
 from qcow2inspect.tui.widgets.vscroll import VScroll
 
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
 
     from qcow2inspect.reports.base import Format
-    from qcow2inspect.tui.messages import ReportPreviewed, ReportWritten, TaskFailed
     from qcow2inspect.tui.session import Session
+    from qcow2inspect.tui.tasks.running import TaskFailed
+    from qcow2inspect.tui.tasks.writing import ReportPreviewed, ReportWritten
     from qcow2inspect.tui.theme import Look
     from qcow2inspect.tui.widgets.paint import Line
 
@@ -126,7 +128,7 @@ class ReportDialog(Dialog[str | None]):
         self.notes = Notes(look, id="outcome")
         self.reporter = Reporter(session)
         self._formats: list[Format] = [item for item in formats().values() if item.suffix]
-        self._progress: tasks.TaskProgress | None = None
+        self._progress: TaskProgress | None = None
         self._wanted: ReportOrder | None = None
         self._busy = False
         self._result: str | None = None
@@ -214,16 +216,16 @@ class ReportDialog(Dialog[str | None]):
         self._wanted = self.order
         self._preview(self._wanted, self._fresh_progress())
 
-    def _fresh_progress(self) -> tasks.TaskProgress:
+    def _fresh_progress(self) -> TaskProgress:
         """Whatever was asked for before is not wanted any more."""
         if self._progress is not None:
             self._progress.stop()
-        self._progress = tasks.TaskProgress("report", self.post_message)
+        self._progress = TaskProgress("report", self.post_message)
         return self._progress
 
     @work(thread=True, exclusive=True, group="report", exit_on_error=False)
-    def _preview(self, order: ReportOrder, progress: tasks.TaskProgress) -> None:
-        tasks.preview_report(self.reporter, order, progress, self.post_message)
+    def _preview(self, order: ReportOrder, progress: TaskProgress) -> None:
+        writing.preview_report(self.reporter, order, progress, self.post_message)
 
     def on_report_previewed(self, message: ReportPreviewed) -> None:
         """Show the first lines."""
@@ -247,8 +249,8 @@ class ReportDialog(Dialog[str | None]):
             self._write(order, self._fresh_progress())
 
     @work(thread=True, exclusive=True, group="report", exit_on_error=False)
-    def _write(self, order: ReportOrder, progress: tasks.TaskProgress) -> None:
-        tasks.write_report(self.reporter, order, progress, self.post_message)
+    def _write(self, order: ReportOrder, progress: TaskProgress) -> None:
+        writing.write_report(self.reporter, order, progress, self.post_message)
 
     def on_report_written(self, message: ReportWritten) -> None:
         """Say what was written, and how to do it without the interface."""

@@ -10,8 +10,9 @@ from textual.binding import Binding
 from textual.containers import Vertical
 from textual.widgets import Input
 
-from qcow2inspect.tui import tasks
 from qcow2inspect.tui.dialogs.parts import Dialog, Notes
+from qcow2inspect.tui.tasks import searching
+from qcow2inspect.tui.tasks.running import ShortProgress
 from qcow2inspect.units import exact_size
 
 if TYPE_CHECKING:
@@ -20,9 +21,10 @@ if TYPE_CHECKING:
 
     from qcow2inspect.image.view import View
     from qcow2inspect.tui.location import Location
-    from qcow2inspect.tui.messages import Progressed, Searched, TaskFailed
     from qcow2inspect.tui.pattern import Pattern
     from qcow2inspect.tui.screens.search import SearchScreen
+    from qcow2inspect.tui.tasks.running import Progressed, TaskFailed
+    from qcow2inspect.tui.tasks.searching import Searched
     from qcow2inspect.tui.theme import Look
 
 __all__ = ["SearchDialog", "Sought"]
@@ -74,7 +76,7 @@ class SearchDialog(Dialog[Sought | None]):
         self._text = last.text if last else ""
         self._pattern: Pattern | None = None
         self._there: Location | None = None
-        self._progress: tasks.ShortProgress | None = None
+        self._progress: ShortProgress | None = None
         self._pause: Timer | None = None
         self._words: tuple[str, str, str] = ("", "", "")
         self.notes = Notes(look)
@@ -133,12 +135,12 @@ class SearchDialog(Dialog[Sought | None]):
         if view is None or self._pattern is None:
             return
         self._stop()
-        self._progress = tasks.ShortProgress("search", self.post_message, _WHILE)
+        self._progress = ShortProgress("search", self.post_message, _WHILE)
         self._search(view, self._pattern, (at, step), self._progress)
 
     @work(thread=True, exclusive=True, group="search", exit_on_error=False)
-    def _search(self, view: View, pattern: Pattern, way: tuple[int, int], progress: tasks.ShortProgress) -> None:
-        tasks.search(view, pattern, way, progress, self.post_message)
+    def _search(self, view: View, pattern: Pattern, way: tuple[int, int], progress: ShortProgress) -> None:
+        searching.search(view, pattern, way, progress, self.post_message)
 
     def on_progressed(self, message: Progressed) -> None:
         """Say how far the search is."""

@@ -10,10 +10,12 @@ from textual.binding import Binding
 from textual.containers import Vertical
 
 from qcow2inspect.layout.structure import printable, visible
-from qcow2inspect.tui import states, tasks
+from qcow2inspect.tui import states
 from qcow2inspect.tui.dialogs.choice import ChoiceList
 from qcow2inspect.tui.dialogs.parts import Dialog, Notes
 from qcow2inspect.tui.location import GuestState
+from qcow2inspect.tui.tasks import searching
+from qcow2inspect.tui.tasks.running import TaskProgress
 from qcow2inspect.tui.widgets.paint import wrapped
 from qcow2inspect.units import human_size
 
@@ -23,8 +25,9 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
 
     from qcow2inspect.format.snapshot import Snapshot
-    from qcow2inspect.tui.messages import Progressed, ResiduesFound, TaskFailed
     from qcow2inspect.tui.session import Session
+    from qcow2inspect.tui.tasks.running import Progressed, TaskFailed
+    from qcow2inspect.tui.tasks.searching import ResiduesFound
     from qcow2inspect.tui.theme import Look
     from qcow2inspect.tui.widgets.paint import Line
 
@@ -56,7 +59,7 @@ class StatesDialog(Dialog[GuestState | None]):
         self.look = look
         self.list: ChoiceList[GuestState] = ChoiceList(look, id="choices")
         self.found = Notes(look, id="found")
-        self._looking: tasks.TaskProgress | None = None
+        self._looking: TaskProgress | None = None
 
     def compose(self) -> ComposeResult:
         """The list."""
@@ -85,14 +88,14 @@ class StatesDialog(Dialog[GuestState | None]):
     def action_residues(self) -> None:
         """Look for bytes that no guest sees."""
         if self.session.residues is None and self._looking is None:
-            self._looking = tasks.TaskProgress("residues", self.post_message)
+            self._looking = TaskProgress("residues", self.post_message)
             self.found.show(("more", "looking for bytes that no guest sees", "dim"))
             self._look(self._looking)
 
     @work(thread=True, exclusive=True, group="residues", exit_on_error=False)
-    def _look(self, progress: tasks.TaskProgress) -> None:
+    def _look(self, progress: TaskProgress) -> None:
         with self.session.log.running("looking for residues", progress, self.post_message) as post:
-            tasks.find_residues(self.session, progress, post)
+            searching.find_residues(self.session, progress, post)
 
     def on_progressed(self, message: Progressed) -> None:
         """Say how far it is."""

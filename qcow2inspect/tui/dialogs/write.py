@@ -12,16 +12,17 @@ from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Input
 
-from qcow2inspect.tui import tasks
 from qcow2inspect.tui.dialogs.export import default_target
 from qcow2inspect.tui.dialogs.parts import Caption, Dialog, Notes
 from qcow2inspect.tui.exporting import Order, preflight
+from qcow2inspect.tui.tasks.running import TaskProgress
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
 
-    from qcow2inspect.tui.messages import Preflighted, TaskFailed
+    from qcow2inspect.tui.exporting import Preflighted
     from qcow2inspect.tui.session import Session
+    from qcow2inspect.tui.tasks.running import TaskFailed
     from qcow2inspect.tui.theme import Look
 
 __all__ = ["WriteDialog"]
@@ -47,7 +48,7 @@ class WriteDialog(Dialog[Order | None]):
         self.look = look
         self.checks = Notes(look, id="checks")
         self._asked = order
-        self._checking = tasks.TaskProgress("preflight", self.post_message)
+        self._checking = TaskProgress("preflight", self.post_message)
         self._ready: Order | None = None
         self._waits = False
 
@@ -86,14 +87,14 @@ class WriteDialog(Dialog[Order | None]):
     def _check(self) -> None:
         self._ready = None
         self._checking.stop()
-        self._checking = tasks.TaskProgress("preflight", self.post_message)
+        self._checking = TaskProgress("preflight", self.post_message)
         self.query_one("#dialog").border_subtitle = "Esc close"
         self.checks.show(("more", "checking", "dim"))
         if self.order.target:
             self._preflight(self.order, self._checking)
 
     @work(thread=True, exclusive=True, group="preflight", exit_on_error=False)
-    def _preflight(self, order: Order, progress: tasks.TaskProgress) -> None:
+    def _preflight(self, order: Order, progress: TaskProgress) -> None:
         preflight(self.session.chain, order, progress, self.post_message)
 
     def on_preflighted(self, message: Preflighted) -> None:

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from textual.screen import Screen
 
 from qcow2inspect.tui.commands import of_scopes
-from qcow2inspect.tui.messages import ChainChanged, JobChanged, KnowledgeGrew, Progressed, TaskFailed
+from qcow2inspect.tui.jobs import JobChanged
+from qcow2inspect.tui.knowledge import KnowledgeGrew
+from qcow2inspect.tui.messages import ChainChanged
+from qcow2inspect.tui.tasks.running import Progressed, TaskFailed
 from qcow2inspect.tui.widgets.crumbs import Crumbs
 from qcow2inspect.tui.widgets.paint import FRAMED
 from qcow2inspect.tui.widgets.status import Banner, KeyBar, StatusBar

@@ -9,12 +9,15 @@ from textual.containers import Container
 
 from qcow2inspect.image.compare import next_difference
 from qcow2inspect.image.parts import Part, Relation
-from qcow2inspect.tui import comparing, nearby, tasks
+from qcow2inspect.tui import nearby
 from qcow2inspect.tui.commands import bindings, key_of
 from qcow2inspect.tui.comparison import origin_words
 from qcow2inspect.tui.location import Location
-from qcow2inspect.tui.messages import ChainChanged, ComparisonGrew, FollowAsked, GuestChosen, JumpAsked, Progressed
+from qcow2inspect.tui.messages import ChainChanged, FollowAsked, GuestChosen, JumpAsked
 from qcow2inspect.tui.screens.walk import WalkScreen
+from qcow2inspect.tui.tasks import comparing, searching
+from qcow2inspect.tui.tasks.comparing import ComparisonGrew
+from qcow2inspect.tui.tasks.running import Progressed, TaskProgress
 from qcow2inspect.tui.widgets.comparepane import ComparePane, pair_up
 from qcow2inspect.tui.widgets.difflist import DiffList
 from qcow2inspect.tui.widgets.diffmap import DiffMap
@@ -31,8 +34,8 @@ if TYPE_CHECKING:
     from qcow2inspect.image.view import View
     from qcow2inspect.tui.app import InspectApp
     from qcow2inspect.tui.comparison import Comparison, Side
-    from qcow2inspect.tui.messages import Tabled
     from qcow2inspect.tui.session import Session
+    from qcow2inspect.tui.tasks.comparing import Tabled
     from qcow2inspect.tui.theme import Look
     from qcow2inspect.tui.widgets.paint import Line
 
@@ -83,7 +86,7 @@ class CompareScreen(WalkScreen):
         self.only = False
         self._shown: Comparison | None = None
         self._tables: dict[str, Tabled] = {}
-        self._tabling = tasks.TaskProgress("compare", self.post_message)
+        self._tabling = TaskProgress("compare", self.post_message)
         pair_up(self.left, self.right)
 
     def compose_body(self) -> ComposeResult:
@@ -328,14 +331,14 @@ class CompareScreen(WalkScreen):
             pane.display = not listed
         (self.list if listed else self.left).focus()
         if self.level != "bytes" and self.level not in self._tables and self.session.comparison is not None:
-            self._tabling = tasks.TaskProgress("compare", self.post_message)
+            self._tabling = TaskProgress("compare", self.post_message)
             self._tabulate(self.session.comparison, self.level, self._tabling)
         self._fill_list()
         self._name_panes()
         self._describe()
 
     @work(thread=True, exclusive=True, group="tabulate", exit_on_error=False)
-    def _tabulate(self, comparison: Comparison, level: str, progress: tasks.TaskProgress) -> None:
+    def _tabulate(self, comparison: Comparison, level: str, progress: TaskProgress) -> None:
         comparing.tabulate(comparison, level, progress, self.post_message)
 
     def on_tabled(self, message: Tabled) -> None:
@@ -456,7 +459,7 @@ class CompareScreen(WalkScreen):
             self._arrive_difference(comparison.near(self.left.at, step), step)
         except LookupError:
             self.status.say(f"looking for a difference   {key_of('compare.stop')} stops", "dim")
-            self._searching = tasks.TaskProgress("search", self.post_message)
+            self._searching = TaskProgress("search", self.post_message)
             self._search_difference(comparison, self.left.at, step, self._searching)
 
     def _arrive_difference(self, part: Part | None, step: int) -> None:
@@ -466,12 +469,12 @@ class CompareScreen(WalkScreen):
             cast("InspectApp", self.app).jump(self.place_at(int(part.guest.start), 0, ""))
 
     @work(thread=True, exclusive=True, group="find", exit_on_error=False)
-    def _search_difference(self, comparison: Comparison, at: int, step: int, progress: tasks.TaskProgress) -> None:
+    def _search_difference(self, comparison: Comparison, at: int, step: int, progress: TaskProgress) -> None:
         def look() -> Location | None:
             part = next_difference(comparison.a.view, comparison.b.view, at, step, progress)
             return self.place_at(int(part.guest.start), 0, "") if part is not None else None
 
-        tasks.place(look, "d", step, self.post_message)
+        searching.place(look, "d", step, self.post_message)
 
     def on_resize(self) -> None:
         """Names fit the frames."""

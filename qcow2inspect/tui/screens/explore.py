@@ -9,19 +9,13 @@ from textual.containers import Container
 from textual.worker import get_current_worker
 
 from qcow2inspect.errors import Qcow2InspectError
-from qcow2inspect.tui import describe, leads, nearby, tasks
+from qcow2inspect.tui import describe, leads, nearby
 from qcow2inspect.tui.commands import bindings
+from qcow2inspect.tui.knowledge import Explained, KnowledgeGrew
 from qcow2inspect.tui.location import ACTIVE, Location
-from qcow2inspect.tui.messages import (
-    ByteChosen,
-    Explained,
-    FollowAsked,
-    GuestFound,
-    JumpAsked,
-    KnowledgeGrew,
-    NodeChosen,
-)
+from qcow2inspect.tui.messages import ByteChosen, FollowAsked, JumpAsked, NodeChosen
 from qcow2inspect.tui.screens.walk import WalkScreen
+from qcow2inspect.tui.tasks import mapping, searching
 from qcow2inspect.tui.widgets.hexpane import HexPane
 from qcow2inspect.tui.widgets.inspector import Inspector, Translation
 from qcow2inspect.tui.widgets.vtree import VTree
@@ -36,9 +30,10 @@ if TYPE_CHECKING:
     from qcow2inspect.layout.node import Node
     from qcow2inspect.tui.dialogs.explain import Topic
     from qcow2inspect.tui.exporting import Order
-    from qcow2inspect.tui.messages import MappedFound
     from qcow2inspect.tui.pattern import Pattern
     from qcow2inspect.tui.session import Session
+    from qcow2inspect.tui.tasks.running import TaskProgress
+    from qcow2inspect.tui.tasks.searching import GuestFound, MappedFound
     from qcow2inspect.tui.theme import Look
     from qcow2inspect.tui.widgets.bytespane import BytesPane
 
@@ -160,7 +155,7 @@ class ExploreScreen(WalkScreen):
 
     @work(thread=True, exclusive=True, group="mapped", exit_on_error=False)
     def _find_mapped(self, offset: HostOffset) -> None:
-        tasks.mapped(self.session, offset, self.post_message)
+        searching.mapped(self.session, offset, self.post_message)
 
     def on_mapped_found(self, message: MappedFound) -> None:
         """Say it, if the cursor is still there."""
@@ -240,7 +235,7 @@ class ExploreScreen(WalkScreen):
     @work(thread=True, exclusive=True, group="find", exit_on_error=False)
     def _find_guest(self, offset: HostOffset) -> None:
         worker = get_current_worker()
-        tasks.find_guest(self.session.chain, offset, lambda: worker.is_cancelled, self.post_message)
+        searching.find_guest(self.session.chain, offset, lambda: worker.is_cancelled, self.post_message)
 
     def on_guest_found(self, message: GuestFound) -> None:
         """Go there, if the user has not gone on."""
@@ -308,9 +303,9 @@ class ExploreScreen(WalkScreen):
         """The bytes."""
         return self.hex
 
-    def work_on_strip(self, progress: tasks.TaskProgress) -> None:
+    def work_on_strip(self, progress: TaskProgress) -> None:
         """What each part of the image file belongs to."""
-        tasks.host_strip(self.session, progress, self.post_message)
+        mapping.host_strip(self.session, progress, self.post_message)
 
     def field_at(self, part: range) -> Node | None:
         """The field under the cursor, if these are its bytes."""

@@ -8,13 +8,14 @@ from textual import work
 from textual.containers import Container
 from textual.widgets import Input
 
-from qcow2inspect.tui import tasks
 from qcow2inspect.tui.commands import bindings
-from qcow2inspect.tui.harm import find_harm, has_harm
+from qcow2inspect.tui.harm import DamageFound, find_harm, has_harm
+from qcow2inspect.tui.knowledge import KnowledgeGrew
 from qcow2inspect.tui.location import Location
-from qcow2inspect.tui.messages import ChainChanged, DamageFound, EdgeReached, KnowledgeGrew, Progressed, TaskFailed
+from qcow2inspect.tui.messages import ChainChanged, EdgeReached
 from qcow2inspect.tui.nearby import place_of
 from qcow2inspect.tui.screens.base import BaseScreen
+from qcow2inspect.tui.tasks.running import Progressed, TaskFailed, TaskProgress
 from qcow2inspect.tui.widgets.causes import CauseList
 from qcow2inspect.tui.widgets.radius import Radius
 from qcow2inspect.tui.widgets.textpane import TextPane
@@ -123,7 +124,7 @@ class FindingsScreen(BaseScreen):
         self.list = CauseList(look, id="list")
         self.detail = FindingPane(look, id="detail")
         self.radius = Radius(look, id="radius")
-        self._progress = tasks.TaskProgress("damage", self.post_message)
+        self._progress = TaskProgress("damage", self.post_message)
         self._looked: object = None
 
     def compose_body(self) -> ComposeResult:
@@ -207,12 +208,12 @@ class FindingsScreen(BaseScreen):
             return
         self._looked = known
         self._progress.stop()
-        self._progress = tasks.TaskProgress("damage", self.post_message)
+        self._progress = TaskProgress("damage", self.post_message)
         self.radius.show(None, "looking how far the damage reaches into the disk")
         self._find_harm(self._progress)
 
     @work(thread=True, exclusive=True, group="damage", exit_on_error=False)
-    def _find_harm(self, progress: tasks.TaskProgress) -> None:
+    def _find_harm(self, progress: TaskProgress) -> None:
         with self.session.log.running("finding out how far the damage reaches", progress, self.post_message) as post:
             find_harm(self.session, progress, post)
 

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 from textual.containers import Container
 
 from qcow2inspect.errors import Qcow2InspectError
-from qcow2inspect.tui import nearby, supply, tasks
+from qcow2inspect.tui import nearby, supply
 from qcow2inspect.tui.commands import bindings
+from qcow2inspect.tui.knowledge import KnowledgeGrew
 from qcow2inspect.tui.location import Location
-from qcow2inspect.tui.messages import ChainChanged, FollowAsked, GuestChosen, JumpAsked, KnowledgeGrew
+from qcow2inspect.tui.messages import ChainChanged, FollowAsked, GuestChosen, JumpAsked
 from qcow2inspect.tui.screens.walk import WalkScreen
+from qcow2inspect.tui.tasks import mapping
 from qcow2inspect.tui.widgets.guestpane import CELLS, GuestPane, word_of
 from qcow2inspect.tui.widgets.supply import SupplyPane
 from qcow2inspect.units import GuestOffset, GuestRange, human_size
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from qcow2inspect.image.view import Extent, View
     from qcow2inspect.tui.dialogs.explain import Topic
     from qcow2inspect.tui.session import Session
+    from qcow2inspect.tui.tasks.running import TaskProgress
     from qcow2inspect.tui.theme import Look
     from qcow2inspect.tui.widgets.bytespane import BytesPane
 
@@ -199,10 +202,10 @@ class GuestScreen(WalkScreen):
         self.hex.show_strip(None)
         super().begin_strip()
 
-    def work_on_strip(self, progress: tasks.TaskProgress) -> None:
+    def work_on_strip(self, progress: TaskProgress) -> None:
         """What each part of the disk is."""
         if self.hex.view is not None:
-            tasks.guest_strip(self.session, self.hex.view, progress, self.post_message)
+            mapping.guest_strip(self.session, self.hex.view, progress, self.post_message)
 
     @property
     def bytes_name(self) -> str:

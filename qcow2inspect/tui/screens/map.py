@@ -9,24 +9,17 @@ from textual import work
 from textual.containers import Container
 
 from qcow2inspect.errors import Qcow2InspectError
-from qcow2inspect.tui import describe, supply, tasks
+from qcow2inspect.tui import describe, supply
 from qcow2inspect.tui.clustermap import Entropy, GuestCount, GuestUse, named_units
 from qcow2inspect.tui.commands import bindings, key_of
 from qcow2inspect.tui.entropy import CLUSTERS_OF_A_CELL, MEANINGS, SAMPLE, EntropyMap
 from qcow2inspect.tui.hostmap import Colouring
+from qcow2inspect.tui.knowledge import KnowledgeGrew
 from qcow2inspect.tui.location import Location
-from qcow2inspect.tui.messages import (
-    CellChosen,
-    ChainChanged,
-    FollowAsked,
-    JumpAsked,
-    KnowledgeGrew,
-    MapMade,
-    Progressed,
-    Sampled,
-    TaskFailed,
-)
+from qcow2inspect.tui.messages import CellChosen, ChainChanged, FollowAsked, JumpAsked
 from qcow2inspect.tui.screens.base import BaseScreen
+from qcow2inspect.tui.tasks import mapping
+from qcow2inspect.tui.tasks.running import Progressed, TaskFailed, TaskProgress
 from qcow2inspect.tui.widgets.mapgrid import MapGrid
 from qcow2inspect.tui.widgets.textpane import TextPane
 from qcow2inspect.units import GuestOffset, HostOffset, counted, human_size
@@ -42,6 +35,7 @@ if TYPE_CHECKING:
     from qcow2inspect.tui.entropy import Spot
     from qcow2inspect.tui.location import GuestState
     from qcow2inspect.tui.session import Session
+    from qcow2inspect.tui.tasks.mapping import MapMade, Sampled
     from qcow2inspect.tui.theme import Look
     from qcow2inspect.tui.widgets.paint import Line
 
@@ -159,8 +153,8 @@ class MapScreen(BaseScreen):
         self._state: GuestState | None = None
         self._wanted = 0
         self._host: HostOffset | None = None
-        self._progress: tasks.TaskProgress | None = None
-        self._sampling: tasks.TaskProgress | None = None
+        self._progress: TaskProgress | None = None
+        self._sampling: TaskProgress | None = None
         self._spot: Spot | None = None
         self._painted = 0.0
 
@@ -192,7 +186,7 @@ class MapScreen(BaseScreen):
     def _begin(self) -> None:
         """Make the map that is wanted, and no other any more."""
         self.on_unmount()
-        self._progress = tasks.TaskProgress("map", self.post_message)
+        self._progress = TaskProgress("map", self.post_message)
         self._make(self._progress)
 
     def _turn(self, state: GuestState | None, offset: int, host: HostOffset | None = None) -> None:
@@ -203,11 +197,11 @@ class MapScreen(BaseScreen):
         self._describe()
 
     @work(thread=True, exclusive=True, group="map", exit_on_error=False)
-    def _make(self, progress: tasks.TaskProgress) -> None:
+    def _make(self, progress: TaskProgress) -> None:
         if self._state is not None:
-            tasks.guest_map(self.session, (self.colouring, self._host), progress, self.post_message)
+            mapping.guest_map(self.session, (self.colouring, self._host), progress, self.post_message)
         else:
-            tasks.host_map(self.session, self.colouring, progress, self.post_message)
+            mapping.host_map(self.session, self.colouring, progress, self.post_message)
 
     def on_map_made(self, message: MapMade) -> None:
         """Show it, if it is still wanted."""
@@ -229,12 +223,12 @@ class MapScreen(BaseScreen):
             return
         self._stop_sampling()
         self._spot = self.grid.spot
-        self._sampling = tasks.TaskProgress("entropy", self.post_message)
+        self._sampling = TaskProgress("entropy", self.post_message)
         self._sample(made, self._spot, self._sampling)
 
     @work(thread=True, exclusive=True, group="entropy", exit_on_error=False)
-    def _sample(self, made: EntropyMap, spot: Spot, progress: tasks.TaskProgress) -> None:
-        tasks.sample_entropy(self.session, made, spot, progress, self.post_message)
+    def _sample(self, made: EntropyMap, spot: Spot, progress: TaskProgress) -> None:
+        mapping.sample_entropy(self.session, made, spot, progress, self.post_message)
 
     def _stop_sampling(self) -> None:
         if self._sampling is not None:

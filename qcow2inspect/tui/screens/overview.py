@@ -12,7 +12,8 @@ from textual.widget import Widget
 from qcow2inspect.format.header import CryptMethod
 from qcow2inspect.source.protection import protection_words
 from qcow2inspect.tui.commands import key_of
-from qcow2inspect.tui.messages import ChainChanged, EdgeReached, KnowledgeGrew
+from qcow2inspect.tui.knowledge import KnowledgeGrew
+from qcow2inspect.tui.messages import ChainChanged, EdgeReached
 from qcow2inspect.tui.screens.base import BaseScreen
 from qcow2inspect.tui.widgets.crumbs import tally
 from qcow2inspect.tui.widgets.findings import FindingsList

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, cast
 
 from textual import work
 
-from qcow2inspect.tui import tasks
 from qcow2inspect.tui.commands import key_of
 from qcow2inspect.tui.location import Location
-from qcow2inspect.tui.messages import JumpAsked, Progressed, Searched, TaskFailed
+from qcow2inspect.tui.messages import JumpAsked
 from qcow2inspect.tui.screens.base import BaseScreen
+from qcow2inspect.tui.tasks import searching
+from qcow2inspect.tui.tasks.running import Progressed, TaskFailed, TaskProgress
 from qcow2inspect.units import HostOffset, exact_size
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from qcow2inspect.tui.app import InspectApp
     from qcow2inspect.tui.dialogs.search import Sought
     from qcow2inspect.tui.pattern import Pattern
+    from qcow2inspect.tui.tasks.searching import Searched
     from qcow2inspect.tui.widgets.bytespane import BytesPane
 
 __all__ = ["SearchScreen"]
@@ -28,7 +30,7 @@ __all__ = ["SearchScreen"]
 class SearchScreen(BaseScreen):
     """A screen with a cursor on bytes that can be searched."""
 
-    _searching: tasks.TaskProgress | None = None
+    _searching: TaskProgress | None = None
     origin: Location | None = None
     """Where a search that is being typed begins."""
 
@@ -149,13 +151,13 @@ class SearchScreen(BaseScreen):
             self.status.say("there is nothing to search")
             return
         self.action_stop()
-        self._searching = tasks.TaskProgress("search", self.post_message)
+        self._searching = TaskProgress("search", self.post_message)
         self.status.say(f"searching for {pattern.shown[:40]}", "dim")
         self._run_search(view, pattern, step, self._searching)
 
     @work(thread=True, exclusive=True, group="search", exit_on_error=False)
-    def _run_search(self, view: View, pattern: Pattern, step: int, progress: tasks.TaskProgress) -> None:
-        tasks.search(view, pattern, (self.bytes_at, step), progress, self.post_message)
+    def _run_search(self, view: View, pattern: Pattern, step: int, progress: TaskProgress) -> None:
+        searching.search(view, pattern, (self.bytes_at, step), progress, self.post_message)
 
     def action_stop(self) -> None:
         """Search no further."""

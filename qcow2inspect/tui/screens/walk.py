@@ -9,15 +9,12 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from textual import work
 
 from qcow2inspect.errors import Qcow2InspectError
-from qcow2inspect.tui import copying, nearby, tasks
+from qcow2inspect.tui import copying, nearby
 from qcow2inspect.tui.location import Location
-from qcow2inspect.tui.messages import (
-    JumpAsked,
-    Placed,
-    StripChosen,
-    StripMade,
-)
+from qcow2inspect.tui.messages import JumpAsked, StripChosen
 from qcow2inspect.tui.screens.search import SearchScreen
+from qcow2inspect.tui.tasks import searching
+from qcow2inspect.tui.tasks.running import TaskProgress
 from qcow2inspect.tui.widgets.which import WhichKey
 from qcow2inspect.units import GuestOffset, GuestRange, counted
 
@@ -31,6 +28,8 @@ if TYPE_CHECKING:
     from qcow2inspect.tui.comparison import Comparison
     from qcow2inspect.tui.exporting import Order
     from qcow2inspect.tui.session import Session
+    from qcow2inspect.tui.tasks.mapping import StripMade
+    from qcow2inspect.tui.tasks.searching import Placed
     from qcow2inspect.tui.theme import Look
 
 __all__ = ["WalkScreen"]
@@ -46,7 +45,7 @@ class WalkScreen(SearchScreen):
     SLOW: ClassVar[str] = "t"
     """Those of them whose place is looked for in a thread, by :meth:`find_slowly`."""
 
-    _stripping: tasks.TaskProgress | None = None
+    _stripping: TaskProgress | None = None
 
     def __init__(self, session: Session, look: Look) -> None:
         super().__init__(session, look)
@@ -126,23 +125,21 @@ class WalkScreen(SearchScreen):
             part = comparison.near(self.guest_at, step)
         except LookupError:
             self.status.say(f"looking for a difference   {self.key('stop')} stops", "dim")
-            self._searching = tasks.TaskProgress("search", self.post_message)
+            self._searching = TaskProgress("search", self.post_message)
             self._find_difference_in_thread(comparison, (self.guest_at, step), self._searching)
         else:
             there = self.place_of_difference(int(part.guest.start)) if part is not None else None
             self._arrive_nearby("d", step, there)
 
     @work(thread=True, exclusive=True, group="find", exit_on_error=False)
-    def _find_difference_in_thread(
-        self, comparison: Comparison, way: tuple[int, int], progress: tasks.TaskProgress
-    ) -> None:
+    def _find_difference_in_thread(self, comparison: Comparison, way: tuple[int, int], progress: TaskProgress) -> None:
         from qcow2inspect.image.compare import next_difference
 
         def look() -> Location | None:
             part = next_difference(comparison.a.view, comparison.b.view, *way, progress)
             return self.place_of_difference(int(part.guest.start)) if part is not None else None
 
-        tasks.place(look, "d", way[1], self.post_message)
+        searching.place(look, "d", way[1], self.post_message)
 
     def _arrive_nearby(self, key: str, step: int, there: Location | None) -> None:
         if there is None:
@@ -153,7 +150,7 @@ class WalkScreen(SearchScreen):
     @work(thread=True, exclusive=True, group="find", exit_on_error=False)
     def _find_in_thread(self, key: str, step: int) -> None:
         """Tables may have to be read for it."""
-        tasks.place(lambda: self.find_slowly(key, step), key, step, self.post_message)
+        searching.place(lambda: self.find_slowly(key, step), key, step, self.post_message)
 
     def find_slowly(self, key: str, step: int) -> Location | None:
         """Like :meth:`find_nearby`, called in a thread."""
@@ -206,7 +203,7 @@ class WalkScreen(SearchScreen):
 
     # -- the strip --------------------------------------------------------------------------------------------
 
-    def work_on_strip(self, progress: tasks.TaskProgress) -> None:
+    def work_on_strip(self, progress: TaskProgress) -> None:
         """Sum up what the strip beside the bytes shows; called in a thread."""
 
     def begin_strip(self) -> None:
@@ -214,11 +211,11 @@ class WalkScreen(SearchScreen):
         if self._stripping is not None:
             self._stripping.stop()
         if self.pane is not None and self.session.knowledge.surveyed:
-            self._stripping = tasks.TaskProgress("strip", lambda message: None)
+            self._stripping = TaskProgress("strip", lambda message: None)
             self._make_strip(self._stripping)
 
     @work(thread=True, exclusive=True, group="strip", exit_on_error=False)
-    def _make_strip(self, progress: tasks.TaskProgress) -> None:
+    def _make_strip(self, progress: TaskProgress) -> None:
         self.work_on_strip(progress)
 
     def on_strip_made(self, message: StripMade) -> None:

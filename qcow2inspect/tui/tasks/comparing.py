@@ -5,23 +5,60 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from qcow2inspect.tui.messages import ComparisonGrew, OtherOpened, Tabled
-from qcow2inspect.tui.tasks import guarded
+from textual.message import Message
+
+from qcow2inspect.tui.tasks.running import guarded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from textual.message import Message
-
+    from qcow2inspect.image.chain import Chain
+    from qcow2inspect.image.contrast import FieldPair
     from qcow2inspect.image.gate import OpenGate
     from qcow2inspect.image.parts import Part
     from qcow2inspect.tui.comparison import Comparison, Side
-    from qcow2inspect.tui.tasks import TaskProgress
+    from qcow2inspect.tui.tasks.running import TaskProgress
 
-__all__ = ["compare", "open_other", "tabulate"]
+__all__ = ["ComparisonGrew", "OtherOpened", "Tabled", "compare", "open_other", "tabulate"]
 
 _INTERVAL = 0.1
 _MOST_ROWS = 1 << 16
+
+
+class OtherOpened(Message):
+    """Another file was opened, to be compared with.
+
+    Attributes:
+        chain: the file, and what is behind it.
+    """
+
+    def __init__(self, chain: Chain) -> None:
+        super().__init__()
+        self.chain = chain
+
+
+class ComparisonGrew(Message):
+    """More is known about where two disks differ."""
+
+    def can_replace(self, message: Message) -> bool:
+        """One look shows all that is known."""
+        return isinstance(message, ComparisonGrew)
+
+
+class Tabled(Message):
+    """What differs in the mappings or the fields of two disks.
+
+    Attributes:
+        level: ``mapping`` or ``fields``.
+        rows: ranges that are mapped differently, or all fields of both.
+        more: how many rows were left out.
+    """
+
+    def __init__(self, level: str, rows: Sequence[Part] | Sequence[FieldPair], more: int) -> None:
+        super().__init__()
+        self.level = level
+        self.rows = rows
+        self.more = more
 
 
 def open_other(path: str, gate: OpenGate | None, post: Callable[[Message], object]) -> None:
