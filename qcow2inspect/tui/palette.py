@@ -56,129 +56,72 @@ class Palette:
         return self.fills.get(role, self.color(role, dark))
 
 
-def _grounds(plain: str, selected: str, marked: str, row: str, cursor: str) -> Mapping[str, str]:
-    return MappingProxyType({"plain": plain, "selected": selected, "marked": marked, "row": row, "cursor": cursor})
+_Row = tuple[str, str, str]
+"""A colour in the dark theme, in the light one, in high contrast; empty where the theme has none of its own for it."""
 
-
-def _roles(**groups: str) -> Mapping[str, str]:
-    """Colours of groups of meanings, written as ``group="#colour"``."""
-    return MappingProxyType({role: color for group, color in groups.items() for role in _GROUPS[group]})
-
-
-_GROUPS = {
-    "plain": ("text", "file"),
-    "strong": ("strong",),
-    "dim": ("dim", "zero-plain", "zero-alloc"),
-    "faint": ("faint",),
-    "title": ("title", "key", "note"),
-    "good": ("good",),
-    "bad": ("bad", "conflict", "invalid"),
-    "header": ("header", "snapshot", "extension"),
-    "table": ("l1", "l2"),
-    "refcount": ("refcount",),
-    "kept": ("warn", "bitmap", "luks", "encrypted", "shared"),
-    "data": ("data", "normal", "subclusters"),
-    "compressed": ("compressed",),
-    "unused": ("unallocated", "free"),
-    "free": ("free-cell",),
-    "leaked": ("leaked",),
+_NAMES: _Row = ("dark", "light", "high-contrast")
+_SURFACES: dict[str, _Row] = {
+    "background": ("#0f1115", "#ffffff", "#000000"),
+    "text": ("#d3d7de", "#1f2430", "#ffffff"),
+    "strong": ("#ffffff", "#000000", "#ffffff"),
+    "panel": ("#151922", "#f3f5f8", "#000000"),
+    "edge": ("#343b47", "#b4bcc8", "#b0b0b0"),
+    "focus": ("#5b9dff", "#053fd7", "#ffff00"),
+    "selection": ("#2f5eaa", "#9cc0ff", "#0050d0"),
+}
+_GROUNDS: dict[str, _Row] = {
+    "plain": ("#0f1115", "#ffffff", "#000000"),
+    "selected": ("#1f2c42", "#e4ecfb", "#1c3050"),
+    "marked": ("#4a2030", "#fde0e0", "#5c0020"),
+    "row": ("#24406b", "#c9dcff", "#003c96"),
+    "cursor": ("#3a6fc4", "#8fb8ff", "#0050d0"),
+}
+_ROLES: dict[str, _Row] = {
+    "text file": ("", "#1f2430", "#ffffff"),
+    "strong": ("", "#000000", "#ffffff"),
+    "dim zero-plain zero-alloc": ("", "#5b6470", "#d0d0d0"),
+    "faint": ("", "#8a929d", "#a8a8a8"),
+    "title key note": ("", "#1b4fa8", "#a8d0ff"),
+    "good": ("", "#017a4e", "#00e090"),
+    "bad conflict invalid": ("", "#b3261e", "#ff8070"),
+    "header snapshot extension": ("", "#4c4600", "#fffd24"),
+    "l1 l2": ("", "#053fd7", "#6cb0ff"),
+    "refcount": ("", "#8e42af", "#f7a4ff"),
+    "warn bitmap luks encrypted shared": ("", "#8a5800", "#ffb020"),
+    "data normal subclusters": ("", "#003622", "#00d486"),
+    "compressed": ("", "#006f76", "#bff7ef"),
+    "unallocated free": ("", "#6b7480", "#b8b8b8"),
+    "free-cell": ("", "#d5dae0", "#3b3b3c"),
+    "leaked": ("", "#b03a38", "#ff7060"),
+}
+_FILLS: dict[str, _Row] = {
+    "l1 l2": ("#016cfb", "", "#2d88f9"),
+    "refcount": ("#9e57b6", "", ""),
+    "shared": ("", "#b47200", "#e79b00"),
+    "zero-plain": ("#6a717c", "#f0cc90", "#8a8f96"),
+    "zero-alloc": ("#016cfb", "#053fd7", "#2d88f9"),
+    "compressed": ("", "#028f97", ""),
+    "leaked": ("", "#d75755", "#f25044"),
 }
 
-DARK = Palette(
-    name="dark",
-    background="#0f1115",
-    text="#d3d7de",
-    strong="#ffffff",
-    panel="#151922",
-    edge="#343b47",
-    focus="#5b9dff",
-    selection="#2f5eaa",
-    grounds=_grounds("#0f1115", "#1f2c42", "#4a2030", "#24406b", "#3a6fc4"),
-    roles=MappingProxyType({}),
-    fills=MappingProxyType(
-        {"l1": "#016cfb", "l2": "#016cfb", "refcount": "#9e57b6", "zero-plain": "#6a717c", "zero-alloc": "#016cfb"}
-    ),
-)
 
-_LIGHT = Palette(
-    name="light",
-    background="#ffffff",
-    text="#1f2430",
-    strong="#000000",
-    panel="#f3f5f8",
-    edge="#b4bcc8",
-    focus="#053fd7",
-    selection="#9cc0ff",
-    grounds=_grounds("#ffffff", "#e4ecfb", "#fde0e0", "#c9dcff", "#8fb8ff"),
-    roles=_roles(
-        plain="#1f2430",
-        strong="#000000",
-        dim="#5b6470",
-        faint="#8a929d",
-        title="#1b4fa8",
-        good="#017a4e",
-        bad="#b3261e",
-        header="#4c4600",
-        table="#053fd7",
-        refcount="#8e42af",
-        kept="#8a5800",
-        data="#003622",
-        compressed="#006f76",
-        unused="#6b7480",
-        free="#d5dae0",
-        leaked="#b03a38",
-    ),
-    fills=MappingProxyType(
-        {
-            "shared": "#b47200",
-            "zero-plain": "#f0cc90",
-            "zero-alloc": "#053fd7",
-            "compressed": "#028f97",
-            "leaked": "#d75755",
-        }
-    ),
-    is_dark=False,
-)
+def _column(table: Mapping[str, _Row], theme: int) -> Mapping[str, str]:
+    """One theme of a table: each name of a row -> its colour."""
+    colors = ((name, row[theme]) for names, row in table.items() for name in names.split())
+    return MappingProxyType({name: color for name, color in colors if color})
 
-_HIGH = Palette(
-    name="high-contrast",
-    background="#000000",
-    text="#ffffff",
-    strong="#ffffff",
-    panel="#000000",
-    edge="#b0b0b0",
-    focus="#ffff00",
-    selection="#0050d0",
-    grounds=_grounds("#000000", "#1c3050", "#5c0020", "#003c96", "#0050d0"),
-    roles=_roles(
-        plain="#ffffff",
-        strong="#ffffff",
-        dim="#d0d0d0",
-        faint="#a8a8a8",
-        title="#a8d0ff",
-        good="#00e090",
-        bad="#ff8070",
-        header="#fffd24",
-        table="#6cb0ff",
-        refcount="#f7a4ff",
-        kept="#ffb020",
-        data="#00d486",
-        compressed="#bff7ef",
-        unused="#b8b8b8",
-        free="#3b3b3c",
-        leaked="#ff7060",
-    ),
-    fills=MappingProxyType(
-        {
-            "l1": "#2d88f9",
-            "l2": "#2d88f9",
-            "shared": "#e79b00",
-            "zero-plain": "#8a8f96",
-            "zero-alloc": "#2d88f9",
-            "leaked": "#f25044",
-        }
-    ),
-)
 
-PALETTES = {palette.name: palette for palette in (DARK, _LIGHT, _HIGH)}
+def _palette(theme: int) -> Palette:
+    return Palette(
+        name=_NAMES[theme],
+        **_column(_SURFACES, theme),
+        grounds=_column(_GROUNDS, theme),
+        roles=_column(_ROLES, theme),
+        fills=_column(_FILLS, theme),
+        is_dark=_NAMES[theme] != "light",
+    )
+
+
+PALETTES = {name: _palette(theme) for theme, name in enumerate(_NAMES)}
 """Every theme by its name, in the order in which the key changes them."""
+DARK = PALETTES["dark"]

@@ -19,8 +19,9 @@ from qcow2inspect.image.gate import Follow, OpenGate
 from qcow2inspect.image.image import Image
 from qcow2inspect.source.memory import MemorySource
 from qcow2inspect.tui.app import summary
-from qcow2inspect.tui.dialogs.export import ExportDialog, default_target
+from qcow2inspect.tui.dialogs.export import ExportDialog
 from qcow2inspect.tui.dialogs.job import JobDialog
+from qcow2inspect.tui.dialogs.order import default_target
 from qcow2inspect.tui.dialogs.parts import duration
 from qcow2inspect.tui.dialogs.report import ReportDialog
 from qcow2inspect.tui.exporting import ExportProgress, parse_range

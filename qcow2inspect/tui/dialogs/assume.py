@@ -109,12 +109,12 @@ class AssumeDialog(Dialog[Assumptions | None]):
 
     def on_mount(self) -> None:
         """Say what can be typed."""
-        self.query_one("#dialog").border_title = "Assume"
+        self.entitle("Assume")
         self._ask()
 
     def _ask(self) -> None:
         self._worked = None
-        self.query_one("#dialog").border_subtitle = "Enter look what it means   Esc close"
+        self.offer("Enter look what it means   Esc close")
         self.notes.show(*(("", line, "dim") for line in _EXAMPLES))
 
     @property
@@ -173,7 +173,7 @@ class AssumeDialog(Dialog[Assumptions | None]):
             notes.append(("yes", "nothing has to be assumed: Enter opens the image as it is stored", "text"))
         self.notes.show(*notes)
         is_good = not message.problem
-        self.query_one("#dialog").border_subtitle = "Enter open it so   Esc close" if is_good else "Esc close"
+        self.offer("Enter open it so   Esc close" if is_good else "Esc close")
 
     def _stop(self) -> None:
         if self._working is not None:

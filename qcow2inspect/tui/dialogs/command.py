@@ -76,8 +76,8 @@ class CommandDialog(Dialog[Deed | None]):
 
     def on_mount(self) -> None:
         """Say what can be typed."""
-        self.query_one("#dialog").border_title = "Command"
-        self.query_one("#dialog").border_subtitle = "Enter do it   Tab completes   Esc close"
+        self.entitle("Command")
+        self.offer("Enter do it   Tab completes   Esc close")
         self._show("")
 
     @property

@@ -64,8 +64,8 @@ class CompareDialog(Dialog[Comparison | None]):
 
     def on_mount(self) -> None:
         """Say how it goes."""
-        self.query_one("#dialog").border_title = "Compare"
-        self.query_one("#dialog").border_subtitle = "Enter compare   Tab next   Space change   Esc close"
+        self.entitle("Compare")
+        self.offer("Enter compare   Tab next   Space change   Esc close")
         self._renew()
         (self.query_one(Input) if self._wants_other else self.query_one("#b")).focus()
 

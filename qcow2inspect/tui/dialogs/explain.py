@@ -122,8 +122,8 @@ class ExplainDialog(Dialog[None]):
 
     def on_mount(self) -> None:
         """Say what it is about, and how to leave."""
-        box = self.query_one("#dialog")
-        box.border_title, box.border_subtitle = self.look.glyphs.text(self._what.title), "Esc close"
+        self.entitle(self.look.glyphs.text(self._what.title))
+        self.offer("Esc close")
 
     def action_close(self) -> None:
         """Leave."""

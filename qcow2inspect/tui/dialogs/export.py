@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from textual import work
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Input
@@ -13,10 +12,10 @@ from textual.widgets import Input
 from qcow2inspect.errors import Qcow2InspectError
 from qcow2inspect.export.choices import Choices, OnError, Sparse
 from qcow2inspect.export.leftovers import leftovers
-from qcow2inspect.tui.dialogs.parts import Caption, Cycle, Dialog, Notes, Toggle
-from qcow2inspect.tui.exporting import Order, parse_range, preflight
+from qcow2inspect.tui.dialogs.order import OrderDialog, default_target
+from qcow2inspect.tui.dialogs.parts import Caption, Cycle, Toggle
+from qcow2inspect.tui.exporting import Order, parse_range
 from qcow2inspect.tui.states import states_of
-from qcow2inspect.tui.tasks.running import TaskProgress
 from qcow2inspect.units import exact_size
 
 if TYPE_CHECKING:
@@ -27,10 +26,9 @@ if TYPE_CHECKING:
     from qcow2inspect.tui.exporting import Preflighted
     from qcow2inspect.tui.location import GuestState
     from qcow2inspect.tui.session import Session
-    from qcow2inspect.tui.tasks.running import TaskFailed
     from qcow2inspect.tui.theme import Look
 
-__all__ = ["ExportDialog", "default_target"]
+__all__ = ["ExportDialog"]
 
 _POLICIES = {
     OnError.FAIL: "stop, and write nothing",
@@ -54,19 +52,7 @@ _HASHES = {
 }
 
 
-def default_target(image: str, suffix: str) -> str:
-    """A path for what is made of ``image``: beside it, or in the working directory if nothing can be written there.
-
-    A name that could steer a terminal is not taken over: the path stands in a field that shows it as it is.
-    """
-    folder, name = os.path.split(os.path.abspath(image))
-    stem = name.removesuffix(".qcow2").removesuffix(".img") or name
-    stem = "".join(letter if letter.isprintable() else "_" for letter in stem)
-    beside = folder.isprintable() and os.access(folder, os.W_OK)
-    return os.path.join(folder if beside else os.getcwd(), stem + suffix)
-
-
-class ExportDialog(Dialog[Order | None]):
+class ExportDialog(OrderDialog):
     """Asks what to write, and how; the result is an order that can be carried out, or None.
 
     Args:
@@ -76,19 +62,11 @@ class ExportDialog(Dialog[Order | None]):
     """
 
     AUTO_FOCUS = "#target"
-    BINDINGS = [
-        Binding("escape", "close", "close", show=False),
-        Binding("enter", "start", "start", show=False),
-    ]
+    BINDINGS = [Binding("enter", "start", "start", show=False)]
 
     def __init__(self, session: Session, look: Look, target: str = "") -> None:
-        super().__init__()
+        super().__init__(session, look)
         self._target = target
-        self.session = session
-        self.look = look
-        self.checks = Notes(look, id="checks")
-        self._checking = TaskProgress("preflight", self.post_message)
-        self._ready: Order | None = None
         self._states = [*states_of(session.chain), *(session.residues or ())]
 
     # -- the form ---------------------------------------------------------------------------------------------
@@ -131,7 +109,7 @@ class ExportDialog(Dialog[Order | None]):
 
     def on_mount(self) -> None:
         """Check the default target."""
-        self.query_one("#dialog").border_title = "Export raw bytes"
+        self.entitle("Export raw bytes")
         self._renew()
 
     # -- what the user asks for -------------------------------------------------------------------------------
@@ -206,11 +184,7 @@ class ExportDialog(Dialog[Order | None]):
         self._renew()
 
     def _renew(self) -> None:
-        self._ready = None
-        self._keys("Esc close")
-        self._checking.stop()
-        self._checking = TaskProgress("preflight", self.post_message)
-        self.checks.show(("more", "checking", "dim"))
+        self.begin_checks()
         self.query_one("#compare").display = not self.query_one("#split", Cycle).index
         try:
             order = self.order
@@ -219,7 +193,7 @@ class ExportDialog(Dialog[Order | None]):
             self.checks.show(("no", str(error), "bad"))
             return
         if self.target:
-            self._preflight(order, self._checking)
+            self.check(order)
 
     def _offer_to_continue(self, order: Order) -> None:
         within = order.choices.within
@@ -227,18 +201,13 @@ class ExportDialog(Dialog[Order | None]):
         left = leftovers(order.target, size, order.choices.split) if order.target else []
         self.query_one("#resume").display = len(left) > 1
 
-    @work(thread=True, exclusive=True, group="preflight", exit_on_error=False)
-    def _preflight(self, order: Order, progress: TaskProgress) -> None:
-        preflight(self.session.chain, order, progress, self.post_message)
-
     def on_preflighted(self, message: Preflighted) -> None:
         """Show the checks."""
         message.stop()
         if message.order != self.order:
             return
         result = message.result
-        notes = [("yes" if check.ok else "no", check.text, "text" if check.ok else "bad") for check in result.checks]
-        notes += [("warning", warning, "warn") for warning in result.warnings]
+        notes = self.outcome(result)
         if message.order.choices.on_error is OnError.BEST and not self.session.image.assumed:
             notes.append(("dot", _MORE, "dim"))
         if result.problem is None:
@@ -247,18 +216,12 @@ class ExportDialog(Dialog[Order | None]):
         elif result.problem.hint:
             notes.append(("points", result.problem.hint.replace("say --force", f"mark “{_OVERWRITE}”"), "key"))
         self.checks.show(*notes)
-        self._keys("Enter start   Tab next   Space change   Esc close" if self._ready else "Esc close")
+        self.offer("Enter start   Tab next   Space change   Esc close" if self._ready else "Esc close")
 
     def _next_words(self, order: Order, seconds: float) -> str:
         within = order.choices.within
         what = f"{exact_size(within.size)} from guest {within.start} on; " if within is not None else ""
         return f"{what}about {max(1, round(seconds)):,} s; written as .part, renamed when it is complete"
-
-    def on_task_failed(self, message: TaskFailed) -> None:
-        """Say why not."""
-        message.stop()
-        if message.error is not None:
-            self.checks.show(("no", str(message.error), "bad"))
 
     # -- end --------------------------------------------------------------------------------------------------
 
@@ -270,13 +233,4 @@ class ExportDialog(Dialog[Order | None]):
     def action_start(self) -> None:
         """Give the order, if all checks are good."""
         if self._ready is not None:
-            self._checking.stop()
-            self.leave(self._ready)
-
-    def action_close(self) -> None:
-        """Write nothing."""
-        self._checking.stop()
-        self.leave(None)
-
-    def _keys(self, words: str) -> None:
-        self.query_one("#dialog").border_subtitle = words
+            self.give(self._ready)

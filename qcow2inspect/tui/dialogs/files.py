@@ -60,7 +60,7 @@ class FilesDialog(Dialog[None]):
 
     def on_mount(self) -> None:
         """Say what is missing."""
-        self.query_one("#dialog").border_title = "Files that the image names"
+        self.entitle("Files that the image names")
         self._show(self.session.chain)
 
     def _show(self, chain: Chain) -> None:
@@ -71,10 +71,10 @@ class FilesDialog(Dialog[None]):
             widget.display = bool(missing)
         if missing:
             self.query_one(Input).border_title = ""
-            self._keys("Enter open   Tab next   Space change   Esc close")
+            self.offer("Enter open   Tab next   Space change   Esc close")
         else:
             self.outcome.show(("yes", _nothing_missing(chain), "good"))
-            self._keys("Esc close")
+            self.offer("Esc close")
 
     @property
     def first(self) -> Wanted | None:
@@ -150,9 +150,6 @@ class FilesDialog(Dialog[None]):
     def action_close(self) -> None:
         """Back to the screen."""
         self.leave(None)
-
-    def _keys(self, words: str) -> None:
-        self.query_one("#dialog").border_subtitle = words
 
 
 def _layer_notes(index: int, name: str, chain: Chain) -> list[tuple[str, str, str]]:

@@ -71,8 +71,8 @@ class GotoDialog(Dialog[Location | None]):
     def on_mount(self) -> None:
         """Say what can be typed."""
         state = f" in the guest, {self.session.state.title}" if self._here.mode == "guest" else ""
-        self.query_one("#dialog").border_title = self.look.glyphs.text(f"Goto{state}")
-        self.query_one("#dialog").border_subtitle = "Enter go   Esc close"
+        self.entitle(self.look.glyphs.text(f"Goto{state}"))
+        self.offer("Enter go   Esc close")
         self._help()
 
     def _help(self) -> None:

@@ -139,8 +139,8 @@ class HelpDialog(Dialog["Command | None"]):
 
     def on_mount(self) -> None:
         """Say how to leave."""
-        self.query_one("#dialog").border_title = "Keys and signs"
-        self.query_one("#dialog").border_subtitle = "Enter does the first, a click any   Esc close"
+        self.entitle("Keys and signs")
+        self.offer("Enter does the first, a click any   Esc close")
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Find."""

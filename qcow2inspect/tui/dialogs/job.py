@@ -134,7 +134,7 @@ class JobDialog(Dialog[None]):
     def on_mount(self) -> None:
         """Listen to the news."""
         cast("InspectApp", self.app).news.subscribe(self, self.news)
-        self.query_one("#dialog").border_title = "Export"
+        self.entitle("Export")
         self.about.show(("", self.job.title, "strong"))
         self._show()
 
@@ -147,7 +147,7 @@ class JobDialog(Dialog[None]):
         job = self.job
         self.stages.refresh()
         self._asking = self._asking and not job.state.is_over
-        self.query_one("#dialog").border_subtitle = self._keys
+        self.offer(self._keys)
         if self._asking:
             self.outcome.show(("warning", _ASK, "warn"))
         elif job.state.is_over:

@@ -54,9 +54,8 @@ class NoteDialog(Dialog[str | None]):
 
     def on_mount(self) -> None:
         """Say where the note stands."""
-        dialog = self.query_one("#dialog")
-        dialog.border_title = self.look.glyphs.text(f"Note at {self._address}")
-        dialog.border_subtitle = "Enter keep   Esc close"
+        self.entitle(self.look.glyphs.text(f"Note at {self._address}"))
+        self.offer("Enter keep   Esc close")
         more = "; without words it is removed" if self._text else ""
         self.notes.show(("", f"Notes stand in reports and in the log of the case, if there is one{more}.", "dim"))
 
@@ -96,8 +95,8 @@ class NotesDialog(Dialog[Location | None]):
 
     def on_mount(self) -> None:
         """Fill it."""
-        self.query_one("#dialog").border_title = "Marks and notes"
-        self.query_one("#dialog").border_subtitle = "Enter go there   x remove   Esc close"
+        self.entitle("Marks and notes")
+        self.offer("Enter go there   x remove   Esc close")
         self._fill()
 
     def _fill(self) -> None:

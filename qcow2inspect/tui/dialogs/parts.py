@@ -40,6 +40,14 @@ class Dialog(ModalScreen[R]):
             self._left = True
             self.dismiss(result)
 
+    def entitle(self, title: str) -> None:
+        """Say in the frame what the dialog is about."""
+        self.query_one("#dialog").border_title = title
+
+    def offer(self, keys: str) -> None:
+        """Say in the frame which keys do what."""
+        self.query_one("#dialog").border_subtitle = keys
+
 
 class Toggle(Widget, can_focus=True):
     """A choice on one line: ``[x] leave holes where the disk has zeros``.

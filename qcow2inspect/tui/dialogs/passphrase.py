@@ -132,7 +132,7 @@ class PassphraseDialog(Dialog[None]):
 
     def on_mount(self) -> None:
         """Say what is encrypted."""
-        self.query_one("#dialog").border_title = "Passphrase"
+        self.entitle("Passphrase")
         self._renew()
 
     def _renew(self) -> None:
@@ -141,7 +141,7 @@ class PassphraseDialog(Dialog[None]):
         self.secret.display = bool(notes)
         if self.secret.display and self._progress is None:
             self.secret.focus()
-        self._keys("Enter unlock   Ctrl+U clear   Esc close" if notes else "Esc close")
+        self.offer("Enter unlock   Ctrl+U clear   Esc close" if notes else "Esc close")
 
     def _note(self, index: int) -> tuple[str, str, str]:
         layer = self.session.chain.layers[index]
@@ -156,7 +156,7 @@ class PassphraseDialog(Dialog[None]):
         if self._progress is None and not self.secret.is_empty:
             self._progress = TaskProgress("unlock", self.post_message)
             self.outcome.show(("more", "trying the passphrase", "dim"))
-            self._keys("Esc cancel")
+            self.offer("Esc cancel")
             self._unlock(self.secret.take(), self._progress)
 
     @work(thread=True, exclusive=True, group="unlock", exit_on_error=False, name="unlock", description="unlock")
@@ -194,9 +194,6 @@ class PassphraseDialog(Dialog[None]):
             return
         self.secret.action_clear()
         self.leave(None)
-
-    def _keys(self, words: str) -> None:
-        self.query_one("#dialog").border_subtitle = words
 
 
 def _outcome(layer: Layer, index: int, error: Qcow2InspectError | None) -> tuple[str, str, str]:

@@ -13,7 +13,7 @@ from textual.widgets import Input
 
 from qcow2inspect.dossier.wishes import SECTIONS
 from qcow2inspect.reports import formats
-from qcow2inspect.tui.dialogs.export import default_target
+from qcow2inspect.tui.dialogs.order import default_target
 from qcow2inspect.tui.dialogs.parts import Cycle, Dialog, Notes, Toggle
 from qcow2inspect.tui.reporting import Reporter, ReportOrder
 from qcow2inspect.tui.tasks import writing
@@ -149,9 +149,8 @@ class ReportDialog(Dialog[str | None]):
 
     def on_mount(self) -> None:
         """Say what will be in it."""
-        dialog = self.query_one("#dialog")
-        dialog.border_title = "Write the report"
-        dialog.border_subtitle = "Enter write   Tab next   Space change   Esc close"
+        self.entitle("Write the report")
+        self.offer("Enter write   Tab next   Space change   Esc close")
         self.query_one("#parts").border_title = "Parts"
         self._renew()
 
@@ -259,7 +258,7 @@ class ReportDialog(Dialog[str | None]):
         self._result = f"report written to {message.path}"
         again = self.reporter.command(self.order)
         self.notes.show(("yes", self._result, "good"), ("", f"the same: {again}", "dim"))
-        self.query_one("#dialog").border_subtitle = "Esc close"
+        self.offer("Esc close")
 
     def on_task_failed(self, message: TaskFailed) -> None:
         """Say why not."""

@@ -89,10 +89,9 @@ class SearchDialog(Dialog[Sought | None]):
 
     def on_mount(self) -> None:
         """Say what is searched."""
-        dialog = self.query_one("#dialog")
-        dialog.border_title = self.look.glyphs.text(f"Search {self._walk.bytes_name}")
+        self.entitle(self.look.glyphs.text(f"Search {self._walk.bytes_name}"))
         down, up = self.look.glyphs["down"], self.look.glyphs["up"]
-        dialog.border_subtitle = f"Enter keep   {down} next   {up} previous   Esc back"
+        self.offer(f"Enter keep   {down} next   {up} previous   Esc back")
         self._read(self._text)
 
     # -- what is typed ----------------------------------------------------------------------------------------

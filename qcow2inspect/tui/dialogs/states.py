@@ -69,13 +69,13 @@ class StatesDialog(Dialog[GuestState | None]):
 
     def on_mount(self) -> None:
         """Fill it."""
-        self.query_one("#dialog").border_title = "Look at"
+        self.entitle("Look at")
         self._renew()
 
     def _renew(self) -> None:
         more = "   r residues" if self.session.residues is None else ""
         keys = f"Enter look at it   o open files   p passphrase{more}   Esc close"
-        self.query_one("#dialog").border_subtitle = keys
+        self.offer(keys)
         self.list.show(list(self._rows()), self.session.state)
 
     # -- residues ---------------------------------------------------------------------------------------------

@@ -7,20 +7,16 @@ import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from textual import work
-from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Input
 
-from qcow2inspect.tui.dialogs.export import default_target
-from qcow2inspect.tui.dialogs.parts import Caption, Dialog, Notes
-from qcow2inspect.tui.exporting import Order, preflight
-from qcow2inspect.tui.tasks.running import TaskProgress
+from qcow2inspect.tui.dialogs.order import OrderDialog, default_target
+from qcow2inspect.tui.dialogs.parts import Caption
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
 
-    from qcow2inspect.tui.exporting import Preflighted
+    from qcow2inspect.tui.exporting import Order, Preflighted
     from qcow2inspect.tui.session import Session
     from qcow2inspect.tui.tasks.running import TaskFailed
     from qcow2inspect.tui.theme import Look
@@ -31,7 +27,7 @@ __all__ = ["WriteDialog"]
 _NEW = "choose another name: nothing that is there is ever replaced here"
 
 
-class WriteDialog(Dialog[Order | None]):
+class WriteDialog(OrderDialog):
     """Asks where to write bytes; the result is the order, or None.
 
     Args:
@@ -40,16 +36,9 @@ class WriteDialog(Dialog[Order | None]):
         order: which bytes; its target may be empty.
     """
 
-    BINDINGS = [Binding("escape", "close", "close", show=False)]
-
     def __init__(self, session: Session, look: Look, order: Order) -> None:
-        super().__init__()
-        self.session = session
-        self.look = look
-        self.checks = Notes(look, id="checks")
+        super().__init__(session, look)
         self._asked = order
-        self._checking = TaskProgress("preflight", self.post_message)
-        self._ready: Order | None = None
         self._waits = False
 
     def compose(self) -> ComposeResult:
@@ -64,7 +53,7 @@ class WriteDialog(Dialog[Order | None]):
     def on_mount(self) -> None:
         """Say what is written, and check the target."""
         words = self._asked.title.removeprefix("export of ")
-        self.query_one("#dialog").border_title = self.look.glyphs.text(f"Write {words}")
+        self.entitle(self.look.glyphs.text(f"Write {words}"))
         self._check()
 
     @property
@@ -85,17 +74,9 @@ class WriteDialog(Dialog[Order | None]):
         self._check()
 
     def _check(self) -> None:
-        self._ready = None
-        self._checking.stop()
-        self._checking = TaskProgress("preflight", self.post_message)
-        self.query_one("#dialog").border_subtitle = "Esc close"
-        self.checks.show(("more", "checking", "dim"))
+        self.begin_checks()
         if self.order.target:
-            self._preflight(self.order, self._checking)
-
-    @work(thread=True, exclusive=True, group="preflight", exit_on_error=False)
-    def _preflight(self, order: Order, progress: TaskProgress) -> None:
-        preflight(self.session.chain, order, progress, self.post_message)
+            self.check(self.order)
 
     def on_preflighted(self, message: Preflighted) -> None:
         """Show the checks and the command line that does the same."""
@@ -103,12 +84,10 @@ class WriteDialog(Dialog[Order | None]):
         if message.order != self.order:
             return
         result = message.result
-        said = [(check.ok, check.text.replace("disk of", "file of")) for check in result.checks]
-        notes = [("yes" if ok else "no", text, "text" if ok else "bad") for ok, text in said]
-        notes += [("warning", warning, "warn") for warning in result.warnings]
+        notes = [(sign, text.replace("disk of", "file of"), role) for sign, text, role in self.outcome(result)]
         if result.problem is None:
             self._ready = message.order
-            self.query_one("#dialog").border_subtitle = "Enter write   Esc close"
+            self.offer("Enter write   Esc close")
             notes.append(("points", shlex.join(message.order.command(self.session.chain, self.session.opening)), "dim"))
         else:
             hint = result.problem.hint or ""
@@ -117,10 +96,8 @@ class WriteDialog(Dialog[Order | None]):
         self._go_on()
 
     def on_task_failed(self, message: TaskFailed) -> None:
-        """Say why not."""
-        message.stop()
+        """Nothing more is to be waited for; why, the class above says."""
         if message.error is not None:
-            self.checks.show(("no", str(message.error), "bad"))
             self._go_on()
 
     def _go_on(self) -> None:
@@ -141,12 +118,7 @@ class WriteDialog(Dialog[Order | None]):
     def _give(self) -> None:
         """Give the order, if the checks are good."""
         if self._ready is not None and self._ready == self.order:
-            self.leave(self._ready)
-
-    def action_close(self) -> None:
-        """Write nothing."""
-        self._checking.stop()
-        self.leave(None)
+            self.give(self._ready)
 
 
 def _suffix(order: Order) -> str:
