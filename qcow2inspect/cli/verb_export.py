@@ -24,7 +24,6 @@ from qcow2inspect.export.names import STDOUT
 from qcow2inspect.export.raw import export, preflight
 from qcow2inspect.format.geometry import SECTOR
 from qcow2inspect.layout.structure import visible
-from qcow2inspect.output import check_target
 from qcow2inspect.progress import Cancelled
 from qcow2inspect.units import GuestOffset, GuestRange, exact_size, human_size, parse_size
 
@@ -121,8 +120,6 @@ def run(options: argparse.Namespace) -> int:
             view, choices = _mapped(options, view, choices)
         if options.dry_run:
             return _dry_run(view, options.out, choices)
-        if options.out != STDOUT and not choices.device:
-            check_target(options.out, force=True, evidence=chain.evidence)  # the view knows only what it reads
         try:
             with progress_bar() as progress:
                 result = export(view, options.out, choices, progress=progress, command=_command())

@@ -14,6 +14,7 @@ from qcow2inspect.errors import CannotRead, Qcow2InspectError
 from qcow2inspect.export.load import Trouble
 from qcow2inspect.format.geometry import SECTOR
 from qcow2inspect.format.mapping import ClusterType, L1Entry
+from qcow2inspect.image.guest import GuestDisk
 from qcow2inspect.units import GuestOffset, GuestRange, HostRange
 
 if TYPE_CHECKING:
@@ -56,8 +57,10 @@ def find_doubts(
     runs = _Runs()
     streams = _Runs()
     for extent in extents:
-        if extent.readable and extent.host is not None and not extent.past_end and not extent.layer:
-            found += _cut_off(view, extent, extent.host)
+        if not extent.readable or extent.host is None or extent.past_end:
+            continue
+        found += _cut_off(view, extent, extent.host)
+        if not extent.layer:
             if extent.kind is ClusterType.NORMAL:
                 runs.add(extent, extent.host)
             elif extent.kind is ClusterType.COMPRESSED:
@@ -147,13 +150,15 @@ def _apart(found: list[Trouble]) -> list[Trouble]:
 
 def _cut_off(view: View, extent: Extent, host: HostRange) -> Iterator[Trouble]:
     """The bytes that the end of the file takes from a cluster; from a stream, only what no writer leaves out."""
-    sources = view.sources
-    end = sources[0].size if len(sources) == 1 else host.end
-    if extent.kind is ClusterType.COMPRESSED and host.end - end >= SECTOR:
-        yield Trouble(extent.guest, host, 0, "doubtful", _CUT, "as stored")
-    elif extent.kind is ClusterType.NORMAL and host.start < end < host.end:
-        start = GuestOffset(extent.guest.start + (end - host.start))
-        yield Trouble(GuestRange(start, extent.guest.end), None, 0, "doubtful", _CUT, "as stored")
+    whole = view.whole if isinstance(view, _mapped()) else view
+    files = whole.files_of(extent.layer) if isinstance(whole, GuestDisk) else None
+    if files is None:
+        return
+    if extent.kind is ClusterType.COMPRESSED and host.end - files.image.size >= SECTOR:
+        yield Trouble(extent.guest, host, extent.layer, "doubtful", _CUT, "as stored")
+    elif extent.kind is ClusterType.NORMAL and host.start < files.data.size < host.end:
+        start = GuestOffset(extent.guest.start + (files.data.size - host.start))
+        yield Trouble(GuestRange(start, extent.guest.end), None, extent.layer, "doubtful", _CUT, "as stored")
 
 
 class _Runs:

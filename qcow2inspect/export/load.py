@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from qcow2inspect.codec import codec_for
 from qcow2inspect.errors import BadStream, CannotRead, Qcow2InspectError
 from qcow2inspect.export.choices import OnError, Sparse
 from qcow2inspect.export.stored import StoredRanges
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Iterator, Sequence
 
-    from qcow2inspect.codec import Codec
+    from qcow2inspect.image.guest import Files
     from qcow2inspect.image.view import Extent, View
     from qcow2inspect.source.protocol import Source
 
@@ -79,15 +78,6 @@ class Loaded:
     written: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Streams:
-    """Where the compressed clusters of one layer lie and how they inflate."""
-
-    source: Source
-    codec: Codec
-    cluster_size: int
-
-
 class Loader:
     """Reads extents of a view; safe to use from several threads.
 
@@ -106,7 +96,7 @@ class Loader:
         self._on_error = on_error
         self._sparse = sparse
         self._stop = stop
-        self._streams: dict[int, _Streams | None] = {}
+        self._streams: dict[int, Files | None] = {}
         self.stored = StoredRanges()
 
     def load(self, extents: Sequence[Extent]) -> Loaded:
@@ -146,7 +136,7 @@ class Loader:
 
     # -- compressed clusters ----------------------------------------------------------------------------------
 
-    def _streams_of(self, layer: int) -> _Streams | None:
+    def _streams_of(self, layer: int) -> Files | None:
         if layer not in self._streams:
             self._streams[layer] = _streams(self._view, layer)
         return self._streams[layer]
@@ -166,11 +156,11 @@ class Loader:
             elif data != zeros:
                 self._keep(int(extent.guest.start), data, loaded)
 
-    def _inflate_batch(self, batch: list[Extent], streams: _Streams, found: dict[int, bytes]) -> None:
+    def _inflate_batch(self, batch: list[Extent], streams: Files, found: dict[int, bytes]) -> None:
         runs = [extent.host for extent in batch if extent.host is not None]
         start, end = min(run.start for run in runs), max(run.end for run in runs)
         try:
-            data = memoryview(_read_all(streams.source, HostRange(start, end)))
+            data = memoryview(_read_all(streams.image, HostRange(start, end)))
         except CannotRead:
             return
         inflate, size = streams.codec.decompress, streams.cluster_size
@@ -204,7 +194,7 @@ class Loader:
     def _read(self, extent: Extent) -> list[Piece]:
         plain, streams = self._view.plain(extent), self._streams_of(extent.layer)
         if extent.kind is ClusterType.COMPRESSED and streams is not None and extent.host is not None:
-            _read_all(streams.source, extent.host)  # a file that became shorter must not look like a broken stream
+            _read_all(streams.image, extent.host)  # a file that became shorter must not look like a broken stream
         if plain is None:
             return [(int(extent.guest.start), self._view.read_extent(extent))]
         source, host = plain
@@ -256,28 +246,28 @@ class Loader:
         streams = self._streams_of(extent.layer)
         if streams is None or extent.host is None:
             return b""
-        data = read_padded(streams.source, extent.host.start, extent.host.size)
-        skipped = extent.guest.start % streams.cluster_size
+        data = read_padded(streams.image, extent.host.start, extent.host.size)
+        skipped = self._on_disk(int(extent.guest.start)) % streams.cluster_size
         return streams.codec.salvage(data, streams.cluster_size)[skipped : skipped + extent.guest.size]
+
+    def _on_disk(self, offset: int) -> int:
+        """Where on the disk a byte of the view belongs."""
+        from qcow2inspect.export.mapped import MappedView
+
+        return int(self._view.disk_offset(offset)) if isinstance(self._view, MappedView) else offset
 
     def _stop_if_asked(self) -> None:
         if self._stop.is_set():
             raise Cancelled
 
 
-def _streams(view: View, layer: int) -> _Streams | None:
-    """Where the streams of a layer lie; None if the view does not tell."""
-    from qcow2inspect.image.disk import Disk
+def _streams(view: View, layer: int) -> Files | None:
+    """Where the streams of a layer lie; None if the view shows no guest disk."""
+    from qcow2inspect.export.mapped import MappedView
+    from qcow2inspect.image.guest import GuestDisk
 
-    below: object = view
-    for _ in range(layer):
-        if not isinstance(below, Disk):
-            return None
-        below = below.support.backing
-    if not isinstance(below, Disk):
-        return None
-    image = below.image
-    return _Streams(image.source, codec_for(image.header.compression_type), image.geometry.cluster_size)
+    whole = view.whole if isinstance(view, MappedView) else view
+    return whole.files_of(layer) if isinstance(whole, GuestDisk) else None
 
 
 def _neighbours(extents: list[Extent]) -> Iterator[list[Extent]]:

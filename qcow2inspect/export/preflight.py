@@ -11,6 +11,7 @@ from qcow2inspect.export.names import STDOUT, is_device, journal_of, sidecars
 from qcow2inspect.export.plan import Plan, make_plan
 from qcow2inspect.export.target import check
 from qcow2inspect.output import Identity, check_target, free_space
+from qcow2inspect.source.shield import held
 from qcow2inspect.units import GuestRange, human_size
 
 if TYPE_CHECKING:
@@ -147,5 +148,5 @@ def _check_files(view: View, path: str, choices: Choices) -> None:
 
 
 def evidence_of(view: View) -> tuple[Identity, ...]:
-    """Files that must never be written."""
-    return tuple(source.identity for source in view.sources if source.identity is not None)
+    """Files that must never be written: those that the view reads, and whatever else is evidence now."""
+    return (*(source.identity for source in view.sources if source.identity is not None), *held())

@@ -117,11 +117,21 @@ class GuestDisk(ABC):
 
     def plain(self, extent: Extent) -> tuple[Source, HostRange] | None:
         """Where the bytes of a normal extent lie as they are; None for every other one."""
+        below = self._at_layer(extent.layer)
+        return below._plain_here(extent) if isinstance(below, GuestDisk) else below.plain(extent)
+
+    def files_of(self, layer: int) -> Files | None:
+        """Where the bytes of a layer lie; None if it has no clusters, as a raw backing file."""
+        below = self._at_layer(layer)
+        return below._files if isinstance(below, GuestDisk) else None
+
+    def _at_layer(self, layer: int) -> GuestDisk | View:
+        """What stands so many layers behind this one."""
         below: GuestDisk | View = self
-        for _ in range(extent.layer):
+        for _ in range(layer):
             if isinstance(below, GuestDisk) and below._backing is not None:
                 below = below._backing
-        return below._plain_here(extent) if isinstance(below, GuestDisk) else below.plain(extent)
+        return below
 
     def _plain_here(self, extent: Extent) -> tuple[Source, HostRange] | None:
         """Where the bytes of an extent lie that one of the files of this layer holds."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from qcow2inspect.output import Identity
 
-__all__ = ["identities_of", "is_raised", "protect", "raise_shield", "release", "require_apart"]
+__all__ = ["held", "identities_of", "is_raised", "protect", "raise_shield", "release", "require_apart"]
 
 _DEVICE = -1
 _OPEN_TO_WRITE = os.O_WRONLY | os.O_RDWR | os.O_TRUNC
@@ -72,6 +72,12 @@ def protect(identities: Iterable[Identity]) -> None:
     with _lock:
         for identity in identities:
             _held[identity] = _held.get(identity, 0) + 1
+
+
+def held() -> tuple[Identity, ...]:
+    """All that is evidence now."""
+    with _lock:
+        return tuple(_held)
 
 
 def release(identities: Iterable[Identity]) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from qcow2inspect.build.demo import demo_disk
 from tests.cli.conftest import ROOT, Run
+from tests.images import qemu_img
 
 
 def test_a_dry_run_writes_nothing(demo: Path, run: Run, tmp_path: Path) -> None:
@@ -112,3 +113,23 @@ def test_wrong_addresses(options: list[str], words: str, demo: Path, run: Run, t
     assert done.code != 0
     assert words in done.err
     assert not (tmp_path / "out.bin").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("out.map", ["--layer", "0"]),
+        ("out.manifest.txt", ["--at", "hdr"]),
+        ("out.002", ["--missing", "zero", "--split", "512KiB"]),
+    ],
+)
+def test_no_file_of_the_chain_is_replaced_by_one_beside_the_output(
+    name: str, words: list[str], run: Run, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(bytes(1 << 20))
+    qemu_img("create", "-q", "-f", "qcow2", "-b", tmp_path / name, "-F", "raw", tmp_path / "top")
+    for dry in (["--dry-run"], []):
+        ran = run("export", "--force", *words, *dry, "top", "out", cwd=tmp_path)
+        assert ran.code == 77, ran
+        assert f"{name} is the image itself" in ran.err
+        assert sorted(os.listdir(tmp_path)) == sorted([name, "top"]), "refused before the first byte"

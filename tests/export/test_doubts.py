@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+from dataclasses import replace
 from pathlib import Path
+
+import pytest
 
 from qcow2inspect.build.recipe import Compressed, Data, Recipe, build
 from qcow2inspect.build.writer import Layout
@@ -12,9 +16,11 @@ from qcow2inspect.export.doubts import find_doubts, with_doubts
 from qcow2inspect.export.load import Trouble
 from qcow2inspect.export.raw import export
 from qcow2inspect.image.assume import read_assumptions
+from qcow2inspect.image.follow import open_chain
+from qcow2inspect.image.gate import Follow, OpenGate
 from qcow2inspect.image.image import Image
 from qcow2inspect.source.memory import MemorySource
-from qcow2inspect.units import GuestRange
+from qcow2inspect.units import GuestOffset, GuestRange
 from tests.images import model, noise
 
 K = 1 << 12
@@ -69,6 +75,24 @@ def test_a_cluster_that_the_end_of_the_file_cuts() -> None:
     host = entry("L1[0].L2[8]") & ~(1 << 63)
     assert host >= last
     assert (8 * K + 100, K - 100) in doubts({}, end=host + 100)
+
+
+@pytest.mark.parametrize("cut", ["base", "top"])
+def test_a_cluster_that_the_end_of_a_file_of_a_chain_cuts(cut: str, tmp_path: Path) -> None:
+    layout = replace(RECIPE.layout, backing_name=b"base", backing_format=b"qcow2")
+    (tmp_path / "base").write_bytes(build(Recipe(RECIPE.layout, {2: Data(b"a"), 8: Data(b"b")})))
+    (tmp_path / "top").write_bytes(build(Recipe(layout, {2: Data(b"c"), 5: Data(b"d")})))
+    for name, index in (("base", 8), ("top", 5)):
+        with open_chain(tmp_path / "top", OpenGate(Follow.ANY)) as chain:
+            host = chain.disk().lookup(GuestOffset(index * K)).host
+        assert host is not None
+        if name == cut:
+            os.truncate(tmp_path / name, host.start + 100)
+            wanted = (index * K + 100, K - 100)
+    with open_chain(tmp_path / "top", OpenGate(Follow.ANY)) as chain:
+        disk = chain.disk()
+        found = find_doubts(disk, GuestRange.at(0, disk.size), disk.extents())
+    assert [(one.guest.start, one.guest.size) for one in found] == [wanted]
 
 
 def test_an_assumed_table_and_one_that_is_read_otherwise(tmp_path: Path) -> None:

@@ -13,10 +13,12 @@ from qcow2inspect.build.writer import Layout
 from qcow2inspect.export.choices import Choices, OnError
 from qcow2inspect.export.mapped import MappedView
 from qcow2inspect.export.raw import export
+from qcow2inspect.format.header import CompressionType
 from qcow2inspect.image.follow import chain_of
 from qcow2inspect.image.image import Image
 from qcow2inspect.source.memory import MemorySource
 from qcow2inspect.units import GuestRange
+from tests.export.test_policies import CLUSTER, broken_stream
 from tests.images import model, noise
 
 K = 1 << 14
@@ -83,6 +85,18 @@ def test_damage_is_listed_at_its_place_on_the_disk(tmp_path: Path) -> None:
         (3 * K, 40 * K, K),
     ]
     assert rebuilt(tmp_path)[2 * K : 2 * K + 10] == b"UNREADABLE"
+
+
+def test_best_keeps_what_came_out_of_the_stream(tmp_path: Path) -> None:
+    image, sound = broken_stream(CompressionType.ZLIB, 5000)
+    start = CLUSTER + 1000
+    view = MappedView(image.active_disk(), GuestRange.at(start, 2 * CLUSTER))
+    export(view, str(tmp_path / "out"), Choices(on_error=OnError.BEST))
+    listed = json.loads((tmp_path / "out.errors.json").read_text())["ranges"]
+    assert (listed[0]["output_offset"], listed[0]["written"]) == (0, "salvaged")
+    data = rebuilt(tmp_path)
+    assert data[start : start + 20_000] == sound[start : start + 20_000]
+    assert data[2 * CLUSTER : start + 2 * CLUSTER] == sound[2 * CLUSTER : start + 2 * CLUSTER]
 
 
 def test_another_export_takes_the_list_away(tmp_path: Path) -> None:
