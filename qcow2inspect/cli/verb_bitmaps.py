@@ -14,11 +14,14 @@ from qcow2inspect.errors import BadAddress
 from qcow2inspect.format.extensions.bitmaps import Bitmaps
 from qcow2inspect.image.dirty import DirtyBitmap
 from qcow2inspect.image.image import Image
+from qcow2inspect.layout.structure import printable
 from qcow2inspect.units import counted, exact_size, human_size
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
+    from qcow2inspect.format.bitmap import Bitmap
     from qcow2inspect.image.dirty import Dirty
     from qcow2inspect.units import GuestRange
 
@@ -47,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
         bitmaps = _chosen(image, options.only)
         _warn_of_missing(image)
         budget = _Budget(image, None if options.limit <= 0 else options.limit, unbounded=options.only is not None)
-        shown = bitmaps[:_BITMAPS]
+        shown = [DirtyBitmap(image, entry) for entry in bitmaps[:_BITMAPS]]
         if options.json:
             dump_json([_document(bitmap, budget) for bitmap in shown])
         else:
@@ -59,16 +62,17 @@ def run(options: argparse.Namespace) -> int:
     return next((bitmap.error.exit_code for bitmap in shown if bitmap.error), 0)
 
 
-def _chosen(image: Image, name: str | None) -> list[DirtyBitmap]:
-    """All bitmaps, or those of one name.
+def _chosen(image: Image, name: str | None) -> Sequence[Bitmap]:
+    """The directory entries of all bitmaps, or of those of one name.
 
     Raises:
         BadAddress: there is no bitmap of that name.
     """
-    bitmaps = [DirtyBitmap(image, entry) for entry in image.bitmaps]
-    chosen = [bitmap for bitmap in bitmaps if name is None or bitmap.name == name]
-    if name is not None and not chosen:
-        raise BadAddress(f"there is no bitmap “{name}”; the image has {counted(len(bitmaps), 'bitmap')}")
+    if name is None:
+        return image.bitmaps
+    chosen = [entry for entry in image.bitmaps if printable(entry.name) == name]
+    if not chosen:
+        raise BadAddress(f"there is no bitmap “{name}”; the image has {counted(len(image.bitmaps), 'bitmap')}")
     return chosen
 
 

@@ -58,22 +58,28 @@ class BitmapTableEntry(Word[R]):
 
 @dataclass(frozen=True, slots=True)
 class Bitmap:
-    """One entry of the bitmap directory.
+    """One entry of the bitmap directory; its fixed part is taken apart when it is looked at.
 
     Attributes:
         at: host offset of the entry.
-        entry: its fixed part.
+        fixed: the bytes of its fixed part.
         name: name, raw bytes.
     """
 
     at: HostOffset
-    entry: BitmapDirectoryEntry
+    fixed: bytes
     name: bytes
+
+    @property
+    def entry(self) -> BitmapDirectoryEntry:
+        """The fixed part."""
+        return BitmapDirectoryEntry.parse(self.fixed)
 
     @property
     def size(self) -> int:
         """Bytes of the entry, its padding included."""
-        return -(-(BitmapDirectoryEntry.SIZE + self.entry.extra_data_size + len(self.name)) // 8) * 8
+        extra = int.from_bytes(self.fixed[-4:], "big")
+        return -(-(BitmapDirectoryEntry.SIZE + extra + len(self.name)) // 8) * 8
 
     def nodes(self, path: str) -> list[Node]:
         """The fields of the entry; ``path`` is its address (``bitmap[0]``)."""
@@ -90,11 +96,12 @@ def read_bitmap(data: bytes, start: int, at: HostOffset) -> Bitmap:
         ValueError: ``data`` ends inside the entry.
     """
     fixed_end = start + BitmapDirectoryEntry.SIZE
-    entry = BitmapDirectoryEntry.parse(data[start:fixed_end])
+    fixed = data[start:fixed_end]
+    entry = BitmapDirectoryEntry.parse(fixed)
     name_at = fixed_end + entry.extra_data_size
     if name_at + entry.name_size > len(data):
         raise ValueError(f"the bitmap directory entry at {at} runs past its directory")
-    return Bitmap(at, entry, data[name_at : name_at + entry.name_size])
+    return Bitmap(at, fixed, data[name_at : name_at + entry.name_size])
 
 
 def _granularity(bits: int) -> str:

@@ -41,35 +41,57 @@ class SnapshotExtra(Structure):
     icount: int = u64(16, "Instruction count of record and replay; all ones if there is none")
 
 
+_ROWS = {row.name: row for row in SnapshotEntry.ROWS}
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One entry of the snapshot table.
+    """One entry of the snapshot table, taken apart when it is looked at: there may be 65,536, of 64 MiB in all.
 
     Attributes:
         at: host offset of the entry.
-        entry: its fixed part.
-        extra: the known extra data; absent fields are zero.
-        extra_size: bytes of extra data that are stored (may be more or fewer than the known 24).
-        id: unique id, raw bytes.
-        name: name, raw bytes.
+        stored: its bytes, without the padding behind them.
     """
 
     at: HostOffset
-    entry: SnapshotEntry
-    extra: SnapshotExtra
-    extra_size: int
-    id: bytes
-    name: bytes
+    stored: bytes
+
+    @property
+    def entry(self) -> SnapshotEntry:
+        """The fixed part."""
+        return SnapshotEntry.parse(self.stored)
+
+    @property
+    def extra(self) -> SnapshotExtra:
+        """The known extra data; absent fields are zero."""
+        known = self.stored[SnapshotEntry.SIZE : SnapshotEntry.SIZE + min(self.extra_size, SnapshotExtra.SIZE)]
+        return SnapshotExtra.parse(known.ljust(SnapshotExtra.SIZE, b"\0"))
+
+    @property
+    def extra_size(self) -> int:
+        """Bytes of extra data that are stored (may be more or fewer than the known 24)."""
+        return self._number("extra_data_size")
+
+    @property
+    def id(self) -> bytes:
+        """Unique id, raw bytes."""
+        start = SnapshotEntry.SIZE + self.extra_size
+        return self.stored[start : start + self._number("id_size")]
+
+    @property
+    def name(self) -> bytes:
+        """Name, raw bytes."""
+        return self.stored[len(self.stored) - self._number("name_size") :]
 
     @property
     def size(self) -> int:
         """Bytes of the entry, its padding included."""
-        return -(-(SnapshotEntry.SIZE + self.extra_size + len(self.id) + len(self.name)) // 8) * 8
+        return -(-len(self.stored) // 8) * 8
 
     @property
     def vm_state_size(self) -> int:
         """Bytes of VM state, from the 64-bit field where it exists."""
-        return self.extra.vm_state_size if self.extra_size >= 8 else self.entry.vm_state_size
+        return self.extra.vm_state_size if self.extra_size >= 8 else self._number("vm_state_size")
 
     @property
     def disk_size(self) -> GuestOffset | None:
@@ -83,6 +105,11 @@ class Snapshot:
             return None
         return self.extra.icount
 
+    def _number(self, name: str) -> int:
+        """One field of the fixed part; the others are left alone."""
+        row = _ROWS[name]
+        return int.from_bytes(self.stored[row.at : row.at + row.size], "big")
+
     @property
     def title(self) -> str:
         """Id and name for people, safe to print, long ones cut."""
@@ -90,18 +117,18 @@ class Snapshot:
 
     def nodes(self, path: str) -> list[Node]:
         """The fields of the entry; ``path`` is its address (``snap[0]``)."""
-        at, spec = int(self.at), "Snapshots"
+        at, spec, extra_size = int(self.at), "Snapshots", self.extra_size
         nodes = self.entry.nodes(at, path, "snapshot", spec)
         extra_at = at + SnapshotEntry.SIZE
         extra = self.extra.nodes(extra_at, f"{path}.extra", "snapshot", spec)
-        nodes += [node for node in extra if node.where.end <= extra_at + self.extra_size]
-        known = min(self.extra_size, SnapshotExtra.SIZE) // 8 * 8
-        if self.extra_size > known:
-            where = HostRange.at(extra_at + known, self.extra_size - known)
+        nodes += [node for node in extra if node.where.end <= extra_at + extra_size]
+        known = min(extra_size, SnapshotExtra.SIZE) // 8 * 8
+        if extra_size > known:
+            where = HostRange.at(extra_at + known, extra_size - known)
             nodes.append(
                 _text("unknown_extra_data", path, where, f"{where.size} bytes", "Extra data of a newer program")
             )
-        name_at = extra_at + self.extra_size
+        name_at = extra_at + extra_size
         nodes.append(_text("id", path, HostRange.at(name_at, len(self.id)), printable(self.id), "Unique id"))
         name_at += len(self.id)
         nodes.append(_text("name", path, HostRange.at(name_at, len(self.name)), printable(self.name), "Name"))
@@ -118,19 +145,8 @@ def read_snapshot(data: bytes, start: int, at: HostOffset) -> Snapshot:
     Raises:
         ValueError: ``data`` ends inside the entry.
     """
-    extra_at = start + SnapshotEntry.SIZE
-    entry = SnapshotEntry.parse(data[start:extra_at])
-    id_at = extra_at + entry.extra_data_size
-    name_at = id_at + entry.id_size
-    end = name_at + entry.name_size
-    if end > len(data):
-        raise ValueError(f"the snapshot table entry at {at} needs {end - start} bytes, {len(data) - start} are left")
-    known = data[extra_at : min(id_at, extra_at + SnapshotExtra.SIZE)]
-    return Snapshot(
-        at=at,
-        entry=entry,
-        extra=SnapshotExtra.parse(known.ljust(SnapshotExtra.SIZE, b"\0")),
-        extra_size=entry.extra_data_size,
-        id=data[id_at:name_at],
-        name=data[name_at:end],
-    )
+    entry = SnapshotEntry.parse(data[start : start + SnapshotEntry.SIZE])
+    size = SnapshotEntry.SIZE + entry.extra_data_size + entry.id_size + entry.name_size
+    if size > len(data) - start:
+        raise ValueError(f"the snapshot table entry at {at} needs {size} bytes, {len(data) - start} are left")
+    return Snapshot(at, data[start : start + size])

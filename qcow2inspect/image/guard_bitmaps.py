@@ -94,7 +94,8 @@ def _obstacle(code: str, value: int, what: str, path: str) -> Obstacle:
 
 
 def _entry(image: Image, index: int, bitmap: Bitmap) -> Iterator[Obstacle]:
-    entry, flags = bitmap.entry, bitmap.entry.flags.raw
+    entry = bitmap.entry
+    flags = entry.flags.raw
     title = f"bitmap “{brief(bitmap.name)}”"
     if flags & _COMPATIBLE and not flags & ~(_COMPATIBLE | _KNOWN_FLAGS):
         what = f"{title} has the flag extra_data_compatible"
@@ -133,9 +134,10 @@ def _content(image: Image, bitmaps: list[Bitmap]) -> Iterator[Obstacle]:
             what = f"two bitmaps have the name “{brief(name)}”"
             yield _obstacle("QCOW-BMP-DUP-NAME", 0, what, f"bitmap[{index}].name")
         names.add(name)
-        if bitmap.entry.flags.in_use or bitmap.entry.granularity_bits not in _GRANULARITY:
+        entry = bitmap.entry
+        if entry.flags.in_use or entry.granularity_bits not in _GRANULARITY:
             continue
-        size, cluster = bitmap.entry.bitmap_table_size, image.geometry.cluster_size
+        size, cluster = entry.bitmap_table_size, image.geometry.cluster_size
         needed = -(-(-(-bits_of(image, bitmap) // 64) * 8) // cluster)
         if size <= budget:
             budget -= size
@@ -149,7 +151,8 @@ def _table(image: Image, index: int, bitmap: Bitmap) -> Iterator[Obstacle]:
     """The first entry of a bitmap table that contradicts itself, or that the table is where no file reaches."""
     import numpy as np
 
-    at, size = bitmap.entry.bitmap_table_offset, bitmap.entry.bitmap_table_size
+    entry = bitmap.entry
+    at, size = entry.bitmap_table_offset, entry.bitmap_table_size
     if at + size * 8 > _READABLE:
         what = f"bitmap “{brief(bitmap.name)}” has a bitmap table at {at}, beyond any possible file"
         yield _obstacle("QCOW-BMP-ENTRY-BAD", at, what, f"bitmap[{index}].bitmap_table_offset")

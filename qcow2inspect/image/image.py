@@ -283,15 +283,20 @@ class Image(ImageFile):
             return ()
         from qcow2inspect.format.bitmap import BitmapDirectoryEntry, read_bitmap
 
-        size = min(pointer.bitmap_directory_size, _MAX_BITMAP_DIRECTORY)
-        data = self._read_stored(pointer.bitmap_directory_offset, size)
+        at = int(pointer.bitmap_directory_offset)
+        end = min(at + min(pointer.bitmap_directory_size, _MAX_BITMAP_DIRECTORY), self.end)
         found: list[Bitmap] = []
-        at = 0
-        while len(found) < min(pointer.nb_bitmaps, MAX_BITMAPS) and at + BitmapDirectoryEntry.SIZE <= len(data):
+        window_at, window = at, b""
+        while len(found) < min(pointer.nb_bitmaps, MAX_BITMAPS) and at + BitmapDirectoryEntry.SIZE <= end:
             try:
-                bitmap = read_bitmap(data, at, HostOffset(pointer.bitmap_directory_offset + at))
+                bitmap = read_bitmap(window, at - window_at, HostOffset(at))
             except ValueError:
-                break
+                if window_at + len(window) >= end:
+                    break
+                wanted = min(max(_WINDOW, 2 * len(window)) if window_at == at else _WINDOW, end - at)
+                window_at, window = at, self._read_stored(at, wanted)
+                end = end if len(window) == wanted else at + len(window)
+                continue
             found.append(bitmap)
             at += bitmap.size
         return tuple(found)

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 from qcow2inspect.format.geometry import MAX_L1_ENTRIES
 from qcow2inspect.format.mapping import L1Entry
 from qcow2inspect.image.table import Table
+from qcow2inspect.layout.node import Lazy
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from qcow2inspect.format.snapshot import Snapshot
     from qcow2inspect.image.image import Image
 
@@ -40,9 +43,10 @@ def active_mapping(image: Image) -> Mapping:
     return Mapping("", "active state", image.l1, image.header.size)
 
 
-def snapshot_mappings(image: Image) -> tuple[Mapping, ...]:
+def snapshot_mappings(image: Image) -> Sequence[Mapping]:
     """The mappings of all snapshots; a snapshot that does not say its disk size has that of the active state."""
-    return tuple(_of_snapshot(image, index, snapshot) for index, snapshot in enumerate(image.snapshots))
+    found = image.snapshots
+    return Lazy(len(found), lambda index: _of_snapshot(image, index, found[index]))
 
 
 def _of_snapshot(image: Image, index: int, snapshot: Snapshot) -> Mapping:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, TypeVar, overload
 
 if TYPE_CHECKING:
     from qcow2inspect.units import GuestRange, HostOffset, HostRange
 
-__all__ = ["LazyNodes", "Node", "no_children"]
+__all__ = ["Lazy", "Node", "no_children"]
+
+T = TypeVar("T")
 
 
 def no_children() -> Sequence[Node]:
@@ -57,10 +59,10 @@ class Node:
         return self.children is no_children
 
 
-class LazyNodes(Sequence[Node]):
-    """A sequence of ``count`` nodes, each made by ``make(index)`` when it is looked at."""
+class Lazy(Sequence[T]):
+    """A sequence of ``count`` things, each made by ``make(index)`` when it is looked at."""
 
-    def __init__(self, count: int, make: Callable[[int], Node]) -> None:
+    def __init__(self, count: int, make: Callable[[int], T]) -> None:
         self._count = count
         self._make = make
 
@@ -68,10 +70,10 @@ class LazyNodes(Sequence[Node]):
         return self._count
 
     @overload
-    def __getitem__(self, index: int) -> Node: ...
+    def __getitem__(self, index: int) -> T: ...
     @overload
-    def __getitem__(self, index: slice) -> Sequence[Node]: ...
-    def __getitem__(self, index: int | slice) -> Node | Sequence[Node]:
+    def __getitem__(self, index: slice) -> Sequence[T]: ...
+    def __getitem__(self, index: int | slice) -> T | Sequence[T]:
         if isinstance(index, slice):
             return [self._make(i) for i in range(*index.indices(self._count))]
         if not -self._count <= index < self._count:

@@ -15,6 +15,7 @@ byte are refused when the class is made.
 from __future__ import annotations
 
 import dataclasses
+import struct
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform, get_origin, get_type_hints
 
@@ -24,13 +25,14 @@ from qcow2inspect.layout.word import Word
 from qcow2inspect.units import GuestOffset, HostOffset, HostRange
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Sequence
     from typing import Self
 
 __all__ = ["Row", "Structure", "blob", "brief", "printable", "shown", "u8", "u16", "u32", "u64", "visible"]
 
 
 _BRIEF = 64
+_NUMBERS = {1: "B", 2: "H", 4: "I", 8: "Q"}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -145,12 +147,11 @@ class Structure:
         """
         if len(data) < cls.SIZE:
             raise ValueError(f"{cls.__name__} needs {cls.SIZE} bytes, got {len(data)}")
-        convert = _converters(cls)  # type: ignore[arg-type]  # mypy forgets that classes are hashable
-        values: dict[str, Any] = {}
-        for row in cls.ROWS:
-            part = data[row.at : row.at + row.size]
-            values[row.name] = part if row.is_bytes else convert[row.name](int.from_bytes(part, "big"))
-        return cls(**values)
+        packed, convert = _reader(cls)  # type: ignore[arg-type]  # mypy forgets that classes are hashable
+        made = cls.__new__(cls)
+        values = zip(convert, packed.unpack_from(data), strict=True)
+        made.__dict__.update({name: kind(value) if kind else value for (name, kind), value in values})
+        return made
 
     def encode(self) -> bytes:
         """The bytes on disk; ``parse(x.encode()) == x``.
@@ -200,10 +201,12 @@ class Structure:
 
 
 @cache
-def _converters(kind: type[Structure]) -> Mapping[str, Callable[[int], Any]]:
-    """Field name -> what turns its number into a value, from the annotations."""
+def _reader(kind: type[Structure]) -> tuple[struct.Struct, Sequence[tuple[str, Callable[[Any], Any] | None]]]:
+    """What takes the bytes apart, and for each field its name and what turns its number into a value."""
     hints = get_type_hints(kind)
-    return {row.name: get_origin(hints[row.name]) or hints[row.name] for row in kind.ROWS if not row.is_bytes}
+    parts = "".join(f"{row.size}s" if row.is_bytes else _NUMBERS[row.size] for row in kind.ROWS)
+    types = {row.name: None if row.is_bytes else get_origin(hints[row.name]) or hints[row.name] for row in kind.ROWS}
+    return struct.Struct(f">{parts}"), [(name, None if made is int else made) for name, made in types.items()]
 
 
 def printable(text: bytes) -> str:

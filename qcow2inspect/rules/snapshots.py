@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 __all__ = ["is_blank", "snapshots_of"]
 
-_BLANK = SnapshotEntry.parse(bytes(SnapshotEntry.SIZE))
+_BLANK = bytes(SnapshotEntry.SIZE)
 
 
 def is_blank(snapshot: Snapshot) -> bool:
     """True for zeros where an entry should be: the count in the header is too high, or the table is gone."""
-    return snapshot.entry == _BLANK
+    return snapshot.stored.startswith(_BLANK)
 
 
 def snapshots_of(image: Image) -> Iterator[tuple[int, Snapshot]]:

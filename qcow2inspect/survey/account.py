@@ -11,7 +11,7 @@ from qcow2inspect.survey.content import classify_overwritten
 from qcow2inspect.survey.odd import KEPT, Odd, OddEntry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import numpy as np
     import numpy.typing as npt
@@ -47,7 +47,7 @@ class Account:
     """
 
     def __init__(
-        self, image: Image, tables: Tables, refcounts: StoredRefcounts, *, states: list[Mapping], limit: int
+        self, image: Image, tables: Tables, refcounts: StoredRefcounts, *, states: Sequence[Mapping], limit: int
     ) -> None:
         import numpy as np
 

@@ -8,6 +8,8 @@ from qcow2inspect.survey.odd import OddEntry
 from qcow2inspect.survey.walk import read_batches
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from qcow2inspect.image.image import Image
     from qcow2inspect.image.tree import Mapping
     from qcow2inspect.survey.columns import Ints
@@ -20,7 +22,7 @@ _EACH = 4
 
 
 def find_referrers(
-    image: Image, tables: Tables, states: list[Mapping], *, clusters: Ints, skipped: Ints
+    image: Image, tables: Tables, states: Sequence[Mapping], *, clusters: Ints, skipped: Ints
 ) -> dict[int, list[OddEntry]]:
     """The L2 entries, at most four each, that claim host clusters.
 
@@ -60,7 +62,7 @@ def _hits(batch: Batch, clusters: Ints, bits: int) -> list[tuple[int, int]]:
     return [(row, cluster) for row in rows.tolist() for cluster in clusters[int(low[row]) : int(high[row])].tolist()]
 
 
-def _entry(image: Image, tables: Tables, states: list[Mapping], batch: Batch, row: int, cluster: int) -> OddEntry:
+def _entry(image: Image, tables: Tables, states: Sequence[Mapping], batch: Batch, row: int, cluster: int) -> OddEntry:
     table, raw, index = int(batch.table[row]), int(batch.raw[row]), int(batch.index[row])
     if not batch.compressed[row]:
         step = max(0, cluster - (int(batch.offset[row]) >> image.geometry.cluster_bits))

@@ -169,16 +169,17 @@ def _claim_bitmaps(image: Image, claims: Claims) -> None:
     if pointer is None or not image.header.autoclear_features.bitmaps or not image.bitmaps:
         return
     claims.claim(Owner.BITMAP_DIRECTORY, pointer.bitmap_directory_offset, pointer.bitmap_directory_size)
-    tables: dict[tuple[HostOffset, int], tuple[Table[BitmapTableEntry[int]], int, int]] = {}
+    tables: dict[tuple[HostOffset, int], tuple[int, int]] = {}
     for number, bitmap in enumerate(image.bitmaps):
-        table = bitmap_table(image, bitmap)
-        stated = int(bitmap.entry.bitmap_table_size)
-        first = tables.get((table.at, stated), (table, number, 0))
-        tables[table.at, stated] = (*first[:2], first[2] + 1)
-    rows = [(min(at, ANY_FILE), 8 * stated, times, number) for (at, stated), (_, number, times) in tables.items()]
+        entry = bitmap.entry
+        place = entry.bitmap_table_offset, entry.bitmap_table_size
+        first, times = tables.get(place, (number, 0))
+        tables[place] = first, times + 1
+    rows = [(min(at, ANY_FILE), 8 * stated, times, number) for (at, stated), (number, times) in tables.items()]
     claims.claim_all(Owner.BITMAP_TABLE, *np.array([row for row in rows if row[1]], dtype=np.int64).reshape(-1, 4).T)
     left = MAX_BITMAP_ENTRIES
-    for table, number, times in tables.values():
+    for number, times in tables.values():
+        table = bitmap_table(image, image.bitmaps[number])
         left -= len(table)
         if left >= 0:
             _claim_bitmap_data(image, claims, table, number, times)
@@ -203,6 +204,7 @@ def _claim_bitmap_data(
 
 def bitmap_table(image: Image, bitmap: Bitmap) -> Table[BitmapTableEntry[int]]:
     """The table of a bitmap; no more entries than the file has room for."""
-    at = bitmap.entry.bitmap_table_offset
+    entry = bitmap.entry
+    at = entry.bitmap_table_offset
     most = min(max(0, -(-(image.end - at) // 8)), _MAX_BITMAP_TABLE // image.geometry.cluster_size)
-    return Table(HostOffset(at), min(bitmap.entry.bitmap_table_size, most), BitmapTableEntry[int], image.read)
+    return Table(HostOffset(at), min(entry.bitmap_table_size, most), BitmapTableEntry[int], image.read)

@@ -22,6 +22,7 @@ from qcow2inspect.format.mapping import ClusterType, L1Entry, classify_column
 from qcow2inspect.format.refcount import RefcountTableEntry
 from qcow2inspect.image.table import Table
 from qcow2inspect.image.tree import Mapping, Tree
+from qcow2inspect.layout.node import Lazy
 from qcow2inspect.progress import Silent
 from qcow2inspect.survey.account import Account
 from qcow2inspect.survey.faults import Fault, Faults, clusters_of, find_faults
@@ -29,7 +30,7 @@ from qcow2inspect.survey.odd import KEPT, Odd, OddEntry
 from qcow2inspect.survey.qemu import QemuCheck
 from qcow2inspect.survey.refcounts import StoredRefcounts, read_refcounts
 from qcow2inspect.survey.referrers import find_referrers
-from qcow2inspect.survey.regions import claim_metadata, open_refusal, read_snapshot_table
+from qcow2inspect.survey.regions import SnapshotTable, claim_metadata, open_refusal, read_snapshot_table
 from qcow2inspect.survey.tables import (
     MAX_CROOKED_TABLES,
     MAX_L1_TOTAL,
@@ -45,7 +46,7 @@ from qcow2inspect.survey.walk import read_batches
 from qcow2inspect.units import HostOffset
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import numpy as np
     import numpy.typing as npt
@@ -105,7 +106,7 @@ class Survey:
     usage: Usage | None = None
     tables: Tables | None = None
     l1_columns: list[L1Column] = field(default_factory=list)
-    states: list[Mapping] = field(default_factory=list)
+    states: Sequence[Mapping] = ()
     overwritten: dict[int, str] = field(default_factory=dict)
     table_types: npt.NDArray[np.int64] | None = None
     chain: Chain | None = None
@@ -289,7 +290,7 @@ class _Surveyor:
         if self._refused & {"QCOW-HDR-SNAP-COUNT", "QCOW-HDR-SNAP-OFFSET"}:
             return columns
         seen: dict[tuple[int, int], list[int]] = {}
-        for number, (at, size) in enumerate(read_snapshot_table(self._image).l1, 1):
+        for number, (at, size) in enumerate(self._snapshots.l1, 1):
             if not at & (self._geometry.cluster_size - 1) and size <= MAX_L1_ENTRIES:
                 seen.setdefault((at, size), []).append(number)
         left = MAX_L1_TOTAL
@@ -304,13 +305,21 @@ class _Surveyor:
         return columns
 
     @cached_property
-    def _states(self) -> list[Mapping]:
+    def _states(self) -> Sequence[Mapping]:
         """The active state and all snapshots, with those whose table entry is cut off by the end of the file."""
-        states = list(self._survey.tree.mappings)
-        for number, (at, size) in enumerate(read_snapshot_table(self._image).l1[len(states) - 1 :], len(states) - 1):
-            l1 = Table(HostOffset(at), min(size, MAX_L1_ENTRIES), L1Entry[int], self._image.read)
-            states.append(Mapping(f"snap[{number}].", f"snapshot {number}", l1, self._image.header.size))
-        return states
+        states, l1 = self._survey.tree.mappings, self._snapshots.l1
+        whole = len(states)
+
+        def cut_off(number: int) -> Mapping:
+            at, size = l1[number]
+            table = Table(HostOffset(at), min(size, MAX_L1_ENTRIES), L1Entry[int], self._image.read)
+            return Mapping(f"snap[{number}].", f"snapshot {number}", table, self._image.header.size)
+
+        return Lazy(max(whole, 1 + len(l1)), lambda index: states[index] if index < whole else cut_off(index - 1))
+
+    @cached_property
+    def _snapshots(self) -> SnapshotTable:
+        return read_snapshot_table(self._image)
 
     def _odd_l1(self, l1: L1Column) -> None:
         for first, raw in l1.blocks():

@@ -170,6 +170,16 @@ def bitmaps_of_their_own_tables() -> tuple[list[Piece], int]:
     return [(0, build(recipe)), (M, directory), (16 * M, words(17 * M) * 8192 * 520)], 64 * M
 
 
+def bitmaps_of_long_names() -> tuple[list[Piece], int]:
+    """65,535 bitmaps that QEMU would take, each with a table of its own, in the largest directory."""
+    count, size, at = 65_535, 1000, 512 * M
+    tail = (32).to_bytes(4, "big") + bytes(4) + b"\x01\x10" + size.to_bytes(2, "big") + bytes(4)
+    directory = b"".join(words(at + 65536 * index) + tail + (b"%d" % index).ljust(size, b"n") for index in range(count))
+    pointer = count.to_bytes(4, "big") + bytes(4) + words(len(directory), M)
+    recipe = Recipe(Layout(T, extra_extensions=((0x2385_2875, pointer),)), damage={"hdr.autoclear_features": 1})
+    return [(0, build(recipe)), (M, directory)], at + 65536 * count
+
+
 BOMBS: list[Callable[[], tuple[list[Piece], int]]] = [
     sixteen_tebibytes,
     tables_in_holes,
@@ -192,6 +202,8 @@ TIGHT: list[tuple[Callable[[], tuple[list[Piece], int]], Verbs]] = [
     (forty_thousand_feature_names, [("check",), ("header",)]),
     (bitmaps_of_their_own_tables, [("bitmaps",), ("check",)]),
     (bitmaps_of_one_table, [("bitmaps",)]),
+    (bitmaps_of_long_names, [("bitmaps",), ("check",)]),
+    (largest_snapshot_table, [("check",), ("report",)]),
     (alias_bomb, [("check",)]),
 ]
 """Bombs and verbs that need neither much time nor much memory, and say what they have left out."""
@@ -203,6 +215,7 @@ LEFT_OUT = {
     ("quarter_of_a_million_extensions", "header"): "252,808 more header extensions are not shown",
     ("forty_thousand_feature_names", "header"): "",
     ("bitmaps_of_their_own_tables", "bitmaps"): "64,535 more bitmaps are not shown",
+    ("bitmaps_of_long_names", "bitmaps"): "64,535 more bitmaps are not shown",
     ("bitmaps_of_one_table", "bitmaps"): "64,535 more bitmaps are not shown",
 }
 

@@ -10,7 +10,7 @@ import pytest
 from textual.app import App, ComposeResult
 
 from qcow2inspect.image.view import HostFile
-from qcow2inspect.layout.node import LazyNodes, Node
+from qcow2inspect.layout.node import Lazy, Node
 from qcow2inspect.tui.location import History, Location
 from qcow2inspect.tui.widgets.hexpane import HexPane
 from qcow2inspect.tui.widgets.paint import columns, line_width, strip, wrapped
@@ -150,7 +150,7 @@ def made_of(count: int, path: str = "L1", depth: int = 0) -> Node:
         return Node(f"[{index}]", f"{path}[{index}]", HostRange.at(8 * index, 8),
                     children=(lambda: [below]) if below else (lambda: ()), kind="l1")  # fmt: skip
 
-    return Node(path, path, HostRange.at(0, 8 * count), children=lambda: LazyNodes(count, child), kind="l1")
+    return Node(path, path, HostRange.at(0, 8 * count), children=lambda: Lazy(count, child), kind="l1")
 
 
 def flat(branch: Branch) -> list[str]:
@@ -189,7 +189,7 @@ async def test_a_tree_of_a_million_rows_is_as_fast_as_a_small_one() -> None:
         made.append(index)
         return Node(f"[{index}]", f"rb[0][{index}]", HostRange.at(2 * index, 2), kind="refcount")
 
-    root = Node("big", "", HostRange.at(0, 1), children=lambda: LazyNodes(10**9, child))
+    root = Node("big", "", HostRange.at(0, 1), children=lambda: Lazy(10**9, child))
     tree = VTree(root, 32768, COLOURED)
     async with Stage(tree).run_test(size=(60, 30)) as pilot:
         tree.focus()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from qcow2inspect.format.bitmap import BitmapTableEntry
 from qcow2inspect.image.table import Table
-from qcow2inspect.layout.node import LazyNodes, Node
+from qcow2inspect.layout.node import Lazy, Node
 from qcow2inspect.layout.structure import printable
 from qcow2inspect.units import HostRange, counted
 
@@ -43,7 +43,7 @@ class BitmapNodes:
                 doc="The bitmap directory: persistent dirty bitmaps, each a log of written guest ranges",
                 spec="Bitmaps",
                 kind="bitmap",
-                children=lambda: LazyNodes(len(found), self.bitmap),
+                children=lambda: Lazy(len(found), self.bitmap),
             ),
         )
 
@@ -76,7 +76,7 @@ class BitmapNodes:
             doc="Where the data of the bitmap lies",
             spec="Bitmaps",
             kind="bitmap",
-            children=lambda: LazyNodes(len(table), lambda entry: self.entry(table, path, entry)),
+            children=lambda: Lazy(len(table), lambda entry: self.entry(table, path, entry)),
         )
 
     def entries(self, bitmap: Bitmap) -> Table[BitmapTableEntry[int]]:

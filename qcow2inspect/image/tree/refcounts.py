@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from qcow2inspect.format.refcount import RefcountTableEntry
 from qcow2inspect.image.tree.runs import entries_and_gaps, span_name
-from qcow2inspect.layout.node import LazyNodes, Node
+from qcow2inspect.layout.node import Lazy, Node
 from qcow2inspect.units import HostOffset, HostRange
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class RefcountNodes:
             doc="A refcount block: how often each host cluster is used",
             spec="Host cluster management",
             kind="refcount",
-            children=lambda: LazyNodes(entries, lambda slot: self.count(index * entries + slot)),
+            children=lambda: Lazy(entries, lambda slot: self.count(index * entries + slot)),
         )
 
     def count(self, cluster: int) -> Node:

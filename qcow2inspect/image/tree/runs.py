@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qcow2inspect.layout.node import LazyNodes
+from qcow2inspect.layout.node import Lazy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -44,7 +44,7 @@ def entries_and_gaps(
         stop = int(starts[place + 1]) if place + 1 < len(starts) else count
         return entry(start) if start < len(used) and used[start] else gap(start, stop)
 
-    return LazyNodes(len(starts), make)
+    return Lazy(len(starts), make)
 
 
 def span_name(start: int, stop: int) -> str:

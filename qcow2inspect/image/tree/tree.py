@@ -16,11 +16,13 @@ from qcow2inspect.image.tree.bitmaps import BitmapNodes
 from qcow2inspect.image.tree.front import FrontNodes
 from qcow2inspect.image.tree.mapped import MappedNodes
 from qcow2inspect.image.tree.refcounts import RefcountNodes
-from qcow2inspect.layout.node import LazyNodes, Node
+from qcow2inspect.layout.node import Lazy, Node
 from qcow2inspect.layout.structure import printable
 from qcow2inspect.units import HostOffset, HostRange, human_size
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from qcow2inspect.image.image import Image
     from qcow2inspect.image.locate import Locator
 
@@ -84,9 +86,10 @@ class Tree:
         return active_mapping(self.image)
 
     @cached_property
-    def mappings(self) -> tuple[Mapping, ...]:
+    def mappings(self) -> Sequence[Mapping]:
         """The active state, then every snapshot."""
-        return (self.active, *snapshot_mappings(self.image))
+        snapshots = snapshot_mappings(self.image)
+        return Lazy(1 + len(snapshots), lambda index: snapshots[index - 1] if index else self.active)
 
     def mapped(self, mapping: Mapping) -> MappedNodes:
         """The L1 table of a mapping and its L2 tables."""
@@ -112,7 +115,7 @@ class Tree:
                 spec="Snapshots",
                 kind="snapshot",
                 state="" if len(found) == count else "invalid",
-                children=lambda: LazyNodes(len(found), self.snapshot),
+                children=lambda: Lazy(len(found), self.snapshot),
             ),
         )
 
