@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from array import array
 from collections import deque
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from qcow2inspect.errors import CannotRead, Qcow2InspectError
@@ -23,13 +24,12 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from qcow2inspect.export.mapped import MappedView
     from qcow2inspect.image.disk import Disk
     from qcow2inspect.image.view import Extent, View
     from qcow2inspect.progress import Progress
     from qcow2inspect.survey.survey import Survey
 
-__all__ = ["find_doubts", "survey_of", "with_doubts"]
+__all__ = ["doubts_seen", "find_doubts", "survey_of", "with_doubts"]
 
 _MOST = 1 << 16
 _TWICE = "another guest range lies in the same place of the image file: one of the two is wrong"
@@ -38,28 +38,22 @@ _CUT = "the image file ends inside the cluster that holds these bytes"
 _GUESS = "where these bytes belong on the disk is an assumption"
 
 
-def find_doubts(
-    view: View, within: GuestRange, extents: Iterable[Extent], *, survey: Survey | None = None
-) -> list[Trouble]:
-    """The doubtful ranges of a part of a view, in order, not overlapping.
+def find_doubts(view: View, extents: Iterable[Extent], *, survey: Survey | None = None) -> list[Trouble]:
+    """The doubtful ranges of a view, in order, not overlapping.
 
     Args:
         view: gave the extents.
-        within: which part.
-        extents: what covers it.
+        extents: all of them: what speaks against one range may lie far from it.
         survey: what is known about the tables of the image; without it they are believed.
     """
-    found = [
-        Trouble(part, None, 0, "doubtful", _GUESS, "as stored")
-        for guess in _guesses(view)
-        if (part := guess.clip(int(within.start), int(within.end)))
-    ]
+    found = [Trouble(guess, None, 0, "doubtful", _GUESS, "as stored") for guess in view.assumed.doubts]
     runs = _Runs()
     streams = _Runs()
     for extent in extents:
         if not extent.readable or extent.host is None or extent.past_end:
             continue
-        found += _cut_off(view, extent, extent.host)
+        if extent.kind is ClusterType.COMPRESSED:
+            found += _cut_off(view, extent, extent.host)
         if not extent.layer:
             if extent.kind is ClusterType.NORMAL:
                 runs.add(extent, extent.host)
@@ -68,14 +62,26 @@ def find_doubts(
     found += streams.equal()
     found += runs.shared()
     found += runs.inside(_tables(view, survey))
-    found += _astray(view, within, survey)
+    found += _astray(view, survey)
     return _apart(found)
 
 
-def _guesses(view: View) -> Iterator[GuestRange]:
-    """The parts of a view whose place is an assumption."""
-    for guess in view.whole.assumed.doubts if isinstance(view, _mapped()) else view.assumed.doubts:
-        yield from view.from_disk(guess) if isinstance(view, _mapped()) else (guess,)
+def doubts_seen(view: View, within: GuestRange, doubts: Iterable[Trouble]) -> Iterator[Trouble]:
+    """What an export of a part of a view sees of the doubts.
+
+    Args:
+        view: what is exported.
+        within: which part.
+        doubts: those of the whole disk, in order.
+    """
+    from qcow2inspect.export.mapped import MappedView
+
+    for doubt in doubts:
+        for part, place in view.parts_of(doubt.guest) if isinstance(view, MappedView) else ((doubt.guest,) * 2,):
+            inside = part.clip(int(within.start), int(within.end))
+            if inside:
+                start = GuestOffset(place.start + (inside.start - part.start))
+                yield replace(_of(doubt, GuestRange.at(start, inside.size)), guest=inside)
 
 
 def survey_of(view: View, progress: Progress) -> Survey | None:
@@ -93,16 +99,13 @@ def survey_of(view: View, progress: Progress) -> Survey | None:
         return None
 
 
-def _astray(view: View, within: GuestRange, survey: Survey | None) -> Iterator[Trouble]:
+def _astray(view: View, survey: Survey | None) -> Iterator[Trouble]:
     """The parts of a view whose L2 table cannot be believed."""
     from qcow2inspect.export.astray import astray
 
     disk = _disk_of(view)
     for span, why in astray(survey, disk) if survey is not None and disk is not None else ():
-        for part in view.from_disk(span) if isinstance(view, _mapped()) else (span,):
-            inside = part.clip(int(within.start), int(within.end))
-            if inside:
-                yield Trouble(inside, None, 0, "doubtful", why, "as stored")
+        yield Trouble(span, None, 0, "doubtful", why, "as stored")
 
 
 def with_doubts(troubles: Iterable[Trouble], doubts: list[Trouble]) -> Iterator[Trouble]:
@@ -149,16 +152,10 @@ def _apart(found: list[Trouble]) -> list[Trouble]:
 
 
 def _cut_off(view: View, extent: Extent, host: HostRange) -> Iterator[Trouble]:
-    """The bytes that the end of the file takes from a cluster; from a stream, only what no writer leaves out."""
-    whole = view.whole if isinstance(view, _mapped()) else view
-    files = whole.files_of(extent.layer) if isinstance(whole, GuestDisk) else None
-    if files is None:
-        return
-    if extent.kind is ClusterType.COMPRESSED and host.end - files.image.size >= SECTOR:
+    """A compressed cluster whose stream the end of the file cuts by more than any writer leaves out."""
+    files = view.files_of(extent.layer) if isinstance(view, GuestDisk) else None
+    if files is not None and host.end - files.image.size >= SECTOR:
         yield Trouble(extent.guest, host, extent.layer, "doubtful", _CUT, "as stored")
-    elif extent.kind is ClusterType.NORMAL and host.start < files.data.size < host.end:
-        start = GuestOffset(extent.guest.start + (files.data.size - host.start))
-        yield Trouble(GuestRange(start, extent.guest.end), None, extent.layer, "doubtful", _CUT, "as stored")
 
 
 class _Runs:
@@ -232,18 +229,11 @@ def _doubt(guest: int, host: int, low: int, high: int, reason: str) -> Trouble:
     )
 
 
-def _mapped() -> type[MappedView]:
-    from qcow2inspect.export.mapped import MappedView
-
-    return MappedView
-
-
 def _disk_of(view: View) -> Disk | None:
     """The disk of an image that a view shows; None if it shows something else."""
     from qcow2inspect.image.disk import Disk
 
-    whole = view.whole if isinstance(view, _mapped()) else view
-    return whole if isinstance(whole, Disk) else None
+    return view if isinstance(view, Disk) else None
 
 
 def _tables(view: View, survey: Survey | None) -> list[HostRange]:

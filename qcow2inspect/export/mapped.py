@@ -91,8 +91,8 @@ class MappedView:
         """Where a byte of the output belongs on the disk."""
         return next(iter(self.pieces(GuestRange.at(offset, 1))))[1]
 
-    def from_disk(self, guest: GuestRange) -> Iterator[GuestRange]:
-        """The bytes of the output that belong to a range of the disk."""
+    def parts_of(self, guest: GuestRange) -> Iterator[tuple[GuestRange, GuestRange]]:
+        """The bytes of the output that belong to a range of the disk, and which part of the range each is."""
         for index in range(max(0, bisect_right(self._guest, int(guest.start)) - 1), len(self._guest)):
             start, first = self._guest[index], self._start[index]
             if start >= guest.end:
@@ -100,7 +100,7 @@ class MappedView:
             stop = self._start[index + 1] if index + 1 < len(self._start) else self.size
             part = guest.clip(start, start + stop - first)
             if part:
-                yield GuestRange.at(first + int(part.start) - start, part.size)
+                yield GuestRange.at(first + int(part.start) - start, part.size), part
 
     def split(self, trouble: Trouble) -> Iterator[Trouble]:
         """A trouble cut at the borders of pieces."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from qcow2inspect.errors import CannotExport, Damaged, NeedsFile, NeedsKey, Unsupported
 from qcow2inspect.export.beside import Beside
 from qcow2inspect.export.choices import Choices, OnError, Sparse
-from qcow2inspect.export.doubts import find_doubts, survey_of, with_doubts
+from qcow2inspect.export.doubts import doubts_seen, find_doubts, survey_of, with_doubts
 from qcow2inspect.export.hashes import Hashes
 from qcow2inspect.export.journal import Checkpoints, Journal, binding
 from qcow2inspect.export.leftovers import forget_journal, is_begun
@@ -25,6 +25,7 @@ from qcow2inspect.export.names import journal_of, json_of, manifest_names, map_o
 from qcow2inspect.export.pipeline import Pipeline
 from qcow2inspect.export.plan import make_plan
 from qcow2inspect.export.preflight import Check, Preflight, evidence_of, is_file, preflight, simple, within_of
+from qcow2inspect.export.steps import extents_of
 from qcow2inspect.export.target import FileTarget, Target, open_target
 from qcow2inspect.progress import Silent
 from qcow2inspect.source.file import FileSource
@@ -303,8 +304,14 @@ class _Run:
         if self._choices.on_error is OnError.FAIL and not self._view.assumed:
             return []
         self._progress.begin("Looking for contradictions", None)
-        extents = self._flight.plan.extents(self._view, self._within, self._progress)
-        return find_doubts(self._view, self._within, extents, survey=survey_of(self._view, self._progress))
+        whole = self._view.whole if isinstance(self._view, MappedView) else self._view
+        everything = GuestRange.at(0, whole.size)
+        if whole is self._view and self._within == everything:
+            extents = self._flight.plan.extents(whole, everything, self._progress)
+        else:
+            extents = extents_of(whole, everything, self._progress)
+        found = find_doubts(whole, extents, survey=survey_of(whole, self._progress))
+        return list(doubts_seen(self._view, self._within, found))
 
     def _manifest(self, substituted: dict[str, Any], warnings: list[str], command: tuple[str, ...]) -> dict[str, Any]:
         from qcow2inspect.export.manifest import make_manifest

@@ -6,10 +6,13 @@ A table that cannot be read makes the bytes it maps unreadable and no others.
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from qcow2inspect.errors import Qcow2InspectError
+from qcow2inspect.format.geometry import SECTOR
 from qcow2inspect.format.mapping import ClusterType
+from qcow2inspect.image.guest import GuestDisk
 from qcow2inspect.image.view import Extent
 from qcow2inspect.units import GuestOffset, GuestRange
 
@@ -34,13 +37,13 @@ def extents_of(view: View, within: GuestRange, progress: Progress) -> Iterator[E
     Raises:
         Cancelled: the user asked to stop.
     """
-    grain = _grain(view)
+    grain, shortest = _grain(view), min((source.size for source in view.sources), default=0)
     at, size = int(within.start), max(_FIRST_WINDOW, grain)
     while at < within.end:
         progress.advance(0)
         end = min((at + size) // grain * grain, int(within.end))
         began = time.monotonic()
-        yield from _window(view, GuestRange(GuestOffset(at), GuestOffset(end)), grain)
+        yield from _window(view, GuestRange(GuestOffset(at), GuestOffset(end)), grain, shortest)
         at = end
         size = size * 2 if time.monotonic() - began < _PATIENCE else max(grain, size // 2)
 
@@ -59,8 +62,8 @@ def _grain(view: View) -> int:
     return min(spans)
 
 
-def _window(view: View, window: GuestRange, grain: int) -> Iterator[Extent]:
-    """The extents of a window; in halves if a table in it cannot be read."""
+def _window(view: View, window: GuestRange, grain: int, shortest: int) -> Iterator[Extent]:
+    """The extents of a window; in halves if a table in it cannot be read; all files have the ``shortest`` bytes."""
     waiting = [window]
     while waiting:
         part = waiting.pop()
@@ -68,7 +71,10 @@ def _window(view: View, window: GuestRange, grain: int) -> Iterator[Extent]:
         try:
             for extent in view.extents(part):
                 done = extent.guest.end
-                yield extent
+                if extent.host is not None and extent.host.end > shortest:
+                    yield from _until_end(view, extent)
+                else:
+                    yield extent
         except Qcow2InspectError as error:
             first, last = done // grain, -(-part.end // grain)
             if last - first == 1:
@@ -76,3 +82,19 @@ def _window(view: View, window: GuestRange, grain: int) -> Iterator[Extent]:
                 continue
             middle = GuestOffset((first + last) // 2 * grain)
             waiting += [GuestRange(middle, part.end), GuestRange(done, middle)]
+
+
+def _until_end(view: View, extent: Extent) -> Iterator[Extent]:
+    """An extent, in two if the file that holds it ends inside: the second part is not there."""
+    files = view.files_of(extent.layer) if isinstance(view, GuestDisk) and extent.host is not None else None
+    if files is None or extent.host is None or extent.kind is not ClusterType.NORMAL or extent.past_end:
+        yield extent
+        return
+    end = files.data.size if view.plain(extent) else files.data.size // SECTOR * SECTOR  # of a cipher, whole ones
+    if extent.host.end <= end or extent.host.start >= files.data.size:
+        yield extent
+        return
+    middle = GuestOffset(extent.guest.start + max(0, end - extent.host.start))
+    if middle > extent.guest.start:
+        yield extent.cut(GuestRange(extent.guest.start, middle))
+    yield replace(extent.cut(GuestRange(middle, extent.guest.end)), past_end=True)

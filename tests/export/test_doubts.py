@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
-from dataclasses import replace
 from pathlib import Path
-
-import pytest
 
 from qcow2inspect.build.recipe import Compressed, Data, Recipe, build
 from qcow2inspect.build.writer import Layout
 from qcow2inspect.export.choices import Choices, OnError
 from qcow2inspect.export.doubts import find_doubts, with_doubts
 from qcow2inspect.export.load import Trouble
+from qcow2inspect.export.mapped import MappedView
 from qcow2inspect.export.raw import export
 from qcow2inspect.image.assume import read_assumptions
-from qcow2inspect.image.follow import open_chain
-from qcow2inspect.image.gate import Follow, OpenGate
 from qcow2inspect.image.image import Image
 from qcow2inspect.source.memory import MemorySource
-from qcow2inspect.units import GuestOffset, GuestRange
+from qcow2inspect.units import GuestRange
 from tests.images import model, noise
 
 K = 1 << 12
@@ -33,7 +28,7 @@ RECIPE = Recipe(
 def doubts(damage: dict[str, int], assume: tuple[str, ...] = (), end: int | None = None) -> list[tuple[int, int]]:
     source = MemorySource(build(Recipe(RECIPE.layout, RECIPE.clusters, damage=damage, end=end)))
     disk = Image(source, read_assumptions(source, assume)).active_disk()
-    found = find_doubts(disk, GuestRange.at(0, disk.size), disk.extents())
+    found = find_doubts(disk, disk.extents())
     return joined([(int(one.guest.start), one.guest.size) for one in found])
 
 
@@ -69,30 +64,18 @@ def test_a_cluster_in_a_table() -> None:
     assert doubts({"L1[0].L2[3]": int(image.header.l1_table_offset)}) == [(3 * K, K)]
 
 
-def test_a_cluster_that_the_end_of_the_file_cuts() -> None:
-    image = Image(MemorySource(build(RECIPE)))
-    last = max(int(e.host.start) for e in image.active_disk().extents() if e.host and e.kind.word == "normal")
-    host = entry("L1[0].L2[8]") & ~(1 << 63)
-    assert host >= last
-    assert (8 * K + 100, K - 100) in doubts({}, end=host + 100)
-
-
-@pytest.mark.parametrize("cut", ["base", "top"])
-def test_a_cluster_that_the_end_of_a_file_of_a_chain_cuts(cut: str, tmp_path: Path) -> None:
-    layout = replace(RECIPE.layout, backing_name=b"base", backing_format=b"qcow2")
-    (tmp_path / "base").write_bytes(build(Recipe(RECIPE.layout, {2: Data(b"a"), 8: Data(b"b")})))
-    (tmp_path / "top").write_bytes(build(Recipe(layout, {2: Data(b"c"), 5: Data(b"d")})))
-    for name, index in (("base", 8), ("top", 5)):
-        with open_chain(tmp_path / "top", OpenGate(Follow.ANY)) as chain:
-            host = chain.disk().lookup(GuestOffset(index * K)).host
-        assert host is not None
-        if name == cut:
-            os.truncate(tmp_path / name, host.start + 100)
-            wanted = (index * K + 100, K - 100)
-    with open_chain(tmp_path / "top", OpenGate(Follow.ANY)) as chain:
-        disk = chain.disk()
-        found = find_doubts(disk, GuestRange.at(0, disk.size), disk.extents())
-    assert [(one.guest.start, one.guest.size) for one in found] == [wanted]
+def test_what_speaks_against_a_range_may_lie_outside_of_it(tmp_path: Path) -> None:
+    damaged = Recipe(RECIPE.layout, RECIPE.clusters, damage={"L1[0].L2[3]": entry("L1[0].L2[7]")})
+    disk = Image(MemorySource(build(damaged))).active_disk()
+    within, out = GuestRange.at(2 * K, 2 * K - 100), str(tmp_path / "out")
+    for view, choices in (
+        (disk, Choices(on_error=OnError.ZERO, within=within)),
+        (MappedView(disk, within), Choices(on_error=OnError.ZERO, force=True)),
+    ):
+        export(view, out, choices)
+        listed = json.loads((tmp_path / "out.errors.json").read_text())["ranges"]
+        assert [(one["output_offset"], one["guest_offset"], one["size"]) for one in listed] == [(K, 3 * K, K - 100)]
+        assert listed[0]["host_offset"] == entry("L1[0].L2[7]") & ~(1 << 63)
 
 
 def test_an_assumed_table_and_one_that_is_read_otherwise(tmp_path: Path) -> None:

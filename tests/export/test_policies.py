@@ -16,10 +16,12 @@ from qcow2inspect.export.load import PATTERN
 from qcow2inspect.export.raw import export, preflight
 from qcow2inspect.format.header import CompressionType
 from qcow2inspect.format.mapping import ClusterType
-from qcow2inspect.image.follow import chain_of
+from qcow2inspect.image.follow import chain_of, open_chain
+from qcow2inspect.image.gate import Follow, OpenGate
 from qcow2inspect.image.image import Image
 from qcow2inspect.image.view import RawDisk, View
 from qcow2inspect.source.memory import MemorySource
+from qcow2inspect.units import GuestOffset
 from tests.images import noise
 
 CLUSTER = 65536
@@ -147,6 +149,23 @@ def test_what_lies_past_the_end_is_listed_under_every_policy(tmp_path: Path) -> 
     export(disk, str(tmp_path / "out.raw"), Choices())
     listed = json.loads((tmp_path / "out.raw.errors.json").read_text())["ranges"]
     assert ranges(listed) == [(13 * CLUSTER, 3 * CLUSTER, "past-end", "zeros")]
+
+
+@pytest.mark.parametrize("cut", ["base", "top"])
+def test_what_the_end_of_a_file_cuts_is_listed_under_every_policy(cut: str, tmp_path: Path) -> None:
+    layout = Layout(8 * CLUSTER, backing_name=b"base", backing_format=b"qcow2")
+    (tmp_path / "base").write_bytes(build(Recipe(Layout(8 * CLUSTER), {2: Data(b"a"), 7: Data(b"b")})))
+    (tmp_path / "top").write_bytes(build(Recipe(layout, {2: Data(b"c"), 5: Data(b"d")})))
+    at = {"base": 7, "top": 5}[cut] * CLUSTER
+    with open_chain(tmp_path / "top", OpenGate(Follow.ANY)) as chain:
+        host = chain.disk().lookup(GuestOffset(at)).host
+    assert host is not None
+    os.truncate(tmp_path / cut, host.start + 100)
+    with open_chain(tmp_path / "top", OpenGate(Follow.ANY)) as chain:
+        result = export(chain.disk(), str(tmp_path / "out.raw"), Choices())
+    assert any("ends too early: 65,436 B" in warning for warning in result.warnings)
+    listed = json.loads((tmp_path / "out.raw.errors.json").read_text())["ranges"]
+    assert ranges(listed) == [(at + 100, CLUSTER - 100, "past-end", "zeros")]
 
 
 def test_absent_data_is_listed(tmp_path: Path) -> None:
