@@ -86,15 +86,15 @@ def _window(view: View, window: GuestRange, grain: int, shortest: int) -> Iterat
 
 def _until_end(view: View, extent: Extent) -> Iterator[Extent]:
     """An extent, in two if the file that holds it ends inside: the second part is not there."""
-    files = view.files_of(extent.layer) if isinstance(view, GuestDisk) and extent.host is not None else None
-    if files is None or extent.host is None or extent.kind is not ClusterType.NORMAL or extent.past_end:
+    host, files = extent.host, view.files_of(extent.layer) if isinstance(view, GuestDisk) else None
+    if files is None or host is None or extent.kind is not ClusterType.NORMAL or extent.past_end:
         yield extent
         return
-    end = files.data.size if view.plain(extent) else files.data.size // SECTOR * SECTOR  # of a cipher, whole ones
-    if extent.host.end <= end or extent.host.start >= files.data.size:
+    end = files.data.size if view.plain(extent) else files.data.size // SECTOR * SECTOR  # a key opens whole sectors
+    if host.end <= end or host.start >= files.data.size:
         yield extent
         return
-    middle = GuestOffset(extent.guest.start + max(0, end - extent.host.start))
+    middle = GuestOffset(extent.guest.start + max(0, end - host.start))
     if middle > extent.guest.start:
         yield extent.cut(GuestRange(extent.guest.start, middle))
     yield replace(extent.cut(GuestRange(middle, extent.guest.end)), past_end=True)
