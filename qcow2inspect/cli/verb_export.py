@@ -68,8 +68,9 @@ def _add_target(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--format", choices=["raw", "mapped"], default="raw", help=text)
     group.add_argument("--split", metavar="SIZE", help="parts OUT.001, OUT.002, ... of this size, for example 2GiB")
     text = "zeros that become holes: those that the tables tell of (map, the default), every 4 KiB of zeros, none"
-    group.add_argument("--sparse", choices=[sparse.value for sparse in Sparse], default=Sparse.MAP.value, help=text)
-    group.add_argument("--no-sparse", action="store_true", help="the same as --sparse=off: allocate every byte")
+    either = group.add_mutually_exclusive_group()
+    either.add_argument("--sparse", choices=[sparse.value for sparse in Sparse], default=Sparse.MAP.value, help=text)
+    either.add_argument("--no-sparse", action="store_true", help="the same as --sparse=off: allocate every byte")
     text = "reserve the space of all data before the first byte is written"
     group.add_argument("--preallocate", action="store_true", help=text)
     text = "OUT may be a block device: everything on it is lost"
@@ -82,7 +83,7 @@ def _add_care(parser: argparse.ArgumentParser) -> None:
     text += "still give and zeros for the rest"
     group.add_argument("--on-error", choices=[policy.value for policy in OnError], default="fail", help=text)
     text = f"hashes of the exported bytes, computed while they are written: {', '.join(HASHES)}; separated by commas"
-    group.add_argument("--hash", metavar="NAMES", default="", help=text)
+    group.add_argument("--hash", metavar="NAMES", help=text)
     text = "read the output back from the disk and compare it with what was written"
     group.add_argument("--verify", action="store_true", help=text)
     text = "write OUT.manifest.json and OUT.manifest.txt; implied by --hash, --verify and --on-error"
@@ -90,9 +91,10 @@ def _add_care(parser: argparse.ArgumentParser) -> None:
     text = "put the SHA-256 of the image, and of every file behind it, into the manifest"
     group.add_argument("--hash-sources", action="store_true", help=text)
     text = "leave nothing behind when the export is stopped or fails, instead of what --resume could continue"
-    group.add_argument("--discard", action="store_true", help=text)
+    either = group.add_mutually_exclusive_group()
+    either.add_argument("--discard", action="store_true", help=text)
     text = "continue what OUT.part and OUT.journal hold; begin if there is nothing yet"
-    group.add_argument("--resume", action="store_true", help=text)
+    either.add_argument("--resume", action="store_true", help=text)
 
 
 def writes(options: argparse.Namespace) -> list[str]:
@@ -169,25 +171,36 @@ def _mapped(options: argparse.Namespace, view: View, choices: Choices) -> tuple[
 
 
 def _choices(options: argparse.Namespace, view: View) -> Choices:
-    hashes = tuple(name for name in options.hash.lower().replace("-", "").split(",") if name)
-    for name in hashes:
-        if name not in HASHES:
-            raise BadAddress(f"--hash: “{name}” is unknown; known are {', '.join(HASHES)}")
     return Choices(
         force=options.force,
         sparse=Sparse.OFF if options.no_sparse else Sparse(options.sparse),
         preallocate=options.preallocate,
         on_error=OnError(options.on_error),
-        hashes=tuple(dict.fromkeys(hashes)),
+        hashes=_hashes(options.hash) if options.hash is not None else (),
         verify=options.verify,
         manifest=options.manifest,
         hash_sources=options.hash_sources,
         within=_range(options.range, view.size),
-        split=_size("--split", options.split) if options.split else 0,
+        split=_part_size(options.split) if options.split is not None else 0,
         device=options.force_device,
         keep=options.resume or not options.discard,
         resume=options.resume,
     )
+
+
+def _hashes(text: str) -> tuple[str, ...]:
+    names = [name for name in text.lower().replace("-", "").split(",") if name]
+    for name in names or [text]:
+        if name not in HASHES:
+            raise BadAddress(f"--hash: “{name}” is unknown; known are {', '.join(HASHES)}")
+    return tuple(dict.fromkeys(names))
+
+
+def _part_size(text: str) -> int:
+    size = _size("--split", text)
+    if not size:
+        raise BadAddress(f"--split {text}: parts of no bytes; write a size, for example 2GiB")
+    return size
 
 
 def _range(text: str | None, size: int) -> GuestRange | None:

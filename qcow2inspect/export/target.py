@@ -288,13 +288,16 @@ def check(path: str, size: int, choices: Choices, evidence: Collection[Identity]
         CannotExport: it must not, or cannot.
     """
     if path == STDOUT:
-        _check_plain_stream(choices)
+        _refuse_needs_file("standard output", choices, verify=choices.verify)
+        if os.isatty(1):
+            raise CannotExport("standard output is a terminal", hint="send it to a program or a file")
     elif is_device(path):
         from qcow2inspect.export.device import describe_device, require_device
 
         if not choices.device:
             what = f"{path} is a block device: {describe_device(path)}"
             raise CannotExport(what, why="everything on it would be lost", hint="--force-device writes to it")
+        _refuse_needs_file("a block device", choices)
         require_device(path, size, evidence)
     else:
         for name in part_names(path, size, choices.split):
@@ -320,12 +323,17 @@ def _take_name(name: str) -> None:
         os.rename(name, part_of(name))
 
 
-def _check_plain_stream(choices: Choices) -> None:
-    for chosen, option in ((choices.split, "--split"), (choices.resume, "--resume"), (choices.verify, "--verify")):
+def _refuse_needs_file(target: str, choices: Choices, *, verify: bool = False) -> None:
+    """Refuse what only a file has: parts, names beside it, a way to read it back."""
+    for chosen, option in (
+        (choices.split, "--split"),
+        (choices.resume, "--resume"),
+        (choices.manifest, "--manifest"),
+        (choices.hash_sources, "--hash-sources"),
+        (verify, "--verify"),
+    ):
         if chosen:
-            raise CannotExport(f"{option} needs a file, not standard output", hint="give the name of a file")
-    if os.isatty(1):
-        raise CannotExport("standard output is a terminal", hint="send it to a program or a file")
+            raise CannotExport(f"{option} needs a file, not {target}", hint="give the name of a file")
 
 
 def open_target(path: str, size: int, choices: Choices, evidence: Collection[Identity]) -> Target:

@@ -69,6 +69,10 @@ def test_parts(demo: Path, run: Run, tmp_path: Path) -> None:
         (["--range", "2M:1M"], "write START:END"),
         (["--range", "0:1T"], "both at most 67,108,864 B"),
         (["--split", "many"], "--split: 'many' is not a size"),
+        (["--split", "0"], "--split 0: parts of no bytes"),
+        (["--hash", ","], "--hash: “,” is unknown"),
+        (["--sparse=detect", "--no-sparse"], "not allowed with"),
+        (["--resume", "--discard"], "not allowed with"),
     ],
 )
 def test_wrong_options(options: list[str], words: str, demo: Path, run: Run, tmp_path: Path) -> None:

@@ -200,7 +200,13 @@ def test_a_reader_that_goes_away_is_an_error(disk: View, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize(
     ("choices", "words"),
-    [(Choices(split=1 << 20), "--split"), (Choices(resume=True), "--resume"), (Choices(verify=True), "--verify")],
+    [
+        (Choices(split=1 << 20), "--split"),
+        (Choices(resume=True), "--resume"),
+        (Choices(verify=True), "--verify"),
+        (Choices(manifest=True), "--manifest"),
+        (Choices(hash_sources=True), "--hash-sources"),
+    ],
 )
 def test_what_a_pipe_cannot_do(disk: View, choices: Choices, words: str) -> None:
     problem = preflight(disk, "-", choices=choices).problem
@@ -268,6 +274,9 @@ def test_a_block_device_is_written_only_when_asked(disk: View, device: str, tmp_
             data = file.read()
         assert data == demo_disk() + b"\xaa" * (1 << 20)
         assert result.hashes["sha256"] == hashlib.sha256(demo_disk()).hexdigest()
+        for choices in (Choices(device=True, split=1 << 20), Choices(device=True, manifest=True)):
+            with pytest.raises(CannotExport, match="needs a file, not a block device"):
+                export(disk, device, choices)
         with pytest.raises(CannotExport, match="too small"):
             export(Image(MemorySource(build(Recipe(Layout(66 << 20), {})))).active_disk(), device, Choices(device=True))
     finally:
