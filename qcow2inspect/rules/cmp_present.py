@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from qcow2inspect.findings import Category, Severity
 from qcow2inspect.format.mapping import ClusterType
 from qcow2inspect.rules.base import simple_rule
+from qcow2inspect.rules.tables import mistaken
 from qcow2inspect.units import human_size
 
 if TYPE_CHECKING:
@@ -27,19 +28,11 @@ __all__ = ["RULE"]
 
 
 def _find(survey: Survey) -> Iterator[tuple[str, None]]:
-    count = survey.clusters.get(ClusterType.COMPRESSED, 0) - _mistaken(survey)
+    count = survey.clusters.get(ClusterType.COMPRESSED, 0) - mistaken(survey, ClusterType.COMPRESSED)
     if count > 0:
         kind = survey.image.header.compression_type.name.lower()
         size = human_size(count * survey.image.geometry.cluster_size)
         yield f"{count:,} guest cluster{'s' if count > 1 else ''} ({size}) stored compressed with {kind}", None
-
-
-def _mistaken(survey: Survey) -> int:
-    """What seem to be compressed clusters in tables that hold something else."""
-    rows = sorted(survey.overwritten)
-    if survey.table_types is None or survey.tables is None or not rows:
-        return 0
-    return int((survey.table_types[rows, ClusterType.COMPRESSED] * survey.tables.mapped[rows]).sum())
 
 
 RULE = simple_rule(

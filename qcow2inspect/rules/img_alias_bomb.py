@@ -16,6 +16,7 @@ from qcow2inspect.findings import Category, Finding, Severity
 from qcow2inspect.format.mapping import ClusterType
 from qcow2inspect.rules.base import header_evidence
 from qcow2inspect.rules.spans import survey_rule
+from qcow2inspect.rules.tables import mistaken
 from qcow2inspect.units import human_size
 
 if TYPE_CHECKING:
@@ -27,12 +28,13 @@ __all__ = ["RULE"]
 
 _TIMES = 100
 _LEAST = 1 << 30
+_STORED = (ClusterType.NORMAL, ClusterType.ZERO_ALLOC)
 
 
 def _find(survey: Survey) -> Iterator[Finding]:
     if survey.image.has_data_file:
         return
-    data = survey.clusters.get(ClusterType.NORMAL, 0) + survey.clusters.get(ClusterType.ZERO_ALLOC, 0)
+    data = sum(survey.clusters.get(kind, 0) for kind in _STORED) - mistaken(survey, *_STORED)
     amount = data * survey.image.geometry.cluster_size
     if amount >= max(_LEAST, _TIMES * survey.image.source.size):
         evidence = header_evidence(survey.image, "l1_table_offset")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from qcow2inspect.format.mapping import ClusterType
     from qcow2inspect.image.image import Image
     from qcow2inspect.survey.survey import Survey
 
@@ -29,6 +30,7 @@ __all__ = [
     "first_content",
     "is_wiped",
     "l1_entries_of",
+    "mistaken",
     "overwritten_findings",
     "target_of",
 ]
@@ -83,10 +85,19 @@ def _intruders(survey: Survey, entries: list[OddEntry]) -> str:
 
 
 def is_wiped(survey: Survey) -> bool:
-    """True if empty L2 tables and orphaned clusters fit together: no more clusters than the tables could map."""
+    """True if empty L2 tables and orphaned clusters fit together: no more clusters than lost tables could map."""
     empty = len(survey.empty_tables)
     orphans = survey.faults.count.get(Fault.ORPHAN, 0)
-    return bool(empty) and 0 < orphans <= empty * survey.image.geometry.l2_entries and not survey.overwritten
+    lost = empty + len(survey.overwritten)
+    return bool(empty) and 0 < orphans <= lost * survey.image.geometry.l2_entries
+
+
+def mistaken(survey: Survey, *kinds: ClusterType) -> int:
+    """Guest clusters that seem to be of some types, and are what overwritten tables hold."""
+    rows = sorted(survey.overwritten)
+    if survey.table_types is None or survey.tables is None or not rows:
+        return 0
+    return int((survey.table_types[rows][:, list(kinds)].sum(axis=1) * survey.tables.mapped[rows]).sum())
 
 
 def first_content(image: Image, start: int) -> int | None:
@@ -128,7 +139,8 @@ def _false_alarms(survey: Survey) -> Iterator[str]:
         yield f"qemu-img check takes the header for an L2 table, because {entries} have flags but no offset"
     if survey.overwritten:
         tables = counted(len(survey.overwritten), "table")
-        yield f"qemu-img check judges {tables} that hold no entries entry by entry"
+        hold = "holds" if len(survey.overwritten) == 1 else "hold"
+        yield f"qemu-img check judges {tables} that {hold} no entries entry by entry"
     low = sum(survey.faults.count.get(fault, 0) for fault in (Fault.REF_LOW, Fault.REF_ZERO, Fault.BLOCK_MISSING))
     if low and survey.image.header.incompatible_features.dirty:
         clusters = counted(low, "cluster")

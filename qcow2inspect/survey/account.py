@@ -30,6 +30,7 @@ __all__ = ["Account"]
 
 _ALLOCATED = 0xFFFF_FFFF
 _SUSPICIOUS = 8
+_NEAR = 1 << 16
 
 
 class Account:
@@ -131,22 +132,47 @@ class Account:
         """Tables that hold something else: what seem to be their entries are neither claims nor odd entries."""
         import numpy as np
 
-        bad = np.zeros(len(batch), dtype=bool)
-        for mask in trouble.values():
-            bad |= mask
+        bad = self._senseless(batch, trouble)
         if np.count_nonzero(bad) < _SUSPICIOUS:
             return
         first = int(batch.table[0])
         used = np.bincount(batch.table - first, weights=batch.length)
         wrong = np.bincount(batch.table - first, weights=batch.length * bad)
+        garbage = np.bincount(batch.table - first, weights=batch.length * (bad & ~self._cut_off(batch)))
         for place in np.flatnonzero((wrong >= _SUSPICIOUS) & (2 * wrong >= used)).tolist():
-            table = first + place
-            if not self._phantom[table]:
-                at = int(self._tables.offsets[table])
-                kind = classify_overwritten(self._image.read(at, self._geometry.cluster_size), self._geometry)
-                if kind:
-                    self.overwritten[table] = kind
-                    self._phantom[table] = True
+            if not self._phantom[first + place]:
+                full = bool(used[place] >= self._geometry.l2_entries // 2)
+                self._judge(first + place, hopeless=full and bool(garbage[place] == used[place]))
+
+    def _senseless(self, batch: Batch, trouble: dict[str, Mask]) -> Mask:
+        """The entries that QEMU calls corrupt, and those that lead to a foreign place of the data file."""
+        import numpy as np
+
+        bad = np.zeros(len(batch), dtype=bool)
+        for mask in trouble.values():
+            bad |= mask
+        return bad | (batch.stored & (batch.offset != self._guest(batch))) if self._image.has_data_file else bad
+
+    def _cut_off(self, batch: Batch) -> Mask:
+        """Entries that make sense if the end of the file is lost: nothing is wrong but that they lead past it."""
+        import numpy as np
+
+        near = batch.offset - self._end < _NEAR << self._geometry.cluster_bits
+        flags = np.where(
+            batch.compressed, batch.raw >> np.uint64(63) != 0, (batch.raw & np.uint64(L2Entry.RESERVED & ~1)) != 0
+        )
+        crooked = batch.stored & ((batch.offset & (self._geometry.cluster_size - 1)) != 0)
+        sound: Mask = near & ~flags & ~crooked
+        return sound
+
+    def _judge(self, table: int, *, hopeless: bool = False) -> None:
+        """Look at the bytes of a table: if they are known to be something else, it has no entries."""
+        at = int(self._tables.offsets[table])
+        data = self._image.read(at, self._geometry.cluster_size)
+        kind = classify_overwritten(data, self._geometry, hopeless=hopeless)
+        if kind:
+            self.overwritten[table] = kind
+            self._phantom[table] = True
 
     # -- claims -------------------------------------------------------------------------------------------------
 

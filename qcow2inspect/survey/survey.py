@@ -25,6 +25,7 @@ from qcow2inspect.image.tree import Mapping, Tree
 from qcow2inspect.layout.node import Lazy
 from qcow2inspect.progress import Silent
 from qcow2inspect.survey.account import Account
+from qcow2inspect.survey.content import REFCOUNTS, classify_overwritten
 from qcow2inspect.survey.faults import Fault, Faults, clusters_of, find_faults
 from qcow2inspect.survey.odd import KEPT, Odd, OddEntry
 from qcow2inspect.survey.qemu import QemuCheck
@@ -60,6 +61,8 @@ if TYPE_CHECKING:
 __all__ = ["KEPT", "Odd", "OddEntry", "Survey", "take_survey"]
 
 _KEPT_ENTRIES = 1 << 20
+_FEWEST = 8
+_WITH_HOST = (ClusterType.ZERO_ALLOC, ClusterType.NORMAL, ClusterType.COMPRESSED)
 _CONCERNING = (
     Fault.DATA_IN_METADATA,
     Fault.MIXED_DATA,
@@ -230,6 +233,7 @@ class _Surveyor:
         survey.l1_columns, survey.states, survey.overwritten = columns, self._states, account.overwritten
         survey.table_types = account.types
         survey.usage = Usage(account, claims, refcounts, limit)
+        survey.overwritten |= dict.fromkeys(self._tables_of_ones(), REFCOUNTS)
         verdict = Verdict(image, survey.usage, qemu)
         verdict.count(columns)
         if verdict.l1_copied:
@@ -241,6 +245,28 @@ class _Surveyor:
         if image.changed:
             survey.skipped.append("the file as one whole: somebody wrote to it while it was read")
         return survey
+
+    def _tables_of_ones(self) -> list[int]:
+        """Tables that read as zeros and are refcount blocks just as well, while clusters exist that nothing points to.
+
+        Only a refcount of 64 bits is as wide as an entry: a block of ones is a table of zero clusters.
+        """
+        import numpy as np
+
+        survey, geometry = self._survey, self._geometry
+        tables, types = survey.tables, survey.table_types
+        if tables is None or types is None or geometry.refcount_bits != 64 or geometry.extended_l2:
+            return []
+        zeros = types[:, ClusterType.ZERO_PLAIN] >= _FEWEST
+        bare = (types[:, list(_WITH_HOST)].sum(axis=1) == 0) & ~tables.is_phantom & (tables.active > 0)
+        found = [
+            table for table in np.flatnonzero(zeros & bare).tolist() if self._are_counts(int(tables.offsets[table]))
+        ]
+        orphans = survey.faults.count.get(Fault.ORPHAN, 0) if found else 0
+        return found if 0 < orphans <= len(found + list(survey.overwritten)) * geometry.l2_entries else []
+
+    def _are_counts(self, at: int) -> bool:
+        return classify_overwritten(self._image.read(at, self._geometry.cluster_size), self._geometry) == REFCOUNTS
 
     def _judge_copied(self) -> None:
         """A COPIED flag that fits the references is right, and only the refcount is wrong: no odd entry."""

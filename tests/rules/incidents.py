@@ -47,6 +47,8 @@ class DoubleAllocation:
         block: refcounts that are repeated over a refcount block.
         half: True if only the first half of what was written is other than zero.
         claimed: True if the refcount table and other L2 entries lead to what was written.
+        refcount_order: log2 of the width of a refcount.
+        letters: what stands where a guest wrote, repeated; empty for letters in no order.
     """
 
     tables: int = TABLES
@@ -56,19 +58,21 @@ class DoubleAllocation:
     block: bytes = COUNTS
     half: bool = False
     claimed: bool = False
+    refcount_order: int = 4
+    letters: bytes = b""
 
     def image(self) -> bytes:
         """The image file."""
         size = 1 << self.cluster_bits
         span = size // 8
-        layout = Layout(size=self.tables * span * size, cluster_bits=self.cluster_bits)
+        layout = Layout(self.tables * span * size, cluster_bits=self.cluster_bits, refcount_order=self.refcount_order)
         places = [table * span + index * span // 8 for table in range(self.tables) for index in range(EACH)]
         data = bytearray(build(Recipe(layout, {at: Data(b"%d " % at) for at in places})))
         image = image_of(bytes(data))
         hit = random.Random(self.tables).sample(range(self.tables), self.blocks + self.guest)
         for number, table in enumerate(hit):
             at, written = table_at(image, table), size // 2 if self.half else size
-            content = self.block * (written // 8) if number < self.blocks else written_by_guest(number, written)
+            content = self.block * (written // 8) if number < self.blocks else self._guest(number, written)
             data[at : at + size] = content.ljust(size, b"\0")
         free = sorted(set(range(self.tables)) - set(hit))
         first = image.l2_table(image.l1[free[0]].l2_table_offset)
@@ -78,6 +82,9 @@ class DoubleAllocation:
             guest = [COPIED | table_at(image, table) for table in hit[self.blocks :][:4]]
             patch(data, {f"L1[{free[1]}].L2[{span - 8 - n}]": raw for n, raw in enumerate(guest)})
         return bytes(data)
+
+    def _guest(self, number: int, size: int) -> bytes:
+        return (self.letters * size)[:size] if self.letters else written_by_guest(number, size)
 
 
 def double_allocation() -> bytes:

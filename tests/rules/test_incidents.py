@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from qcow2inspect.build.recipe import Data, Recipe, build
+from qcow2inspect.build.recipe import Data, Recipe, Zero, build
 from qcow2inspect.build.writer import Layout
 from qcow2inspect.export.choices import Choices, OnError
 from qcow2inspect.export.damage import find_damage
@@ -22,7 +22,7 @@ from qcow2inspect.survey.survey import Survey, take_survey
 from qcow2inspect.units import bytes_of
 from tests.images import image_of
 from tests.rules import incidents
-from tests.rules.incidents import CLUSTER, SPAN, DoubleAllocation
+from tests.rules.incidents import CLUSTER, SPAN, DoubleAllocation, table_at
 
 MOST = 6
 
@@ -59,6 +59,11 @@ CASES = {
     "claimed": DoubleAllocation(claimed=True),
     "larger clusters": DoubleAllocation(tables=40, blocks=21, guest=6, cluster_bits=12, half=True, claimed=True),
     "few": DoubleAllocation(tables=7, blocks=1, guest=1),
+    "refcounts of one bit": DoubleAllocation(block=b"\xff" * 8, refcount_order=0),
+    "refcounts of four bits": DoubleAllocation(block=b"\x11" * 8, refcount_order=2),
+    "refcounts as wide as entries": DoubleAllocation(block=b"\0" * 7 + b"\1", refcount_order=6),
+    "guest data all alike": DoubleAllocation(blocks=30, letters=b"\xff", cluster_bits=12),
+    "guest data of few letters": DoubleAllocation(blocks=30, letters="größe".encode("utf-16-le"), cluster_bits=12),
 }
 
 
@@ -71,7 +76,7 @@ def test_what_a_guest_loses_is_what_an_export_marks(case: str, tmp_path: Path) -
     findings = {finding.code: finding for finding in examine(survey)}
     overwritten = [findings[f"QCOW-L2-LOOKS-{kind}"] for kind in ("REFBLOCK", "DATA")]
     assert len(causes(list(findings.values()))) <= MOST
-    assert sum(finding.count for finding in overwritten) == CASES[case].blocks + CASES[case].guest
+    assert [finding.count for finding in overwritten] == [CASES[case].blocks, CASES[case].guest]
     assert sum(finding.guest_bytes for finding in overwritten) <= bytes_of(damage.marked)
     assert damage.lost_bytes + damage.suspect_bytes == bytes_of(damage.marked)
     assert damage.intact_bytes == disk.size - bytes_of(damage.marked)
@@ -100,6 +105,39 @@ def test_a_wiped_table_is_marked_too(tmp_path: Path) -> None:
     export(survey.image.active_disk(), str(tmp_path / "o.raw"), Choices(on_error=OnError.ZERO))
     ranges = [(int(part.start), int(part.end)) for part in damage.marked]
     assert marked(tmp_path / "o.raw.errors.json") == ranges
+
+
+def test_wiped_tables_beside_overwritten_ones_are_marked_too(tmp_path: Path) -> None:
+    """What nothing points to may have been lost by either kind of table: zeros are never believed in silence."""
+    case = DoubleAllocation(letters=b"\0")
+    image = image_of(case.image())
+    survey = take_survey(image)
+    found = {finding.code: finding for finding in examine(survey)}
+    assert (found["QCOW-L2-LOOKS-REFBLOCK"].count, found["QCOW-L2-WIPED"].count) == (case.blocks, case.guest)
+    damage = find_damage(image.active_disk(), survey)
+    assert bytes_of(damage.marked) >= (case.blocks + case.guest) * SPAN * CLUSTER
+    export(image.active_disk(), str(tmp_path / "o.raw"), Choices(on_error=OnError.BEST))
+    assert marked(tmp_path / "o.raw.errors.json") == [(int(part.start), int(part.end)) for part in damage.marked]
+
+
+def test_zero_clusters_are_refcounts_only_where_clusters_are_lost() -> None:
+    recipe = Recipe(Layout(size=SPAN * CLUSTER, cluster_bits=9, refcount_order=6), dict.fromkeys(range(SPAN), Zero()))
+    assert take_survey(image_of(build(recipe))).overwritten == {}
+
+
+def test_what_seem_to_be_entries_is_no_data_that_the_file_has_no_room_for() -> None:
+    case = DoubleAllocation(cluster_bits=16, tables=12, blocks=8, guest=1)
+    assert "QCOW-IMG-ALIAS-BOMB" not in {finding.code for finding in examine(take_survey(image_of(case.image())))}
+
+
+def test_overwritten_tables_of_a_disk_in_a_data_file_are_named(tmp_path: Path) -> None:
+    """Refcounts lead past the end of no file there; what gives them away is that they lead to foreign places."""
+    clusters = {index: Data(b"%d" % index) for index in range(SPAN)}
+    recipe = Recipe(Layout(size=SPAN * CLUSTER, cluster_bits=9, data_file=b"data.raw"), clusters)
+    data = bytearray(build(recipe))
+    at = table_at(image_of(bytes(data)), 0)
+    data[at : at + CLUSTER] = incidents.COUNTS * SPAN
+    assert list(take_survey(image_of(bytes(data))).overwritten.values()) == ["refcounts"]
 
 
 def test_a_sound_image_has_no_blast_radius() -> None:
