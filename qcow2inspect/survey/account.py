@@ -138,7 +138,7 @@ class Account:
         first = int(batch.table[0])
         used = np.bincount(batch.table - first, weights=batch.length)
         wrong = np.bincount(batch.table - first, weights=batch.length * bad)
-        garbage = np.bincount(batch.table - first, weights=batch.length * (bad & ~self._cut_off(batch)))
+        garbage = np.bincount(batch.table - first, weights=batch.length * (bad & ~self._may_be_entries(batch)))
         for place in np.flatnonzero((wrong >= _SUSPICIOUS) & (2 * wrong >= used)).tolist():
             if not self._phantom[first + place]:
                 full = bool(used[place] >= self._geometry.l2_entries // 2)
@@ -153,16 +153,15 @@ class Account:
             bad |= mask
         return bad | (batch.stored & (batch.offset != self._guest(batch))) if self._image.has_data_file else bad
 
-    def _cut_off(self, batch: Batch) -> Mask:
-        """Entries that make sense if the end of the file is lost: nothing is wrong but that they lead past it."""
+    def _may_be_entries(self, batch: Batch) -> Mask:
+        """Entries that could be some if the end of the file is lost, or the header gives a wrong size of clusters."""
         import numpy as np
 
         near = batch.offset - self._end < _NEAR << self._geometry.cluster_bits
         flags = np.where(
             batch.compressed, batch.raw >> np.uint64(63) != 0, (batch.raw & np.uint64(L2Entry.RESERVED & ~1)) != 0
         )
-        crooked = batch.stored & ((batch.offset & (self._geometry.cluster_size - 1)) != 0)
-        sound: Mask = near & ~flags & ~crooked
+        sound: Mask = near & ~flags
         return sound
 
     def _judge(self, table: int, *, hopeless: bool = False) -> None:
