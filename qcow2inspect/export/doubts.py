@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from qcow2inspect.image.disk import Disk
     from qcow2inspect.image.view import Extent, View
     from qcow2inspect.progress import Progress
+    from qcow2inspect.survey.columns import Ints
     from qcow2inspect.survey.survey import Survey
 
 __all__ = ["doubts_seen", "find_doubts", "survey_of", "with_doubts"]
@@ -195,15 +196,12 @@ class _Runs:
         if not self._guest:
             return
         guest, start, size = self._columns()
-        end = start + size
-        before = np.concatenate(([np.int64(0)], np.maximum.accumulate(end)[:-1]))
-        for index in np.flatnonzero(start < before).tolist():
-            low, high = int(start[index]), int(min(end[index], before[index]))
-            yield _doubt(int(guest[index]), low, low, high, _TWICE)
-            for other in range(index - 1, -1, -1):
-                if end[other] > low:
-                    yield _doubt(int(guest[other]), int(start[other]), low, min(high, int(end[other])), _TWICE)
-                    break
+        low, high = _covered_twice(start, start + size)
+        first, last = np.searchsorted(high, start, side="right"), np.searchsorted(low, start + size)
+        for index in np.flatnonzero(first < last).tolist():
+            at, end = int(start[index]), int(start[index] + size[index])
+            for part in range(int(first[index]), int(last[index])):
+                yield _doubt(int(guest[index]), at, max(at, int(low[part])), min(end, int(high[part])), _TWICE)
 
     def inside(self, tables: list[HostRange]) -> Iterator[Trouble]:
         """The parts of ranges that lie in tables."""
@@ -220,6 +218,20 @@ class _Runs:
                 part = HostRange.at(int(start[index]), int(size[index])).clip(int(table.start), int(table.end))
                 if part:
                     yield _doubt(int(guest[index]), int(start[index]), int(part.start), int(part.end), _META)
+
+
+def _covered_twice(start: Ints, end: Ints) -> tuple[Ints, Ints]:
+    """Where ranges lie that two or more of some ranges cover: their starts and their ends, in order, apart."""
+    import numpy as np
+
+    places = np.concatenate((start, end))
+    order = np.argsort(places, kind="stable")
+    depth = np.cumsum(np.where(order < len(start), 1, -1))
+    places = places[order]
+    last = np.concatenate((places[1:] != places[:-1], [True]))  # what starts and ends at one place counts together
+    places, twice = places[last], depth[last] >= 2
+    edges = np.flatnonzero(twice != np.concatenate(([False], twice[:-1])))
+    return places[edges[::2]], places[edges[1::2]]
 
 
 def _doubt(guest: int, host: int, low: int, high: int, reason: str) -> Trouble:

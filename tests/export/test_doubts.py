@@ -58,6 +58,13 @@ def test_two_places_that_share_a_cluster() -> None:
     assert doubts({"L1[1].L2[88]": entry("L1[1].L2[89]")}) == [(600 * K, 2 * K)]
 
 
+def test_every_one_of_several_places_that_overlap_is_doubtful() -> None:
+    """Of three stretches each shares clusters with both others; none hides what the others share."""
+    damage = {f"L1[0].L2[{20 + index}]": entry(f"L1[0].L2[{3 + index}]") for index in range(3)}
+    damage |= {f"L1[0].L2[{30 + index}]": entry(f"L1[0].L2[{4 + index}]") for index in range(5)}
+    assert doubts(damage) == [(3 * K, 6 * K), (20 * K, 3 * K), (30 * K, 5 * K)]
+
+
 def test_a_cluster_in_a_table() -> None:
     image = Image(MemorySource(build(RECIPE)))
     assert doubts({"L1[0].L2[3]": int(image.l1[0].l2_table_offset)}) == [(3 * K, K)]
