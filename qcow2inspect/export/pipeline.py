@@ -19,10 +19,8 @@ from typing import TYPE_CHECKING
 from qcow2inspect.export.choices import Sparse
 from qcow2inspect.export.load import Loaded, Loader
 from qcow2inspect.export.steps import steps, with_zeros
-from qcow2inspect.format.mapping import ClusterType
 from qcow2inspect.progress import Cancelled
 from qcow2inspect.source.file import FileSource
-from qcow2inspect.units import HostOffset, HostRange
 from qcow2inspect.workers import in_order
 
 if TYPE_CHECKING:
@@ -36,6 +34,7 @@ if TYPE_CHECKING:
     from qcow2inspect.export.target import Target
     from qcow2inspect.image.view import Extent, View
     from qcow2inspect.progress import Progress
+    from qcow2inspect.units import HostRange
 
 __all__ = ["Pipeline"]
 
@@ -121,23 +120,23 @@ class Pipeline:
         """Copy an extent as it is, or see that there is nothing to copy; False if it must be loaded."""
         if extent.past_end or extent.absent:
             return False
-        if extent.kind is not ClusterType.NORMAL:
+        place = self._view.plain(extent)
+        if place is None:
             return extent.reads_as_zero
-        source, host = self._view.plain(extent) or (None, None)
-        if host is None or not isinstance(source, FileSource):
+        source, host = place
+        if not isinstance(source, FileSource):
             return False
-        shift, written = extent.guest.start - self._origin - host.start, 0
+        shift = extent.guest.start - self._origin - host.start
         for part in self._loader.stored.within(source, host):
-            at = int(part.start)
-            while at < part.end:
+            rest: HostRange | None = part
+            while rest is not None:
                 if self._stop.is_set():
                     raise Cancelled
-                copied = self._target.copy(source, HostRange(HostOffset(at), part.end), at + shift)
+                copied = self._target.copy(source, rest, rest.start + shift)
                 if not copied:
                     return False
-                at += copied
-                written += copied
-        done.written += written
+                done.written += copied
+                rest = rest.clip(rest.start + copied, rest.end) if copied < rest.size else None
         return True
 
     def _write(self, step: Step, loaded: Loaded) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Plan", "make_plan"]
 
 _STEP = 1024
-_KEPT = 1 << 16
+_KEPT = 1 << 17
 _SECOND = 200 << 20
 
 

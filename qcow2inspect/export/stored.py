@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 from qcow2inspect.units import HostOffset, HostRange
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from qcow2inspect.source.protocol import Source
 
 __all__ = ["StoredRanges"]
 
 _MOST = 1 << 14
+_REACH = 64
 
 
 class StoredRanges:
@@ -25,8 +26,12 @@ class StoredRanges:
         self._known: dict[int, _Runs] = {}
         self._lock = threading.Lock()
 
-    def within(self, source: Source, host: HostRange) -> Iterator[HostRange]:
+    def within(self, source: Source, host: HostRange) -> Iterable[HostRange]:
         """The parts of ``host`` that ``source`` stores, in order."""
+        known = self._known.get(id(source))
+        return (host,) if known and known.whole and host.end <= source.size else self._within(source, host)
+
+    def _within(self, source: Source, host: HostRange) -> Iterator[HostRange]:
         at, end = int(host.start), min(int(host.end), source.size)
         while at < end:
             with self._lock:
@@ -40,12 +45,22 @@ class StoredRanges:
 
 
 class _Runs:
-    """Runs of one file that are known to be stored or holes, sorted, not overlapping."""
+    """Runs of one file that are known to be stored or holes, sorted, not overlapping.
+
+    A file for which as much is stored as it is long has no holes: nothing need be asked, which takes its time where
+    the file system looks at every page. If it has some nevertheless, their zeros are copied.
+
+    Attributes:
+        whole: all of the file is stored.
+    """
 
     def __init__(self, source: Source) -> None:
         self._source = source
         self._starts: list[int] = []
         self._runs: list[tuple[int, bool]] = []
+        self.whole = source.allocated >= source.size
+        if self.whole:
+            self._note(0, source.size, stored=True)
 
     def at(self, offset: int) -> tuple[int, bool]:
         """Where the run around ``offset`` ends, and whether it is stored."""
@@ -55,12 +70,29 @@ class _Runs:
         if len(self._starts) >= _MOST:
             self._starts.clear()
             self._runs.clear()
-        size = self._source.size
-        rest = HostRange(HostOffset(offset), HostOffset(size))
-        stored = next(iter(self._source.data_ranges(rest)), HostRange.at(size, 0))
-        if stored.start > offset:
-            return self._note(offset, int(stored.start), stored=False)
-        return self._note(offset, int(stored.end), stored=True)
+            index = -1
+        known = self._runs[index][0] if index >= 0 else 0
+        return self._look(known, offset, _REACH) or self._look(offset, offset, 1) or (self._source.size, False)
+
+    def _look(self, start: int, offset: int, most: int) -> tuple[int, bool] | None:
+        """The run around ``offset``, looked for from ``start`` on; None if it is more than ``most`` runs away.
+
+        From the last run that is known before it: asked at places in any order, a file system that looks at every page
+        would look at the same ones time and again.
+        """
+        rest = HostRange(HostOffset(start), HostOffset(self._source.size))
+        for number, part in enumerate(self._source.data_ranges(rest)):
+            if number == most:
+                return None
+            if part.start > start:
+                found = self._note(start, int(part.start), stored=False)
+                if offset < part.start:
+                    return found
+            start = int(part.end)
+            found = self._note(int(part.start), start, stored=True)
+            if offset < start:
+                return found
+        return self._note(start, self._source.size, stored=False)
 
     def _note(self, start: int, end: int, *, stored: bool) -> tuple[int, bool]:
         """Remember a run; those that it covers are forgotten."""

@@ -179,7 +179,8 @@ class FileTarget:
 
     def copy(self, source: FileSource, host: HostRange, at: int) -> int:
         """Copy inside the kernel, or through this process where the kernel cannot; see :class:`Target`."""
-        output, offset, amount = next(self._located(at, host.size))
+        index, offset = divmod(at, self._part)
+        output, amount = self.outputs[index], min(host.size, self._part - offset)
         if not self.in_kernel:
             return self._copy_here(source, int(host.start), (output, offset, amount))
         try:

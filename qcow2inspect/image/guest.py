@@ -117,6 +117,8 @@ class GuestDisk(ABC):
 
     def plain(self, extent: Extent) -> tuple[Source, HostRange] | None:
         """Where the bytes of a normal extent lie as they are; None for every other one."""
+        if not extent.layer:
+            return self._plain_here(extent)
         below = self._at_layer(extent.layer)
         return below._plain_here(extent) if isinstance(below, GuestDisk) else below.plain(extent)
 
