@@ -214,7 +214,7 @@ class Xts:
 
         masks = self._masks(ivs)
         room = self._room.reshape(-1)[: data.size].reshape(data.shape)  # the planes are done with
-        out = work(np.bitwise_xor(data, masks, out=room))
+        out: Lanes = work(np.bitwise_xor(data, masks, out=room))
         out ^= masks
         return out
 
@@ -256,8 +256,9 @@ def _returns(bits: int) -> Lanes:
     """What numbers of so many bits that left at the top come back as: times alpha^7 + alpha^2 + alpha + 1."""
     import numpy as np
 
-    left = np.arange(1 << bits, dtype=np.uint64)
-    return left ^ left << np.uint64(1) ^ left << np.uint64(2) ^ left << np.uint64(7)
+    left: Lanes = np.arange(1 << bits, dtype=np.uint64)
+    back: Lanes = left ^ left << np.uint64(1) ^ left << np.uint64(2) ^ left << np.uint64(7)
+    return back
 
 
 MODES: dict[str, Callable[[Blocks], Mode]] = {"ecb": Ecb, "cbc": Cbc, "ctr": Ctr}
