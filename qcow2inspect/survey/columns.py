@@ -13,6 +13,7 @@ Both answer :meth:`runs`: the runs inside a window of clusters, so that several 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     Ints: TypeAlias = npt.NDArray[np.int64]
     Counts: TypeAlias = npt.NDArray[np.uint64]
 
-__all__ = ["WINDOW", "Runs", "Tally", "distinct", "overlay", "windows"]
+__all__ = ["WINDOW", "Runs", "Tally", "distinct", "overlay", "pieces", "windows"]
 
 WINDOW = 1 << 20
 """Clusters that are looked at together where an image has no long runs."""
@@ -160,6 +161,15 @@ def windows(columns: Sequence[Runs | Tally], start: int, stop: int) -> Iterator[
         yield start, stop
 
 
+def pieces(columns: Sequence[Tally], start: int, stop: int, most: int) -> Iterator[tuple[int, int]]:
+    """Windows that together are ``[start, stop)``, with ``most`` runs of each column and no more clusters in bytes."""
+    for low, high in windows(columns, start, stop):
+        cuts = {low, *(range(low, high, most) if high - low <= WINDOW else ())}
+        for column in columns:
+            cuts.update(column.changes(low, high)[most::most].tolist())
+        yield from pairwise((*sorted(cuts), high))
+
+
 @dataclass
 class Tally:
     """How often each cluster is claimed.
@@ -281,6 +291,13 @@ class Tally:
                 values = np.concatenate((np.zeros(1, dtype=np.int64), np.cumsum(changes)))
             self._long = Runs(starts, values.astype(np.uint64))
         return self._long
+
+    def changes(self, start: int, stop: int) -> Ints:
+        """The clusters of ``[start, stop)`` from which on another number of claims is not counted in bytes."""
+        import numpy as np
+
+        starts = self._long_runs().starts
+        return starts[int(np.searchsorted(starts, start)) : int(np.searchsorted(starts, stop))]
 
     @property
     def last(self) -> int:

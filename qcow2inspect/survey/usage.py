@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from qcow2inspect.survey.columns import Tally, overlay, windows
+from qcow2inspect.survey.columns import Tally, overlay, pieces, windows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -109,9 +109,17 @@ class Usage:
         """All clusters of the file, some rows at a time, in order."""
         return self.stretches_of(0, self.limit)
 
-    def stretches_of(self, start: int, stop: int) -> Iterator[Stretches]:
-        """The clusters ``[start, stop)``, some rows at a time, in order."""
+    def stretches_of(self, start: int, stop: int, most: int | None = None) -> Iterator[Stretches]:
+        """The clusters ``[start, stop)``, some rows at a time, in order.
+
+        Args:
+            start: first cluster.
+            stop: the cluster behind the last.
+            most: how many runs of each column shall be looked at together, to take little memory; all that are
+                quick to look at by default.
+        """
         tallies = self._tallies
-        for low, high in windows(tallies, start, stop):
+        parts = windows(tallies, start, stop) if most is None else pieces(tallies, start, stop, most)
+        for low, high in parts:
             first, end, values = overlay(tallies, low, high)
             yield Stretches(first, end, *values)

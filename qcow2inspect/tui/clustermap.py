@@ -1,4 +1,4 @@
-"""A map of a file or a disk, one byte for each cluster, and the kinds that the bytes stand for.
+"""A map of a file or a disk, half a byte for each cluster, and the kinds that the numbers stand for.
 
 Each kind has a colour and a sign. They are in an order: where a cell of the map stands for many clusters, the worst
 of them counts, so that one bad cluster among many is seen.
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from qcow2inspect.findings import Finding
+    from qcow2inspect.tui.nibbles import Nibbles
 
 __all__ = [
     "MOST",
@@ -34,9 +35,8 @@ __all__ = [
 ]
 
 MOST = 1 << 26
-"""Units of a map at most: one byte each."""
+"""Units of a map at most: half a byte each."""
 
-_PART = 1 << 17
 _MOST_NAMED = 100_000
 
 
@@ -263,19 +263,19 @@ _WORDS: dict[type[Kind], tuple[tuple[str, str], ...]] = {
 
 @dataclass(frozen=True)
 class ClusterMap:
-    """One byte for each part of a file or disk: its kind, the higher the more it must be seen.
+    """A small number for each part of a file or disk: its kind, the higher the more it must be seen.
 
     Attributes:
-        owners: ``uint8`` of a :class:`Kind`, one for each unit.
+        owners: the :class:`Kind` of each unit.
         unit: bytes of a unit.
         clusters: clusters of a unit.
         end: bytes of the file or disk.
-        kinds: what the bytes stand for.
+        kinds: what the numbers stand for.
         told: what the kinds tell of a cluster, in one word.
         is_guest: True for a map of guest bytes; False for one of the image file.
     """
 
-    owners: npt.NDArray[np.uint8]
+    owners: Nibbles
     unit: int
     clusters: int
     end: int
@@ -298,22 +298,13 @@ class ClusterMap:
 
     def counts(self, start: int = 0, stop: int | None = None) -> dict[Kind, int]:
         """Units of each kind in ``[start, stop)``, the worst first; kinds without any are left out."""
-        found = self._totals if (start, stop) == (0, None) else self._count(start, stop)
+        found = self._totals if (start, stop) == (0, None) else self.owners.counts(start, stop)
         return {owner: found[owner] for owner in reversed(self.kinds) if found[owner]}
 
     @cached_property
     def _totals(self) -> list[int]:
         """Units of each kind in all: they are shown at every move."""
-        return self._count(0, None)
-
-    def _count(self, start: int, stop: int | None) -> list[int]:
-        """Units of each kind, a part at a time: counting takes eight bytes for each."""
-        import numpy as np
-
-        part, found = self.owners[start:stop], np.zeros(len(self.kinds), dtype=np.int64)
-        for low in range(0, len(part), _PART):
-            found += np.bincount(part[low : low + _PART], minlength=len(self.kinds))
-        return found.tolist()
+        return self.owners.counts()
 
     def worst(self, start: int, per_cell: int, cells: int) -> npt.NDArray[np.uint8]:
         """The worst kind of each cell.
@@ -326,40 +317,30 @@ class ClusterMap:
         Returns:
             ``uint8`` of :attr:`kinds`, at most ``cells`` of them.
         """
-        import numpy as np
-
-        part = self.owners[start : start + per_cell * cells]
-        if not len(part):
-            return part
-        return np.maximum.reduceat(part, np.arange(0, len(part), per_cell))
+        return self.owners.largest(start, per_cell, cells)
 
     def worst_unit(self, start: int, stop: int) -> int:
         """The first unit of the worst kind in ``[start, stop)``."""
-        return start + int(self.owners[start:stop].argmax())
+        return self.owners.first_largest(start, stop)
 
     def next_change(self, offset: int, step: int) -> int | None:
         """Offset where the next other kind begins (``step`` 1), or this or the one before began (-1)."""
-        import numpy as np
-
-        at = offset // self.unit
-        if step > 0:
-            other = np.flatnonzero(self.owners[at:] != self.owners[at])
-            return (at + int(other[0])) * self.unit if len(other) else None
-        at = (offset - 1) // self.unit
+        at = (offset if step > 0 else offset - 1) // self.unit
         if at < 0:
             return None
-        other = np.flatnonzero(self.owners[: at + 1][::-1] != self.owners[at])
-        return (at - int(other[0]) + 1) * self.unit if len(other) else 0
+        kind = self.owners[at]
+        if step > 0:
+            other = self.owners.first(at, len(self), lambda part: part != kind)
+            return other * self.unit if other is not None else None
+        other = self.owners.last(0, at + 1, lambda part: part != kind)
+        return (other + 1) * self.unit if other is not None else 0
 
     def next_bad(self, unit: int, step: int, named: frozenset[int]) -> int | None:
         """The nearest unit after (``step`` 1) or before (-1) ``unit`` that is trouble, or named."""
-        import numpy as np
-
-        low = unit + 1 if step > 0 else 0
-        part = self.owners[low:] if step > 0 else self.owners[:unit]
-        found = np.flatnonzero(part >= self._trouble)
-        places = {low + int(found[0 if step > 0 else -1])} if len(found) else set()
-        places |= {other for other in named if (other - unit) * step > 0 and other < len(self.owners)}
+        places = {other for other in named if (other - unit) * step > 0 and other < len(self)}
+        look, start, stop = (self.owners.first, unit + 1, len(self)) if step > 0 else (self.owners.last, 0, unit)
+        found = look(start, stop, lambda part: part >= self._trouble)
+        places |= {found} if found is not None else set()
         return min(places, key=lambda place: abs(place - unit), default=None)
 
 

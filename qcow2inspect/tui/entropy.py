@@ -6,12 +6,14 @@ look like noise. What is a hole, or what the tables say reads as zeros, is not r
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from qcow2inspect.errors import Qcow2InspectError
 from qcow2inspect.tui import clustermap
 from qcow2inspect.tui.clustermap import ClusterMap, Entropy
+from qcow2inspect.tui.nibbles import Nibbles
 from qcow2inspect.units import GuestOffset, GuestRange, HostOffset, HostRange
 
 if TYPE_CHECKING:
@@ -65,6 +67,7 @@ class EntropyMap(ClusterMap):
 
     cluster_size: int = 1
     tally: list[int] = field(default_factory=lambda: [0] * len(Entropy))
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def sampled(self) -> int:
@@ -78,9 +81,10 @@ class EntropyMap(ClusterMap):
         return {kind: self.tally[kind] for kind in reversed(Entropy) if self.tally[kind]}
 
     def put(self, unit: int, kind: Entropy) -> None:
-        """A unit was looked at."""
-        self.owners[unit] = kind
-        self.tally[kind] += 1
+        """A unit was looked at; by a thread that is about to stop, perhaps, while the next one works."""
+        with self._lock:
+            self.owners[unit] = kind
+            self.tally[kind] += 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +113,9 @@ class Spot:
 
 def make_entropy_map(size: int, cluster_size: int, *, is_guest: bool) -> EntropyMap:
     """The map of a file or disk of which nothing was looked at yet."""
-    import numpy as np
-
     clusters = -(-size // cluster_size)
     shift = max(0, (clusters - 1).bit_length() - clustermap.MOST.bit_length() + 1)
-    unit, values = cluster_size << shift, np.zeros(-(-clusters >> shift), dtype=np.uint8)
+    unit, values = cluster_size << shift, Nibbles(-(-clusters >> shift))
     return EntropyMap(values, unit, 1 << shift, size, Entropy, "entropy (sampled)", is_guest, cluster_size)
 
 

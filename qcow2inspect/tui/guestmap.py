@@ -18,6 +18,7 @@ from qcow2inspect.image.windows import extents_of
 from qcow2inspect.progress import Silent
 from qcow2inspect.tui import clustermap
 from qcow2inspect.tui.clustermap import ClusterMap, Count, GuestCount, GuestUse, Mapped, Use
+from qcow2inspect.tui.nibbles import Nibbles, pieces
 from qcow2inspect.units import GuestOffset, GuestRange, HostOffset
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class _Types:
     """A map by type while it is being made.
 
     Attributes:
-        sort: what the bytes of the map stand for.
+        sort: what the numbers of the map stand for.
         told: what they tell, in one word.
 
     Args:
@@ -93,13 +94,11 @@ class _Types:
     _elsewhere = False
 
     def __init__(self, view: View, cluster_size: int) -> None:
-        import numpy as np
-
         self.view = view
         self._cluster_size = cluster_size
         clusters = -(-view.size // cluster_size)
         self._shift = max(0, (clusters - 1).bit_length() - clustermap.MOST.bit_length() + 1)
-        self._kinds = np.zeros(-(-clusters >> self._shift), dtype=np.uint8)
+        self._kinds = Nibbles(-(-clusters >> self._shift))
         self._known: dict[ClusterType, int] = {}
 
     def make(self, progress: Progress) -> ClusterMap:
@@ -115,12 +114,18 @@ class _Types:
 
     def _extent(self, extent: Extent) -> None:
         """Put one extent on the map."""
-        first, last = extent.guest.start // self._cluster_size, (extent.guest.end - 1) // self._cluster_size
-        self._put(first, last + 1, self._of_extent(extent, first, last + 1))
+        self._fill(extent, self._of_extent(extent) or 0)
 
-    def _of_extent(self, extent: Extent, first: int, stop: int) -> int | Kinds:
-        """What an extent is, or each of its clusters ``[first, stop)``: the worst that is known of it."""
-        del first, stop
+    def _fill(self, extent: Extent, value: int) -> None:
+        """Put one extent on the map all of which is the same; the worst counts where several meet."""
+        import numpy as np
+
+        first, last = extent.guest.start // self._cluster_size, (extent.guest.end - 1) // self._cluster_size
+        for low, high in pieces(first >> self._shift, (last >> self._shift) + 1) if value else ():
+            self._kinds.raise_to(low, np.full(high - low, value, dtype=np.uint8))
+
+    def _of_extent(self, extent: Extent) -> int | None:
+        """What an extent is, the worst that is known of it; None if its clusters need not be the same."""
         if extent.error is not None:
             return Mapped.UNREADABLE
         if extent.past_end or extent.absent:
@@ -128,15 +133,15 @@ class _Types:
         kind = _KINDS.get(extent.kind, Mapped.UNREADABLE)
         return Mapped.BACKING if extent.layer and kind in (Mapped.DATA, Mapped.COMPRESSED) else kind
 
-    def _put(self, first: int, stop: int, values: int | Kinds) -> None:
-        """The worst counts where several meet."""
+    def _put(self, first: int, values: Kinds) -> None:
+        """Put clusters on the map from ``first`` on; the worst counts where several meet."""
         import numpy as np
 
-        if self._shift and not isinstance(values, int):
-            np.maximum.at(self._kinds, np.arange(first, stop) >> self._shift, values[: stop - first])
-            return
-        part = self._kinds[first >> self._shift : ((stop - 1) >> self._shift) + 1]
-        np.maximum(part, np.uint8(values) if isinstance(values, int) else values[: len(part)], out=part)
+        low, stop = first >> self._shift, ((first + len(values) - 1) >> self._shift) + 1
+        if self._shift:
+            borders = np.maximum((np.arange(low, stop) << self._shift) - first, 0)
+            values = np.maximum.reduceat(values, borders)
+        self._kinds.raise_to(low, values)
 
     # -- columns ----------------------------------------------------------------------------------------------
 
@@ -191,7 +196,7 @@ class _Types:
         odd = stored & ((hosts > largest) | (hosts & np.uint64(self._cluster_size - 1) != 0))
         if odd.any() or (disk.support.backing is not None and (types == ClusterType.UNALLOCATED).any()):
             return False
-        self._put(first, stop, self._of_entries(first, types, raw))
+        self._put(first, self._of_entries(first, types, raw))
         return True
 
     def _of_entries(self, first: int, types: Kinds, raw: npt.NDArray[np.uint64]) -> Kinds:
@@ -204,8 +209,7 @@ class _Types:
             kind = ClusterType(number)
             if kind not in self._known:
                 guest = (first + int(np.argmax(types == number))) * self._cluster_size
-                found = self._of_extent(self.view.lookup(GuestOffset(guest)), 0, 1)
-                self._known[kind] = int(found) if isinstance(found, int) else 0
+                self._known[kind] = self._of_extent(self.view.lookup(GuestOffset(guest))) or 0
             values[number] = self._known[kind]
         return values[types]
 
@@ -232,8 +236,21 @@ class _Counted(_Types):
         for kind, value in told.items():
             self._values[kind] = value
 
-    def _of_extent(self, extent: Extent, first: int, stop: int) -> int | Kinds:
-        """What is told of the host clusters of an extent."""
+    def _extent(self, extent: Extent) -> None:
+        """Put one extent on the map."""
+        import numpy as np
+
+        value = self._of_extent(extent)
+        if value is not None or extent.host is None:
+            self._fill(extent, value or 0)
+            return
+        ahead = (extent.host.start - extent.guest.start) // self._cluster_size
+        first, last = extent.guest.start // self._cluster_size, (extent.guest.end - 1) // self._cluster_size
+        for low, high in pieces(first, last + 1):
+            self._put(low, self._of_clusters(np.arange(low, high, dtype=np.int64) + ahead))
+
+    def _of_extent(self, extent: Extent) -> int | None:
+        """What is told of the host clusters of an extent, if it is the same of all."""
         import numpy as np
 
         if extent.host is None:
@@ -244,8 +261,7 @@ class _Counted(_Types):
             return int(self._of_streams(np.array([extent.host.start]), np.array([extent.host.end - 1]))[0])
         if extent.past_end or (extent.host.start - extent.guest.start) % self._cluster_size:
             return _UNTOLD
-        clusters = extent.host.start // self._cluster_size + np.arange(stop - first, dtype=np.int64)
-        return self._of_clusters(clusters)
+        return None
 
     def _of_clusters(self, clusters: Ints) -> Kinds:
         """What is told of host clusters; nothing of those past the end of the file."""
@@ -253,7 +269,7 @@ class _Counted(_Types):
 
         units = clusters // self._counted.clusters
         inside = units < len(self._counted)
-        values = self._values[self._counted.owners[np.where(inside, units, 0)]]
+        values = self._values[self._counted.owners.at(np.where(inside, units, 0))]
         values[~inside] = _UNTOLD
         return values
 

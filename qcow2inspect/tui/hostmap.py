@@ -13,6 +13,7 @@ from qcow2inspect.progress import Silent
 from qcow2inspect.survey.claims import Owner as Claimant
 from qcow2inspect.tui import clustermap
 from qcow2inspect.tui.clustermap import ClusterMap, Count, Kind, Owner, Use
+from qcow2inspect.tui.nibbles import PIECE, Nibbles, pieces
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,8 +47,8 @@ class Colouring(Enum):
         return every[(every.index(self) + 1) % len(every)]
 
 
-_FEW = 1 << 10
-"""Stretches that are painted one by one, which takes no memory."""
+_SHORT = 64
+"""Units of a structure up to which many of its size are painted together."""
 
 _METADATA = {
     Owner.HEADER: (Claimant.HEADER,),
@@ -68,14 +69,12 @@ def make_host_map(
     Raises:
         Cancelled: the user asked to stop.
     """
-    import numpy as np
-
     image, usage = survey.image, survey.usage
     clusters = image.geometry.host_clusters(image.end)
     shift = max(0, (clusters - 1).bit_length() - clustermap.MOST.bit_length() + 1)
-    owners = np.zeros(-(-clusters >> shift), dtype=np.uint8)
+    owners = Nibbles(-(-clusters >> shift))
     if usage is not None:
-        for rows in usage.stretches_of(0, clusters):
+        for rows in usage.stretches_of(0, clusters, PIECE):
             (progress or Silent()).advance(0)
             _paint(owners, rows, _values(survey, rows, colouring), shift)
         for owner, claims in _structures(survey, usage, colouring):
@@ -146,15 +145,29 @@ def _clash(rows: Stretches) -> Mask:
     return (rows.metadata > 0) & (whole | (rows.packed > 0)) | (rows.packed > 0) & whole
 
 
-def _paint(owners: Kinds, rows: Stretches, values: Kinds, shift: int) -> None:
+def _paint(owners: Nibbles, rows: Stretches, values: Kinds, shift: int) -> None:
+    """Put the kinds of consecutive stretches on the map."""
+    if not values.any():
+        return
+    first, stop = int(rows.start[0]) >> shift, ((int(rows.end[-1]) - 1) >> shift) + 1
+    for low, high in pieces(first, stop):
+        owners.raise_to(low, _of_units(rows, values, low, high, shift))
+
+
+def _of_units(rows: Stretches, values: Kinds, low: int, high: int, shift: int) -> Kinds:
+    """The worst kind of each of the units ``[low, high)``, all of which consecutive stretches reach into."""
     import numpy as np
 
-    if not shift and len(rows.start) > _FEW:
-        owners[int(rows.start[0]) : int(rows.end[-1])] = np.repeat(values, rows.size)
-        return
-    for start, end, value in zip(rows.start.tolist(), rows.end.tolist(), values.tolist(), strict=True):
-        part = owners[start >> shift : ((end - 1) >> shift) + 1]
-        np.maximum(part, np.uint8(value), out=part)  # zeros before, unless several clusters are one unit
+    first = np.searchsorted(rows.end, [low << shift], side="right")[0]
+    last = np.searchsorted(rows.start, [high << shift], side="left")[0]
+    starts, ends, some = rows.start[first:last], rows.end[first:last], values[first:last]
+    if not shift:
+        return np.repeat(some, np.minimum(ends, high) - np.maximum(starts, low))
+    units = np.arange(low, high, dtype=np.int64) << shift
+    inside = np.searchsorted(ends, np.maximum(units, starts[0]), side="right")
+    behind = np.searchsorted(starts, np.minimum(units + (1 << shift), ends[-1]), side="left")
+    borders = np.stack((inside, behind), axis=1).reshape(-1)
+    return np.maximum.reduceat(np.append(some, np.uint8(0)), borders)[::2]
 
 
 # -- metadata ---------------------------------------------------------------------------------------------------
@@ -189,28 +202,31 @@ def _states_of_structures(survey: Survey, usage: Usage) -> Iterator[tuple[Kind, 
     yield from _states(active, snapshots)
 
 
-def _paint_metadata(owners: Kinds, usage: Usage, some: Mask, owner: Kind, shift: int) -> None:
+def _paint_metadata(owners: Nibbles, usage: Usage, some: Mask, owner: Kind, shift: int) -> None:
     """What structure the clusters hold that metadata claims; two kinds in one cluster are a conflict."""
     import numpy as np
 
     claims = usage.metadata
     start = claims.start[some] >> shift
-    stop = (claims.start[some] + claims.length[some] - 1 >> shift) + 1
+    stop = np.minimum((claims.start[some] + claims.length[some] - 1 >> shift) + 1, len(owners))
     for length in np.unique(stop - start).tolist():
         first = start[stop - start == length]
-        if length > 64:
-            for low in first.tolist():
-                _put(owners, np.arange(low, min(low + length, len(owners))), owner, exact=not shift)
-        else:
-            units = (first[:, None] + np.arange(length)).reshape(-1)
-            _put(owners, units[units < len(owners)], owner, exact=not shift)
+        if length > _SHORT:
+            for at in first.tolist():
+                for low, high in pieces(at, at + length):
+                    owners.put(low, _joined(owners.part(low, high), owner, exact=not shift))
+        elif length > 0:
+            for low, high in pieces(0, len(first)):
+                for step in range(length):
+                    units = first[low:high] + step
+                    owners.put_at(units, _joined(owners.at(units), owner, exact=not shift))
 
 
-def _put(owners: Kinds, units: Ints, owner: Kind, *, exact: bool) -> None:
+def _joined(old: Kinds, owner: Kind, *, exact: bool) -> Kinds:
+    """The kinds of units that a structure claims, too."""
     import numpy as np
 
-    old = owners[units]
     values = np.maximum(old, np.uint8(owner))
     if exact:
         values[(old != 0) & (old != owner)] = max(type(owner))
-    owners[units] = values
+    return values

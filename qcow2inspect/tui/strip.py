@@ -80,8 +80,8 @@ def strip_of(made: ClusterMap, bad: Iterable[int]) -> Strip | None:
     if not len(made):
         return None
     per_part = -(-len(made) // PARTS)
-    worst = bytearray(made.worst(0, per_part, PARTS).tobytes())
-    units = [made.worst_unit(start, start + per_part) for start in range(0, len(made), per_part)]
+    units, kinds = map(list, zip(*made.owners.first_largest_of(per_part), strict=True))
+    worst = bytearray(kinds)
     for unit in sorted(bad, reverse=True):
         if unit < len(made):
             worst[unit // per_part], units[unit // per_part] = _NAMED, unit

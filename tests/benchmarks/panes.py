@@ -17,6 +17,7 @@ from qcow2inspect.image.image import Image
 from qcow2inspect.tui.app import InspectApp
 from qcow2inspect.tui.clustermap import ClusterMap, Count, Entropy, GuestCount, GuestUse, Kind, Mapped, Owner, Use
 from qcow2inspect.tui.glyphs import Glyphs
+from qcow2inspect.tui.nibbles import Nibbles
 from qcow2inspect.tui.screens.explore import ExploreScreen
 from qcow2inspect.tui.screens.map import MapScreen
 from qcow2inspect.tui.session import Session
@@ -118,7 +119,7 @@ def _some(kinds: type[Kind], clusters: int, *, is_guest: bool) -> ClusterMap:
     import numpy as np
 
     values = np.random.default_rng(1).integers(0, len(kinds), clusters, dtype=np.uint8)
-    return ClusterMap(values, 1 << 16, 1, clusters << 16, kinds, is_guest=is_guest)
+    return ClusterMap(Nibbles.of(values), 1 << 16, 1, clusters << 16, kinds, is_guest=is_guest)
 
 
 async def _map_costs(clusters: int) -> MapCosts:

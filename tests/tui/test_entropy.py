@@ -173,7 +173,7 @@ def test_guest_order_looks_at_what_is_stored() -> None:
     session = Session.of(memory_image(build(Recipe(Layout(1 << 20), clusters, (since,)))))
     made = all_of(session, is_guest=True)
     assert made.is_guest
-    kinds = made.owners.tolist()
+    kinds = made.owners.part().tolist()
     stream = resolve(session.tree, "L1[0].L2[3].data")
     stored = session.image.source.read_at(stream.offset, stream.node.where.size)
     assert kinds[0] == Entropy.DENSE
@@ -202,7 +202,7 @@ def test_what_is_not_there_cannot_be_read() -> None:
 def test_subclusters_are_looked_at_where_they_are_stored() -> None:
     layout = Layout(size=1 << 20, cluster_bits=14, extended_l2=True)
     session = Session.of(memory_image(build(Recipe(layout, {0: Data(NOISE[: 1 << 14]), 3: Zero()}))))
-    kinds = all_of(session, is_guest=True).owners.tolist()
+    kinds = all_of(session, is_guest=True).owners.part().tolist()
     assert kinds[0] == Entropy.DENSE
     assert set(kinds[1:]) == {Entropy.ZEROS}
 
@@ -298,7 +298,7 @@ async def test_only_what_is_in_sight_is_looked_at() -> None:
         assert first < made.sampled < len(made)
         finer = made.sampled
         spot = screen.grid.spot
-        assert np.count_nonzero(made.owners[spot.start : spot.start + spot.cells * spot.per_cell]) == min(
+        assert np.count_nonzero(made.owners.part(spot.start, spot.start + spot.cells * spot.per_cell)) == min(
             spot.cells, len(made) - spot.start
         ) * min(4, spot.per_cell)
         await press(pilot, "end")

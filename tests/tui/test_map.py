@@ -20,12 +20,13 @@ from qcow2inspect.image.mapping import active_mapping, snapshot_mappings
 from qcow2inspect.image.tree import Tree
 from qcow2inspect.image.view import Window
 from qcow2inspect.survey.survey import take_survey
-from qcow2inspect.tui import clustermap
+from qcow2inspect.tui import clustermap, nibbles
 from qcow2inspect.tui.clustermap import ClusterMap, Count, Entropy, GuestCount, GuestUse, Kind, Mapped, Owner, Use
 from qcow2inspect.tui.glyphs import Glyphs
 from qcow2inspect.tui.guestmap import make_guest_map
 from qcow2inspect.tui.hostmap import Colouring, make_host_map
 from qcow2inspect.tui.location import ACTIVE, Location
+from qcow2inspect.tui.nibbles import Nibbles
 from qcow2inspect.tui.screens.map import MapScreen
 from qcow2inspect.tui.theme import Colors, Look
 from qcow2inspect.units import GuestOffset, GuestRange
@@ -121,7 +122,7 @@ def slow_map(tree: Tree) -> list[Owner]:
 def test_every_cluster_has_its_owner(recipe: Recipe) -> None:
     tree = tree_of(recipe)
     made = map_of(tree)
-    assert [Owner(owner) for owner in made.owners.tolist()] == slow_map(tree)
+    assert [Owner(owner) for owner in made.owners.part().tolist()] == slow_map(tree)
     assert sum(made.counts().values()) == len(made)
 
 
@@ -180,13 +181,13 @@ def test_large_files_are_mapped_in_units(monkeypatch: pytest.MonkeyPatch) -> Non
     coarse = map_of(tree_of(demo_recipe()))
     assert coarse.clusters > 1
     assert len(coarse) <= 16
-    assert coarse.owners.tolist() == fine.worst(0, coarse.clusters, len(coarse)).tolist()
+    assert coarse.owners.part().tolist() == fine.worst(0, coarse.clusters, len(coarse)).tolist()
 
 
 def test_one_bad_cluster_among_many_is_the_cell() -> None:
     owners = np.full(200_000, Owner.DATA, dtype=np.uint8)
     owners[123_456] = Owner.CONFLICT
-    made = ClusterMap(owners, 1 << 16, 1, 200_000 << 16)
+    made = ClusterMap(Nibbles.of(owners), 1 << 16, 1, 200_000 << 16)
     cells = made.worst(0, 65_536, 10)
     assert [Owner(cell) for cell in cells.tolist()] == [Owner.DATA, Owner.CONFLICT, Owner.DATA, Owner.DATA]
     assert made.worst_unit(65_536, 131_072) == 123_456
@@ -197,16 +198,16 @@ def test_one_bad_cluster_among_many_is_the_cell() -> None:
 
 
 def test_counts_are_those_of_all_units(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clustermap, "_PART", 1000)
+    monkeypatch.setattr(nibbles, "PIECE", 1000)
     owners = np.random.default_rng(1).integers(0, len(Owner), 12_345).astype(np.uint8)
-    made = ClusterMap(owners, 1 << 16, 1, len(owners) << 16)
+    made = ClusterMap(Nibbles.of(owners), 1 << 16, 1, len(owners) << 16)
     assert made.counts() == {kind: int((owners == kind).sum()) for kind in reversed(Owner)}
     assert made.counts(5, 2500) == {kind: int((owners[5:2500] == kind).sum()) for kind in reversed(Owner)}
 
 
 def test_the_next_change_of_owner() -> None:
     owners = np.array([5, 5, 2, 2, 2, 0], dtype=np.uint8)
-    made = ClusterMap(owners, 10, 1, 60)
+    made = ClusterMap(Nibbles.of(owners), 10, 1, 60)
     assert made.next_change(0, 1) == 20
     assert made.next_change(25, 1) == 50
     assert made.next_change(55, 1) is None
@@ -220,7 +221,7 @@ def test_the_next_change_of_owner() -> None:
 
 def kinds_of(tree: Tree, colouring: Colouring) -> list[Kind]:
     made = make_host_map(take_survey(tree.image), colouring=colouring)
-    return [made.kinds(owner) for owner in made.owners.tolist()]
+    return [made.kinds(owner) for owner in made.owners.part().tolist()]
 
 
 def test_refcounts_are_told_and_wrong_ones_are_trouble() -> None:
@@ -327,12 +328,12 @@ def test_every_guest_cluster_has_its_type(recipe: Recipe, monkeypatch: pytest.Mo
     tree = tree_of(recipe)
     size = tree.image.geometry.cluster_size
     made = make_guest_map(tree.image.active_disk(), size)
-    assert [Mapped(kind) for kind in made.owners.tolist()] == slow_guest(tree)
+    assert [Mapped(kind) for kind in made.owners.part().tolist()] == slow_guest(tree)
     assert (made.unit, made.clusters, made.end) == (size, 1, tree.image.header.size)
     monkeypatch.setattr(clustermap, "MOST", 64)
     coarse = make_guest_map(tree.image.active_disk(), size)
     assert 1 < len(coarse) <= 64
-    assert coarse.owners.tolist() == made.worst(0, coarse.clusters, len(coarse)).tolist()
+    assert coarse.owners.part().tolist() == made.worst(0, coarse.clusters, len(coarse)).tolist()
 
 
 def test_guest_clusters_that_cannot_be_read_are_the_worst() -> None:
@@ -340,7 +341,7 @@ def test_guest_clusters_that_cannot_be_read_are_the_worst() -> None:
     damage = {"L1[0].L2[0]": 1 << 63 | 0x1234_0200, "L1[0].L2[1]": 1 << 63 | 1 << 40}
     image = tree_of(Recipe(recipe.layout, recipe.clusters, damage=damage)).image
     made = make_guest_map(image.active_disk(lenient=True), 1 << 16)
-    assert made.owners.tolist()[:4] == [Mapped.UNREADABLE, Mapped.MISSING, Mapped.COMPRESSED, Mapped.UNALLOCATED]
+    assert made.owners.part().tolist()[:4] == [Mapped.UNREADABLE, Mapped.MISSING, Mapped.COMPRESSED, Mapped.UNALLOCATED]
     assert made.next_bad(0, 1, frozenset()) == 1
 
 
@@ -386,7 +387,7 @@ def test_columns_and_extents_say_the_same(recipe: Recipe, most: int | None, monk
     for view in (chain.disk(which, lenient=True) for which in (None, *range(len(image.snapshots)))):
         for way in counted:
             quick, slow = make_guest_map(view, size, counted=way), through_extents(view, size, way)
-            assert quick.owners.tolist() == slow.owners.tolist()
+            assert quick.owners.part().tolist() == slow.owners.part().tolist()
             assert (quick.kinds, quick.told, quick.is_guest) == (slow.kinds, slow.told, True)
 
 
@@ -400,11 +401,11 @@ def test_refcounts_and_states_in_guest_order_are_those_of_the_host_clusters() ->
         cluster = resolve(tree, f"L1[0].L2[{index}].data").offset >> 16
         wanted = {1: GuestCount.ONE, 2: GuestCount.TWO}[tree.image.refcount(cluster)]
         assert made.owners[index] == wanted
-    assert set(made.owners.tolist()[3:]) == {GuestCount.UNSTORED}
+    assert set(made.owners.part().tolist()[3:]) == {GuestCount.UNSTORED}
     uses = make_guest_map(tree.image.active_disk(), 1 << 16, counted=make_host_map(survey, colouring=Colouring.STATE))
-    assert uses.owners.tolist()[:4] == [GuestUse.SHARED, GuestUse.ACTIVE, GuestUse.PACKED, GuestUse.UNSTORED]
+    assert uses.owners.part().tolist()[:4] == [GuestUse.SHARED, GuestUse.ACTIVE, GuestUse.PACKED, GuestUse.UNSTORED]
     other = make_guest_map(tree.image.active_disk(), 1 << 16, counted=counts, elsewhere=True)
-    assert other.owners.tolist()[:4] == [GuestCount.ELSEWHERE] * 3 + [GuestCount.UNSTORED]
+    assert other.owners.part().tolist()[:4] == [GuestCount.ELSEWHERE] * 3 + [GuestCount.UNSTORED]
 
 
 @pytest.mark.oracle
@@ -413,7 +414,7 @@ async def test_what_lies_behind_is_counted_elsewhere(tmp_path: Path) -> None:
         await press(pilot, "3", "s", "t")
         made = the_map(pilot).grid.map
         assert made is not None
-        assert made.owners.tolist()[:3] == [GuestCount.ELSEWHERE, GuestCount.ELSEWHERE, GuestCount.ONE]
+        assert made.owners.part().tolist()[:3] == [GuestCount.ELSEWHERE, GuestCount.ELSEWHERE, GuestCount.ONE]
         assert "another file" in shown(pilot.app)
 
 
@@ -519,7 +520,9 @@ async def test_colours_change_in_turn_and_the_worst_is_seen_in_each() -> None:
             assert (grid.map.kinds, kept) == (kinds, (grid.at, grid.per_cell))
             assert f"map by {told}" in shown(pilot.app)
             assert max(kind for kind in grid.map.counts()).is_trouble
-            trouble = [unit for unit, owner in enumerate(grid.map.owners.tolist()) if grid.map.kinds(owner).is_trouble]
+            trouble = [
+                unit for unit, owner in enumerate(grid.map.owners.part().tolist()) if grid.map.kinds(owner).is_trouble
+            ]
             cells = grid.map.worst(0, grid.per_cell, grid.cell_count)
             assert all(grid.map.kinds(int(cells[unit // grid.per_cell])).is_trouble for unit in trouble)
 

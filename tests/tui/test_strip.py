@@ -11,6 +11,7 @@ from qcow2inspect.build.writer import Layout
 from qcow2inspect.tui.clustermap import ClusterMap, Mapped, Owner
 from qcow2inspect.tui.glyphs import Glyphs
 from qcow2inspect.tui.location import ACTIVE
+from qcow2inspect.tui.nibbles import Nibbles
 from qcow2inspect.tui.strip import PARTS, Strip, strip_of
 from qcow2inspect.tui.theme import Colors, Ground, Look
 from qcow2inspect.tui.widgets import mapstrip
@@ -83,7 +84,7 @@ def column(pilot: Pilot[None], pane: BytesPane) -> list[Segment]:
 def test_cells_are_the_worst_of_their_bytes(clusters: int, cells: int) -> None:
     owners = np.random.default_rng(clusters).integers(0, len(Owner), clusters).astype(np.uint8)
     size = clusters * 512 - 100
-    made = ClusterMap(owners, 512, 1, size)
+    made = ClusterMap(Nibbles.of(owners), 512, 1, size)
     strip = strip_of(made, ())
     assert strip is not None
     assert len(strip.worst) <= PARTS
@@ -104,7 +105,7 @@ def test_cells_are_the_worst_of_their_bytes(clusters: int, cells: int) -> None:
 def test_one_bad_cluster_among_millions_is_seen(cells: int) -> None:
     owners = np.full(3_000_000, Owner.DATA, dtype=np.uint8)
     owners[1_234_567] = Owner.LEAKED
-    strip = strip_of(ClusterMap(owners, 1 << 16, 1, len(owners) << 16), {2_500_000})
+    strip = strip_of(ClusterMap(Nibbles.of(owners), 1 << 16, 1, len(owners) << 16), {2_500_000})
     assert strip is not None
     bad = {cell: strip.role(cell, cells) for cell in range(cells) if strip.role(cell, cells) != "data"}
     size = len(owners) << 16
@@ -114,7 +115,7 @@ def test_one_bad_cluster_among_millions_is_seen(cells: int) -> None:
 
 
 def test_an_empty_map_has_no_strip() -> None:
-    assert strip_of(ClusterMap(np.zeros(0, dtype=np.uint8), 512, 1, 0), ()) is None
+    assert strip_of(ClusterMap(Nibbles(0), 512, 1, 0), ()) is None
 
 
 # -- how it looks ----------------------------------------------------------------------------------------------------
@@ -122,7 +123,7 @@ def test_an_empty_map_has_no_strip() -> None:
 
 def test_colours_signs_and_the_mark() -> None:
     owners = np.array([Owner.HEADER, Owner.DATA, Owner.FREE, Owner.FREE], dtype=np.uint8)
-    strip = strip_of(ClusterMap(owners, 512, 1, 2048), ())
+    strip = strip_of(ClusterMap(Nibbles.of(owners), 512, 1, 2048), ())
     assert strip is not None
     mixed, free = mapstrip.cells_of(strip, 2, COLOURED)
     assert mixed[0][0] == "▀"

@@ -224,11 +224,13 @@ class MapScreen(BaseScreen):
         self._stop_sampling()
         self._spot = self.grid.spot
         self._sampling = TaskProgress("entropy", self.post_message)
-        self._sample(made, self._spot, self._sampling)
+        self._sample(self._spot, self._sampling)
 
     @work(thread=True, exclusive=True, group="entropy", exit_on_error=False)
-    def _sample(self, made: EntropyMap, spot: Spot, progress: TaskProgress) -> None:
-        mapping.sample_entropy(self.session, made, spot, progress, self.post_message)
+    def _sample(self, spot: Spot, progress: TaskProgress) -> None:
+        made = self.grid.map  # no argument of the task, which is remembered when it is over
+        if isinstance(made, EntropyMap) and progress is self._sampling:
+            mapping.sample_entropy(self.session, made, spot, progress, self.post_message)
 
     def _stop_sampling(self) -> None:
         if self._sampling is not None:

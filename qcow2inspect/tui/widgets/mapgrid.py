@@ -7,6 +7,7 @@ colours there are signs only.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from rich.style import Style
@@ -285,5 +286,7 @@ class MapGrid(VScroll):
                 self.post_message(FollowAsked())
 
 
+@lru_cache(1024)
 def _style(above: str, below: str) -> Style:
+    """One for all cells in the same colours: they are joined, and take no memory of their own."""
     return Style(color=above, bgcolor=below)
