@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,9 +12,10 @@ from qcow2inspect.build.writer import ImageWriter, Layout
 from qcow2inspect.codec import codec_for
 from qcow2inspect.errors import CannotExport, NotQcow2
 from qcow2inspect.format.geometry import MAX_BACKING_NAME, SECTOR
-from qcow2inspect.format.header import MAGIC, CompressionType
+from qcow2inspect.format.header import CompressionType
 from qcow2inspect.format.mapping import ClusterType
-from qcow2inspect.image.image import Image
+from qcow2inspect.image.follow import open_chain
+from qcow2inspect.image.gate import Follow, OpenGate
 from qcow2inspect.output import Output
 from qcow2inspect.progress import Cancelled, Silent
 from qcow2inspect.source.file import FileSource
@@ -61,12 +62,14 @@ class Form:
         compression: store clusters compressed where that is smaller; None for never.
         level: how hard to compress; None for the usual level.
         backing: a raw or qcow2 file; the image then holds only what differs from it.
+        follow: which files that the backing file names may be opened.
     """
 
     cluster_bits: int = 16
     compression: CompressionType | None = None
     level: int | None = None
     backing: str | None = None
+    follow: Follow = Follow.NONE
 
     @property
     def codec(self) -> Codec | None:
@@ -117,11 +120,26 @@ def create_from(
         progress: told about every batch, in bytes; may ask to stop.
     """
     progress = progress or Silent()
-    base = _Backing(form.backing, image_path) if form.backing is not None else None
-    size = -(-raw.size // SECTOR) * SECTOR
+    with ExitStack() as stack:
+        base = None
+        if form.backing is not None:
+            base = stack.enter_context(closing(_Backing(form.backing, image_path, form.follow)))
+        layout = _layout(raw, image_path, form, base)
+        kept = [*evidence, raw.identity, *(base.evidence if base else ())]
+        output = stack.enter_context(Output(image_path, force=force, evidence=kept))
+        writer = ImageWriter(output, layout)
+        progress.begin(f"Writing {image_path}", raw.size)
+        _Filler(raw, base, writer, form.codec).fill(progress)
+        writer.finish()
+        stored = os.fstat(output.fd).st_size
+        output.commit()
+    return Created(layout.size, stored, layout.size - raw.size)
+
+
+def _layout(raw: Source, image_path: str, form: Form, base: _Backing | None) -> Layout:
     try:
-        layout = Layout(
-            size=size,
+        return Layout(
+            size=-(-raw.size // SECTOR) * SECTOR,
             cluster_bits=form.cluster_bits,
             compression=form.compression or CompressionType.ZLIB,
             backing_name=base.name if base else b"",
@@ -129,15 +147,6 @@ def create_from(
         )
     except ValueError as error:
         raise CannotExport(f"{image_path}: {error}", hint="choose a larger --cluster-size") from error
-    kept = [*evidence, raw.identity, *(base.identities if base else ())]
-    with Output(image_path, force=force, evidence=kept) as output:
-        writer = ImageWriter(output, layout)
-        progress.begin(f"Writing {image_path}", raw.size)
-        _Filler(raw, base, writer, form.codec).fill(progress)
-        writer.finish()
-        stored = os.fstat(output.fd).st_size
-        output.commit()
-    return Created(size, stored, size - raw.size)
 
 
 class _Backing:
@@ -145,29 +154,27 @@ class _Backing:
 
     Attributes:
         name: relative to the image's folder unless an absolute path was given.
-        format: ``raw`` or ``qcow2``.
-        identities: files that must not be written.
+        format: ``raw``, ``qcow2`` or ``qcow``.
+        evidence: files that must not be written.
     """
 
-    def __init__(self, path: str, image_path: str) -> None:
-        source = FileSource(path)
-        self.identities = [source.identity]
-        is_qcow2 = source.read_at(0, 4) == MAGIC.to_bytes(4, "big")
-        self.format = b"qcow2" if is_qcow2 else b"raw"
-        image = Image(source) if is_qcow2 else None
-        self._view: View | None = image.active_disk() if image else None
-        self._source = source
-        self.size = self._view.size if self._view else source.size
+    def __init__(self, path: str, image_path: str, follow: Follow) -> None:
         name = path if os.path.isabs(path) else os.path.relpath(path, os.path.dirname(image_path) or ".")
         self.name = os.fsencode(name)
         if len(self.name) > MAX_BACKING_NAME:
             raise NotQcow2(f"{path}: the name is longer than {MAX_BACKING_NAME} bytes and cannot be stored")
+        self._chain = open_chain(path, OpenGate(follow), maybe_raw=True)
+        self.format = self._chain.layers[0].format.encode()
+        self.evidence = self._chain.evidence
+        self._view = self._chain.disk()
 
     def read_at(self, offset: int, size: int) -> bytes:
         """Guest bytes of the backing file, zeros past its end."""
-        if self._view is not None:
-            return self._view.read_at(offset, size).ljust(size, b"\0")
-        return read_padded(self._source, offset, size)
+        return self._view.read_at(offset, size).ljust(size, b"\0")
+
+    def close(self) -> None:
+        """Close the backing file and what it names."""
+        self._chain.close()
 
 
 class ViewSource:

@@ -12,6 +12,7 @@ from qcow2inspect.build.create import Form, ViewSource, create_from, create_imag
 from qcow2inspect.cli.common import folders_of, progress_bar
 from qcow2inspect.errors import BadAddress
 from qcow2inspect.format.header import CompressionType
+from qcow2inspect.image.gate import Follow
 from qcow2inspect.layout.structure import visible
 from qcow2inspect.units import exact_size, human_size, parse_size
 
@@ -39,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backing", metavar="FILE", help="make an overlay of this raw or qcow2 file")
     text = "RAW is a qcow2 image: take the disk of this snapshot of it"
     parser.add_argument("--from-snapshot", metavar="ID|NAME", help=text)
-    text = "with --from-snapshot: files behind that image that may be opened"
+    text = "with --from-snapshot and --backing: files that these images name and that may be opened"
     parser.add_argument("--follow", choices=["none", "folder", "any"], default="none", help=text)
     parser.add_argument("--force", action="store_true", help="replace IMAGE if it exists")
 
@@ -52,7 +53,8 @@ def writes(options: argparse.Namespace) -> list[str]:
 def run(options: argparse.Namespace) -> int:
     """Create."""
     compression = CompressionType[options.compress.upper()] if options.compress else None
-    form = Form(_cluster_bits(options.cluster_size), compression, _level(options.level, compression), options.backing)
+    level, follow = _level(options.level, compression), Follow(options.follow)
+    form = Form(_cluster_bits(options.cluster_size), compression, level, options.backing, follow)
     with progress_bar() as progress:
         if options.from_snapshot is not None:
             result = _from_snapshot(options, form, progress)
@@ -69,9 +71,9 @@ def run(options: argparse.Namespace) -> int:
 def _from_snapshot(options: argparse.Namespace, form: Form, progress: Progress) -> Created:
     """An image that holds what a snapshot of another one holds, and no snapshots."""
     from qcow2inspect.image.follow import open_chain
-    from qcow2inspect.image.gate import Follow, OpenGate
+    from qcow2inspect.image.gate import OpenGate
 
-    with open_chain(options.raw, OpenGate(Follow(options.follow))) as chain:
+    with open_chain(options.raw, OpenGate(form.follow)) as chain:
         source = ViewSource(chain.disk(options.from_snapshot))
         return create_from(source, options.image, form, evidence=chain.evidence, force=options.force, progress=progress)
 

@@ -45,8 +45,10 @@ def test_created_images(cluster_size: str, compress: tuple[str, ...], run: Run, 
     assert (tmp_path / "back.raw").read_bytes() == raw.read_bytes()
 
 
-@pytest.mark.parametrize("kind", ["raw", "qcow2"])
-@pytest.mark.parametrize("size", [6 << 20, 4 << 20, 8 << 20])
+@pytest.mark.parametrize(
+    ("kind", "size"),
+    [*((kind, size << 20) for kind in ("raw", "qcow2") for size in (4, 6, 8)), ("overlay", 4 << 20), ("qcow", 6 << 20)],
+)
 def test_overlays_hold_only_the_difference(kind: str, size: int, run: Run, tmp_path: Path) -> None:
     base_raw = disk(tmp_path / "base.raw", size)
     raw = tmp_path / "disk.raw"
@@ -60,9 +62,21 @@ def test_overlays_hold_only_the_difference(kind: str, size: int, run: Run, tmp_p
     if kind == "qcow2":
         base = tmp_path / "base.qcow2"
         assert run("create", base_raw, base).code == 0
+    elif kind == "overlay":
+        base = tmp_path / "between.qcow2"
+        assert qemu("create", "-f", "qcow2", "-F", "raw", "-b", base_raw, base, str(6 << 20)).returncode == 0
+    elif kind == "qcow":
+        base = tmp_path / "base.qcow"
+        assert qemu("convert", "-O", "qcow", base_raw, base).returncode == 0
     (tmp_path / "sub").mkdir()
     overlay = tmp_path / "sub" / "over.qcow2"
-    assert run("create", raw, overlay, "--backing", os.path.relpath(base, tmp_path), cwd=tmp_path).code == 0
+    words = ("create", raw, overlay, "--backing", os.path.relpath(base, tmp_path))
+    if kind == "overlay":
+        assert run(*words, cwd=tmp_path).code == 66, "what it names is not opened unasked"
+        assert run(*words[:2], base_raw, *words[3:], "--follow", "folder", "--force", cwd=tmp_path).code == 77
+        words = (*words, "--follow", "folder")
+    ran = run(*words, cwd=tmp_path)
+    assert ran.code == 0, ran.err
     assert qemu("check", overlay).returncode == 0
     compare = qemu("compare", "-f", "raw", "-F", "qcow2", raw, overlay)
     assert compare.returncode == 0, compare.stdout + compare.stderr
