@@ -70,11 +70,11 @@ def test_overlays_hold_only_the_difference(kind: str, size: int, run: Run, tmp_p
         assert qemu("convert", "-O", "qcow", base_raw, base).returncode == 0
     (tmp_path / "sub").mkdir()
     overlay = tmp_path / "sub" / "over.qcow2"
-    words = ("create", raw, overlay, "--backing", os.path.relpath(base, tmp_path))
+    words: list[str | Path] = ["create", raw, overlay, "--backing", os.path.relpath(base, tmp_path)]
     if kind == "overlay":
         assert run(*words, cwd=tmp_path).code == 66, "what it names is not opened unasked"
         assert run(*words[:2], base_raw, *words[3:], "--follow", "folder", "--force", cwd=tmp_path).code == 77
-        words = (*words, "--follow", "folder")
+        words += ["--follow", "folder"]
     ran = run(*words, cwd=tmp_path)
     assert ran.code == 0, ran.err
     assert qemu("check", overlay).returncode == 0
