@@ -132,7 +132,7 @@ class _Run:
             journal = self._open_journal()
             complete = False
             stack.callback(lambda: journal.close(keep=self._keeps and not complete))
-            target = open_target(self._path, self._flight.size, self._choices, self._evidence)
+            target = self._open_target()
             stack.callback(target.close)
             stack.push(lambda _kind, error, _trace: self._weigh(target, error))
             if isinstance(target, FileTarget):
@@ -161,6 +161,13 @@ class _Run:
         self._keeps = False
         if isinstance(target, FileTarget):
             target.keep(wanted=False)
+
+    def _open_target(self) -> Target:
+        try:
+            return open_target(self._path, self._flight.size, self._choices, self._evidence)
+        except CannotExport:
+            self._keeps = self._choices.resume  # nothing was begun
+            raise
 
     def _open_journal(self) -> Journal:
         if not is_file(self._path):

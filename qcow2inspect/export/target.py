@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import resource
 import threading
 from typing import TYPE_CHECKING, Protocol
 
@@ -27,6 +28,8 @@ _NOT_IN_KERNEL = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, err
 _TARGET_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 _PIECE = 256 << 10
 _SETTLED = 8 << 20
+_OTHER_FILES = 256
+"""More than an export has open beside its parts: the files of the longest chain, journal, terminal."""
 
 
 class Target(Protocol):
@@ -108,14 +111,17 @@ class FileTarget:
         self.in_kernel = True
         self._buffers = threading.local()
         self.outputs: list[Output] = []
+        names = part_names(path, size, choices.split)
+        _allow_open(len(names))
         try:
-            for name in part_names(path, size, choices.split):
+            for name in names:
                 if _is_named(name, choices):
                     _take_name(name)
                 output = Output(name, force=choices.force, evidence=evidence, resume=choices.resume)
                 output.keep = choices.keep or choices.resume
                 self.outputs.append(output)
         except BaseException:
+            self.keep(wanted=choices.resume)
             self.close()
             raise
         self._size = size
@@ -301,10 +307,32 @@ def check(path: str, size: int, choices: Choices, evidence: Collection[Identity]
         _refuse_needs_file("a block device", choices)
         require_device(path, size, evidence)
     else:
-        for name in part_names(path, size, choices.split):
+        names = part_names(path, size, choices.split)
+        _require_open(len(names))
+        for name in names:
             named = _is_named(name, choices)
             resume = choices.resume and not named
             check_target(name, force=choices.force or named, evidence=evidence, resume=resume)
+
+
+def _require_open(count: int) -> None:
+    """Refuse more parts than can be open at the same time, as all of them are.
+
+    Raises:
+        CannotExport: the system does not allow so many.
+    """
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if most != resource.RLIM_INFINITY and count + _OTHER_FILES > most:
+        what = f"{count:,} parts are more files than this process may have open, which are {most:,}"
+        raise CannotExport(what, hint="choose larger parts, or raise the limit (ulimit -Hn)")
+
+
+def _allow_open(count: int) -> None:
+    """Have the system allow as many open files as there are parts; usual are 1024."""
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = count + _OTHER_FILES
+    if now != resource.RLIM_INFINITY and now < needed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, most))
 
 
 def _is_named(name: str, choices: Choices) -> bool:

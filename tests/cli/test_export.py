@@ -61,6 +61,17 @@ def test_parts(demo: Path, run: Run, tmp_path: Path) -> None:
     assert b"".join((tmp_path / name).read_bytes() for name in sorted(os.listdir(tmp_path))) == demo_disk()
 
 
+def test_more_parts_than_files_may_be_open(demo: Path, tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "qcow2inspect", "export", str(demo / "demo.qcow2"), "out", "--split=1MiB"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    for limits, code, count in ("ulimit -Sn 40; ulimit -Hn 300", 77, 0), ("ulimit -Sn 40", 0, 64):
+        shell = ["bash", "-c", f'{limits} && exec "$@"', "bash", *words]
+        ran = subprocess.run(shell, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60, check=False)
+        assert ran.returncode == code, ran.stderr
+        assert ("64 parts are more files" in ran.stderr) == bool(code)
+        assert len(os.listdir(tmp_path)) == count
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
