@@ -2,7 +2,8 @@
 
 The pieces are the guest ranges that have bytes of their own (clusters that are stored, plain or compressed, in any
 layer, and those that should be and cannot be read) in the order of the disk. What reads as zeros because of the tables
-is left out. ``OUT.pieces`` says for every piece where it starts in the output, where on the disk, and how long it is.
+is left out. ``OUT.pieces`` says for every piece where it starts in the output, where on the disk, and how long it is;
+and which ranges of the disk lie in a file that is not there: no piece holds them, and they are not known to be zeros.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ class MappedView:
 
     Attributes:
         whole: the other view.
+        absent: bytes of the disk that no piece holds because the file that does is not there.
+        first_absent: the first extent of them, with its place on the disk.
 
     Args:
         whole: the other view.
@@ -53,16 +56,33 @@ class MappedView:
         self.whole = whole
         self.name = f"{whole.name} (what is mapped)"
         self._guest, self._start = array("Q"), array("Q")
-        self.size = 0
+        self._not_there = array("Q")
+        self.size = self.absent = 0
+        self.first_absent: Extent | None = None
         end = -1
         for extent in extents_of(whole, clipped(within, whole.size), progress or Silent()):
             if extent.reads_as_zero and not extent.past_end:
+                if extent.absent:
+                    self._leave_out(extent)
                 continue
             if extent.guest.start != end:
                 self._guest.append(int(extent.guest.start))
                 self._start.append(self.size)
             self.size += extent.guest.size
             end = int(extent.guest.end)
+
+    def _leave_out(self, extent: Extent) -> None:
+        self.absent += extent.guest.size
+        self.first_absent = self.first_absent or extent
+        if self._not_there and self._not_there[-1] == extent.guest.start:
+            self._not_there[-1] = int(extent.guest.end)
+        else:
+            self._not_there.extend((int(extent.guest.start), int(extent.guest.end)))
+
+    def left_out(self) -> Iterator[GuestRange]:
+        """The ranges of :attr:`absent`, in order, neighbours joined."""
+        for index in range(0, len(self._not_there), 2):
+            yield GuestRange(GuestOffset(self._not_there[index]), GuestOffset(self._not_there[index + 1]))
 
     @property
     def sources(self) -> tuple[Source, ...]:
@@ -149,14 +169,20 @@ def write_pieces(beside: Beside, path: str, view: MappedView) -> None:
         CannotExport: it cannot be written.
     """
     output = beside.open(path)
+    rest = "reads as zeros, or is not there" if view.absent else "reads as zeros"
     rows = [
         f"# Pieces of a mapped-only export. Created by qcow2inspect {__version__}\n",
-        f"# disk 0x{view.whole.size:X}: what no piece covers reads as zeros\n",
+        f"# disk 0x{view.whole.size:X}: what no piece covers {rest}\n",
         "#   output        disk        size\n",
     ]
     at = 0
     for part, guest in view.pieces():
         rows.append(f"0x{int(part.start):08X}  0x{int(guest):08X}  0x{part.size:08X}\n")
+        if len(rows) >= _ROWS:
+            at += _append(output, at, rows)
+    at += _append(output, at, rows)
+    for part in view.left_out():
+        rows.append(f"# not there   0x{int(part.start):08X}  0x{part.size:08X}\n")
         if len(rows) >= _ROWS:
             at += _append(output, at, rows)
     _append(output, at, rows)

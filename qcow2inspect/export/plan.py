@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from qcow2inspect.errors import Damaged, Qcow2InspectError
 from qcow2inspect.export.choices import OnError
+from qcow2inspect.export.mapped import MappedView
 from qcow2inspect.export.steps import extents_of
 from qcow2inspect.format.mapping import ClusterType
 from qcow2inspect.progress import Silent
@@ -152,6 +153,8 @@ def make_plan(
     progress = progress or Silent()
     within = GuestRange.at(0, view.size) if within is None else within
     plan = Plan(within.size, on_error=on_error)
+    if isinstance(view, MappedView):
+        plan.absent, plan.first_absent = view.absent, view.first_absent
     progress.begin("Planning", None)
     layers: set[int] = set()
     for number, extent in enumerate(extents_of(view, within, progress)):

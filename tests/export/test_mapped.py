@@ -99,6 +99,19 @@ def test_best_keeps_what_came_out_of_the_stream(tmp_path: Path) -> None:
     assert data[2 * CLUSTER : start + 2 * CLUSTER] == sound[2 * CLUSTER : start + 2 * CLUSTER]
 
 
+def test_what_lies_in_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    layout = Layout(60 * K, cluster_bits=14, backing_name=b"gone")
+    chain = chain_of(Image(MemorySource(build(Recipe(layout, {1: Data(b"a"), 2: Zero(), 9: Data(b"b")})))))
+    view = MappedView(chain.disk(absent_as_zero=True), GuestRange.at(K // 2, 20 * K))
+    result = export(view, str(tmp_path / "out"), Choices())
+    assert (tmp_path / "out").read_bytes() == b"a" * K + b"b" * K
+    lines = (tmp_path / "out.pieces").read_text().splitlines()
+    assert "or is not there" in lines[1]
+    places = [tuple(int(word, 16) for word in line.split()[3:]) for line in lines if line.startswith("# not there")]
+    assert places == [(K // 2, K // 2), (3 * K, 6 * K), (10 * K, 10 * K + K // 2)]
+    assert any("lie in a file that is not there" in warning for warning in result.warnings)
+
+
 def test_another_export_takes_the_list_away(tmp_path: Path) -> None:
     disk = Image(MemorySource(build(RECIPES["mixed"]))).active_disk()
     export(MappedView(disk), str(tmp_path / "out"), Choices())
