@@ -59,6 +59,7 @@ def in_order(
     if len(first) < 2:
         yield from map(work, first)
         return
+    _keep_freed_memory()
     pool: ThreadPoolExecutor | None = None
     most = worker_count() + _AHEAD
     pending: deque[Future[R]] = deque()
@@ -83,7 +84,6 @@ def in_order(
 def _make_pool() -> ThreadPoolExecutor:
     from concurrent.futures import ThreadPoolExecutor
 
-    _keep_freed_memory()
     return ThreadPoolExecutor(worker_count(), thread_name_prefix="worker")
 
 

@@ -6,8 +6,9 @@
                                               |
                   main thread <- in order ----+    journal, hashes, pipe, progress
 
-The threads write to the final place themselves; only what must see the bytes in order waits for its turn. Steps that
-the kernel copies as they are never leave the main thread: it lets one writer at a time into a file.
+The threads write to the final place themselves; only what must see the bytes in order waits for its turn. Two kinds of
+steps never leave the main thread: those that the kernel copies as they are, for it lets one writer at a time into a
+file; and those that are decrypted, which is so many short calls that threads would wait for each other in between.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING
 from qcow2inspect.export.choices import Sparse
 from qcow2inspect.export.load import Loaded, Loader
 from qcow2inspect.export.steps import steps, with_zeros
+from qcow2inspect.format.mapping import ClusterType
 from qcow2inspect.progress import Cancelled
 from qcow2inspect.source.file import FileSource
 from qcow2inspect.workers import in_order
@@ -80,7 +82,7 @@ class Pipeline:
             Cancelled: the user asked to stop.
         """
         todo = steps(extents, in_kernel=self._copies, cut_zeros=self.counts_all)
-        with closing(in_order(todo, self._work, self._progress, self._stop, self._is_copied)) as results:
+        with closing(in_order(todo, self._work, self._progress, self._stop, self._is_alone)) as results:
             for step, loaded in results:
                 for trouble in loaded.troubles:
                     journal.add(trouble)
@@ -94,8 +96,12 @@ class Pipeline:
         """True if the kernel can copy the bytes of an extent, as far as it is known beforehand."""
         return self._in_kernel and self._view.plain(extent) is not None
 
-    def _is_copied(self, step: Step) -> bool:
-        return step.copied and self._target.in_kernel
+    def _is_alone(self, step: Step) -> bool:
+        """True for steps in which several threads would only wait for each other."""
+        return (step.copied and self._target.in_kernel) or any(map(self._is_encrypted, step.extents))
+
+    def _is_encrypted(self, extent: Extent) -> bool:
+        return extent.kind is ClusterType.NORMAL and extent.readable and self._view.plain(extent) is None
 
     # -- in threads -------------------------------------------------------------------------------------------
 
