@@ -138,6 +138,8 @@ class InspectApp(Noting):
     def on_task_failed(self, message: TaskFailed) -> None:
         """Tell the screens."""
         self.session.indexed |= message.task == "index"
+        if message.task == "open":
+            self.say(str(message.error), "bad")
         self.news.publish(message)
 
     @work(thread=True, exclusive=True, group="files", exit_on_error=False)
@@ -343,6 +345,9 @@ class InspectApp(Noting):
     def action_assume(self) -> None:
         """Open the image again, as if other values stood in its metadata."""
         image = self.session.image
+        base = self.screen_stack[0]
+        if isinstance(base, BaseScreen) and base.assume():
+            return
         if self.exports:
             self.say("an export is not done: it reads the image as it is now", "warn")
         else:

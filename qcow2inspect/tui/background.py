@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from textual import work
@@ -11,19 +13,19 @@ from qcow2inspect.errors import Qcow2InspectError
 from qcow2inspect.tui.base import BaseApp
 from qcow2inspect.tui.commands import key_of
 from qcow2inspect.tui.jobs import JobState
-from qcow2inspect.tui.location import Location
 from qcow2inspect.tui.tasks.running import TaskProgress
 from qcow2inspect.units import GuestOffset
 
 if TYPE_CHECKING:
     from textual.message import Message
 
+    from qcow2inspect.image.assumed import Assumptions
     from qcow2inspect.tui.app import InspectApp
-    from qcow2inspect.tui.comparison import Comparison
+    from qcow2inspect.tui.comparison import Comparison, Side
     from qcow2inspect.tui.exporting import ExportJob, Order
     from qcow2inspect.tui.jobs import Job, JobChanged
     from qcow2inspect.tui.session import Session
-    from qcow2inspect.tui.tasks.comparing import ComparisonGrew
+    from qcow2inspect.tui.tasks.comparing import ComparisonGrew, OtherOpened
     from qcow2inspect.tui.theme import Look
 
 __all__ = ["Background"]
@@ -91,9 +93,36 @@ class Background(BaseApp):
         self.session.comparison = comparison
         here = self._self.here
         guest = here.guest if here.mode in ("guest", "compare") else None
-        self._self.jump(Location(mode="compare", guest=guest or GuestOffset(0), state=self.session.state))
+        self._self.jump(replace(comparison.a.place(guest or GuestOffset(0)), mode="compare"))
         self._comparing = TaskProgress("compare", self.post_message)
         self._compare(comparison, self._comparing)
+
+    def assume_of(self, side: Side) -> None:
+        """Ask what to assume of another file, and open it again so."""
+        from qcow2inspect.tui.dialogs.assume import AssumeDialog
+
+        layer = side.chain.layers[0]
+
+        def take(assumed: Assumptions | None) -> None:
+            if assumed is not None:
+                self._open_again_as(layer.name, assumed)
+
+        self.push_screen(AssumeDialog(self.look, lambda: nullcontext(layer.source), side.assumed), take)
+
+    @work(thread=True, exclusive=True, group="open", exit_on_error=False)
+    def _open_again_as(self, path: str, assumed: Assumptions) -> None:
+        from qcow2inspect.tui.tasks import comparing
+
+        comparing.open_other(path, self.session.gate, self.post_message, assumed)
+
+    def on_other_opened(self, message: OtherOpened) -> None:
+        """The file that is compared with is there again, read in another way."""
+        self.session.take_other(message.chain)
+        comparison = self.session.comparison
+        try:
+            self.begin_comparison(comparison.reopened(message.chain) if comparison is not None else None)
+        except Qcow2InspectError as error:
+            self._self.say(str(error), "bad")
 
     def compare_anew(self) -> None:
         """Files were opened or layers unlocked: what was found may be wrong now."""

@@ -84,7 +84,11 @@ def _walking(scope: str) -> tuple[Command, ...]:
     )
 
 
-_SEARCHING = ("search", "search_on", "search_back", "stop", "to_mark")
+_ON_SIDES = (
+    *("search", "search_on", "search_back", "stop"),
+    *("mark", "to_mark", "select", "note", "write", "copy"),
+)
+"""What of it works on either side of Compare, which has its own next and previous."""
 
 COMMANDS: tuple[Command, ...] = (
     Command(
@@ -404,7 +408,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command(
         "compare.level",
-        ("m",),
+        ("t",),
         "bytes/mapping/fields",
         "Compare the bytes, then where they lie, then the fields of header or snapshot",
         "Find",
@@ -446,7 +450,7 @@ COMMANDS: tuple[Command, ...] = (
         "prefix(-1)",
         at_once=True,
     ),
-    *(command for command in _walking("compare") if command.id.partition(".")[2] in _SEARCHING),
+    *(command for command in _walking("compare") if command.id.partition(".")[2] in _ON_SIDES),
     *_walking("explore"),
     *_walking("guest"),
     # movement

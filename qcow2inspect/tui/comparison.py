@@ -9,19 +9,20 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from qcow2inspect.image.assumed import NOTHING_ASSUMED
 from qcow2inspect.image.parts import Relation, Sums
+from qcow2inspect.tui.location import ACTIVE, GuestState, Location
 from qcow2inspect.tui.states import base_name
 from qcow2inspect.tui.widgets.guestpane import role_of
-from qcow2inspect.units import HostOffset
+from qcow2inspect.units import GuestOffset
 
 if TYPE_CHECKING:
+    from qcow2inspect.image.assumed import Assumptions
     from qcow2inspect.image.chain import Chain
     from qcow2inspect.image.parts import Part
-    from qcow2inspect.image.view import Extent, View
-    from qcow2inspect.tui.location import GuestState
-    from qcow2inspect.units import GuestOffset
+    from qcow2inspect.image.view import View
 
-__all__ = ["CELLS", "Comparison", "Side", "origin_words"]
+__all__ = ["CELLS", "Comparison", "Side"]
 
 CELLS = 4096
 """Cells of the difference map, of which the screen shows as many as it has room for."""
@@ -58,17 +59,43 @@ class Side:
     view: View
     is_ours: bool = True
 
+    @classmethod
+    def other(cls, chain: Chain) -> Side:
+        """Another file than the one that was opened first, as it is now.
+
+        Raises:
+            Damaged: where its data lies cannot be told.
+        """
+        return cls(chain, ACTIVE, ACTIVE.view(chain), is_ours=False)
+
     @property
     def name(self) -> str:
         """Its file."""
         return base_name(self.chain.layers[0])
 
     @property
+    def is_raw(self) -> bool:
+        """True if the file is a raw disk."""
+        return self.chain.layers[0].image is None
+
+    @property
+    def assumed(self) -> Assumptions:
+        """What is taken to stand in its metadata."""
+        image = self.chain.layers[0].image
+        return image.assumed if image is not None else NOTHING_ASSUMED
+
+    @property
     def title(self) -> str:
         """Its state; of another file its name too."""
-        if self.chain.layers[0].image is None:
-            return f"{self.name}, raw disk"
-        return self.state.title if self.is_ours else f"{self.name}, {self.state.title}"
+        if self.is_ours:
+            return self.state.title
+        return f"{self.name}, {'raw disk' if self.is_raw else self.state.title}{' (ASSUMED)' if self.assumed else ''}"
+
+    def place(self, guest: GuestOffset) -> Location:
+        """Where notes and marks of a byte of this side stand: on the Guest screen, if the file is the first one."""
+        if self.is_ours:
+            return Location(mode="guest", guest=guest, state=self.state)
+        return Location(mode="compare", guest=guest, state=GuestState("other", title=self.name))
 
 
 @dataclass
@@ -114,6 +141,22 @@ class Comparison:
         """True if both sides are states of one disk: their headers are one."""
         layered = any(side.state.kind == "layer" for side in self.sides)
         return self.a.chain is self.b.chain and not layered
+
+    def side_at(self, place: Location) -> Side | None:
+        """The side that has the bytes of a place; None if neither has."""
+        return next((side for side in self.sides if side.place(GuestOffset(0)).state == place.state), None)
+
+    def reopened(self, chain: Chain) -> Comparison:
+        """The same with another file, that was opened again, in the place of itself; nothing is known about them.
+
+        Raises:
+            Damaged: where its data lies cannot be told.
+        """
+        name = chain.layers[0].name
+        a, b = (
+            Side.other(chain) if not side.is_ours and side.chain.layers[0].name == name else side for side in self.sides
+        )
+        return Comparison(a, b)
 
     def swapped(self) -> Comparison:
         """The same with the sides changed; what was found has to be found again."""
@@ -214,22 +257,3 @@ def _relation(part: Part) -> int:
     if part.b is None or part.b.reads_as_zero:
         return _ONLY_A
     return _ONLY_B if part.a is None or part.a.reads_as_zero else _DIFFERENT
-
-
-def origin_words(side: Side, extent: Extent | None, at: GuestOffset) -> str:
-    """Where a byte of a side comes from: type, host offset, file."""
-    if extent is None:
-        return "past the end of the disk" if at >= side.view.size else "being read"
-    words = extent.kind.word
-    if extent.host is not None and words == "compressed":
-        words += f", host {extent.host}"
-    elif extent.host is not None:
-        words += f", host {HostOffset(extent.host.start + (at - extent.guest.start))}"
-    layer = extent.layer + (side.state.index if side.state.kind == "layer" else 0)
-    if len(side.chain.layers) > 1:
-        words += f", layer {layer} {base_name(side.chain.layers[min(layer, len(side.chain.layers) - 1)])}"
-    if extent.error is not None:
-        return f"{words}: cannot be read: {extent.why_not}"
-    if extent.absent:
-        return f"{words}: its file is not there"
-    return f"{words}: past the end of the file" if extent.past_end else words

@@ -47,6 +47,7 @@ class Copied:
         image: path of the image.
         snapshot: id of the snapshot that is looked at; empty for none.
         node: the field that they are; None if they are none or several.
+        is_raw: True if the image is a raw disk, which has no structure.
     """
 
     data: bytes
@@ -54,6 +55,7 @@ class Copied:
     image: str
     snapshot: str = ""
     node: Node | None = None
+    is_raw: bool = False
 
     @property
     def at(self) -> int:
@@ -117,8 +119,10 @@ def _document(what: Copied) -> dict[str, object]:
 
 
 def command_line(what: Copied) -> str:
-    """The command of this program that prints the same bytes."""
+    """The command that prints the same bytes: one of this program, or of any system for a raw disk."""
     state, at = what.there.state, f"{what.at:#x}"
+    if what.is_raw:
+        return shlex.join(["hexdump", "-C", "-s", at, "-n", f"{len(what.data)}", what.image])
     words = ["qcow2inspect", "hexdump", what.image]
     if what.there.mode == "guest":
         kind = {

@@ -13,6 +13,7 @@ from qcow2inspect.export.choices import Choices, OnError, Sparse
 from qcow2inspect.progress import Cancelled
 from qcow2inspect.tui.casework import Done, log_done
 from qcow2inspect.tui.jobs import Job, JobChanged, JobState
+from qcow2inspect.tui.states import base_name
 from qcow2inspect.tui.tasks.running import TaskProgress, guarded, step_back
 from qcow2inspect.units import GuestOffset, GuestRange, exact_size, human_size, parse_size
 
@@ -34,6 +35,7 @@ __all__ = [
     "Preflighted",
     "Stage",
     "carry_out",
+    "command_of",
     "parse_range",
     "preflight",
 ]
@@ -42,6 +44,7 @@ STAGES = {"Exporting": "copy", "Verifying": "verify", "Comparing": "compare"}
 """First word of what an export does -> the stage that it is."""
 
 _IO = 74
+_PROGRAM = "qcow2inspect"
 
 
 class Preflighted(Message):
@@ -66,6 +69,7 @@ class Order:
         lenient: read on where QEMU refuses the image for what guest data does not depend on.
         address: where bytes of the image file begin that are wanted instead of those of the guest; empty for none.
         size: how many of them.
+        chain: whose bytes, if not those of the image that was opened first.
     """
 
     state: GuestState
@@ -76,9 +80,11 @@ class Order:
     lenient: bool = False
     address: str = ""
     size: int = 0
+    chain: Chain | None = field(default=None, compare=False)
 
     def view(self, chain: Chain) -> View:
         """The bytes."""
+        chain = self.chain or chain
         if self.address:
             from qcow2inspect.image.address import bytes_at
             from qcow2inspect.image.tree import Tree
@@ -92,6 +98,7 @@ class Order:
         if self.address:
             return f"export of {exact_size(self.size)} at {self.address}"
         what = "raw disk" if self.state.kind == "active" else self.state.title
+        what += f" of {base_name(self.chain.layers[0])}" if self.chain is not None else ""
         return f"export of {what}" if self.choices.within is None else f"export of a part of {what}"
 
     @property
@@ -107,7 +114,9 @@ class Order:
             opening: options that open them; see :attr:`~qcow2inspect.tui.session.Session.opening`.
         """
         choices, state = self.choices, self.state
-        words = ["qcow2inspect", "export", chain.layers[0].name, self.target]
+        if chain.layers[0].image is None:
+            return self._plain_command(chain.layers[0].name)
+        words = [_PROGRAM, "export", chain.layers[0].name, self.target]
         if state.kind in ("snapshot", "vm-state"):
             words += ["--snapshot", os.fsdecode(chain.qcow2.snapshots[state.index].id)]
         words += ["--vm-state"] if state.kind == "vm-state" else []
@@ -124,6 +133,19 @@ class Order:
         flags |= {"--lenient": self.lenient}
         words += [flag for flag, wanted in flags.items() if wanted]
         return (*words, *(["--missing", "zero"] if self.absent_as_zero else []), *opening)
+
+    def _plain_command(self, source: str) -> tuple[str, ...]:
+        """What copies bytes of a raw disk; ``dd`` of GNU replaces no file with ``conv=excl``."""
+        within = self.choices.within
+        part = [f"skip={int(within.start)}", f"count={within.size}", "iflag=skip_bytes,count_bytes"] if within else []
+        return ("dd", f"if={source}", f"of={self.target}", *part, "conv=excl")
+
+
+def command_of(session: Session, order: Order) -> tuple[str, ...]:
+    """The command line that does the same as an order, with what has to be said to open the image."""
+    chain = order.chain or session.chain
+    image = chain.layers[0].image
+    return order.command(chain, session.opening_of(image.assumed) if image is not None else ())
 
 
 def parse_range(text: str, size: int) -> GuestRange | None:
@@ -250,7 +272,8 @@ def _refuse_evidence(chain: Chain, order: Order) -> None:
     """No file of the chain is ever written, also none that is named and not open."""
     from qcow2inspect.output import check_target
 
-    check_target(order.target, force=True, evidence=chain.evidence)
+    more = order.chain.evidence if order.chain is not None else set()
+    check_target(order.target, force=True, evidence=chain.evidence | more)
 
 
 def preflight(chain: Chain, order: Order, progress: TaskProgress, post: Callable[[Message], object]) -> None:
@@ -285,11 +308,12 @@ def carry_out(session: Session, job: ExportJob, post: Callable[[Message], object
 def _write(session: Session, job: ExportJob, order: Order) -> None:
     step_back()
     chain = session.chain
-    command = order.command(chain, session.opening)
-    done = Done(command[1:], order.target, None)
+    command = command_of(session, order)
+    done = Done(command[command[0] == _PROGRAM :], order.target, None)
     try:
         if session.case is not None:
-            done = replace(done, image=session.case.evidence(session.image.name, job.progress))
+            name = (order.chain or chain).layers[0].name
+            done = replace(done, image=session.case.evidence(name, job.progress))
         result = _copied(chain, job, order, command)
         trouble = _compared(chain, job, order) if order.compares else ""
         done = replace(done, outputs=_kept(session, job, result), outcome=trouble)

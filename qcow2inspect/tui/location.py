@@ -23,7 +23,8 @@ class GuestState:
     """Which bytes of the guest are looked at.
 
     Attributes:
-        kind: ``active``, ``snapshot``, ``vm-state``, ``layer``, or ``residue`` for bytes that no guest sees.
+        kind: ``active``, ``snapshot``, ``vm-state``, ``layer``, ``residue`` for bytes that no guest sees, or ``other``
+            for another file that is compared with, whose name is the title.
         index: of the snapshot in its table, of the layer in the chain, or of the kind of residue.
         title: for people.
         parts: where residues lie in the image file.

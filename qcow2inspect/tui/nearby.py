@@ -68,8 +68,8 @@ def next_finding(session: Session, at: HostOffset, step: int) -> Location | None
 
 def next_mark(session: Session, here: Location, step: int) -> Location | None:
     """The nearest mark of the same view."""
-    if here.mode == "guest":
-        same = (mark for mark in session.marks.values() if mark.mode == "guest" and mark.state == here.state)
+    if here.mode in ("guest", "compare"):
+        same = (mark for mark in session.marks.values() if (mark.mode, mark.state) == (here.mode, here.state))
         return _beyond(((int(mark.guest or 0), mark) for mark in same), here.guest or 0, step)
     marks = (mark for mark in session.marks.values() if mark.mode == "explore")
     return _beyond(((int(mark.offset), mark) for mark in marks), here.offset, step)

@@ -53,7 +53,7 @@ def marks_of(session: Session) -> tuple[tuple[str, str], ...]:
 
 
 def _words(letter: str, place: Location) -> str:
-    where = place.state.title if place.mode == "guest" else f"{int(place.offset):#x}"
+    where = place.state.title if place.mode in ("guest", "compare") else f"{int(place.offset):#x}"
     return f"mark {letter}, {where}"
 
 

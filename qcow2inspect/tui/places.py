@@ -6,6 +6,7 @@
 ``QCOW-L2-EOF.2``            the second piece of evidence of a finding
 ``'a``                       a mark
 ``map: 0x30000``             a place on another screen; ``overview:``, ``findings:``
+``compare: @file"b.raw" G0`` a byte of another file that was opened to be compared with
 ===========================  =====================================================================
 
 :func:`text_of` writes what :func:`parse_place` reads: text -> location -> text -> the same location.
@@ -29,15 +30,18 @@ from qcow2inspect.units import GuestOffset
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from qcow2inspect.image.chain import Chain
+    from qcow2inspect.image.view import View
     from qcow2inspect.tui.session import Session
 
 __all__ = ["completions", "parse_place", "state_named", "text_of"]
 
-_STATE = re.compile(r'@\s*("[^"]*"|[^\s"]+)\s*(.*)', re.DOTALL)
+_STATE = re.compile(r'@\s*((?:file)?"[^"]*"|[^\s"]+)\s*(.*)', re.DOTALL)
 _KINDS = {"snap": "snapshot", "vm": "vm-state", "layer": "layer"}
 _SIGNS = {kind: name for name, kind in _KINDS.items()}
 _HOST_MODES = ("map",)
 _MODES = ("overview", "findings", "compare", *_HOST_MODES)
+_FILE = 'file"'
 _MOST = 200
 
 
@@ -79,6 +83,8 @@ def text_of(session: Session, location: Location) -> str:
     if location.mode in _HOST_MODES:
         where = f"{int(location.offset):#x}" if location.guest is None else _text_of_guest(location)
         return f"{location.mode}: {where}"
+    if location.mode == "compare" and location.guest is not None:
+        return f"{location.mode}: {_text_of_guest(location)}"
     if location.mode in _MODES:
         return f"{location.mode}:"
     place = session.place(location.path) if location.path else None
@@ -95,6 +101,8 @@ def _text_of_guest(location: Location) -> str:
     state = location.state
     if state.kind == "residue":
         return f"@residue[{state.residue}] G{int(location.guest or 0):#x}"
+    if state.kind == "other":
+        return f'@{_FILE}{state.title}" G{int(location.guest or 0):#x}'
     name = f"{_SIGNS[state.kind]}[{state.index}]" if state.kind in _SIGNS else "active"
     return f"@{name} G{int(location.guest or 0):#x}"
 
@@ -129,6 +137,8 @@ def state_named(session: Session, word: str) -> GuestState:
             if wanted in (snapshot.name.decode("utf-8", "replace"), snapshot.title):
                 return GuestState("snapshot", index, f"snapshot {snapshot.title}")
         raise BadAddress(f"no snapshot is called “{visible(wanted)}”; there are {len(snapshots):,}")
+    if word.startswith(_FILE):
+        return GuestState("other", title=_other(session, word[len(_FILE) : -1])[0])
     if word.startswith("residue[") and word.endswith("]"):
         return _residue(session, word[8:-1])
     found = re.fullmatch(r"(snap|vm|layer)\[(\d{1,9})\]", word)
@@ -142,6 +152,22 @@ def state_named(session: Session, word: str) -> GuestState:
         if (state.kind, state.index) == (kind, index):
             return state
     raise BadAddress(f"the image has no {word}; {session.called('states')} lists all states")
+
+
+def _other(session: Session, name: str) -> tuple[str, Chain]:
+    """Another file that was opened, by its name.
+
+    Raises:
+        BadAddress: none of this name was.
+    """
+    from qcow2inspect.tui.states import base_name
+
+    for chain in reversed(session.others):
+        if base_name(chain.layers[0]) == name:
+            return name, chain
+    raise BadAddress(
+        f"“{visible(name)}” was not opened; {session.called('compare.choose')} opens files to compare with"
+    )
 
 
 def _residue(session: Session, kind: str) -> GuestState:
@@ -177,10 +203,16 @@ def _guest_number(session: Session, text: str, at: GuestOffset) -> GuestOffset |
 
 
 def _checked(session: Session, state: GuestState, guest: GuestOffset) -> Location:
-    size = state.view(session.chain).size
+    size = _view(session, state).size
     if guest >= size:
         raise BadAddress(f"guest offset {guest} is past the end of the {state.title}, which has {size:,} bytes")
     return Location(mode="guest", guest=guest, state=state)
+
+
+def _view(session: Session, state: GuestState) -> View:
+    if state.kind == "other":
+        return ACTIVE.view(_other(session, state.title)[1])
+    return state.view(session.chain)
 
 
 def _mark(session: Session, letter: str) -> Location:
@@ -203,10 +235,12 @@ def _evidence(session: Session, text: str) -> Location:
 
 
 def _on_screen(session: Session, mode: str, rest: str) -> Location:
-    if mode not in _HOST_MODES or not rest.strip():
+    if mode not in (*_HOST_MODES, "compare") or not rest.strip():
         return Location(mode=mode)
     if rest.strip().startswith("@"):
         return replace(_guest_of_state(session, rest.strip()), mode=mode)
+    if mode == "compare":
+        raise BadAddress("Compare shows guest bytes: write compare: @active G0x10000")
     place = resolve(session.tree, rest)
     if place.offset >= session.image.end:
         raise BadAddress(f"host offset {place.offset} is past the end of the file")

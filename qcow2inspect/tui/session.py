@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from qcow2inspect.dossier import State
     from qcow2inspect.export.damage import Damage
     from qcow2inspect.image.address import Place
+    from qcow2inspect.image.assumed import Assumptions
     from qcow2inspect.image.chain import Chain
     from qcow2inspect.image.gate import OpenGate
     from qcow2inspect.image.image import Image
@@ -168,7 +169,11 @@ class Session:
     @property
     def opening(self) -> tuple[str, ...]:
         """The options of a command line that opens the same: what is assumed, and which files may be opened."""
-        assumed, gate = self.image.assumed.all, self.gate
+        return self.opening_of(self.image.assumed)
+
+    def opening_of(self, assumptions: Assumptions) -> tuple[str, ...]:
+        """The same for a file of which other things are assumed."""
+        assumed, gate = assumptions.all, self.gate
         words = [word for one in assumed if not one.why for word in ("--assume", one.option)]
         words += ["--assume", "auto"] if any(one.why for one in assumed) else []
         if gate is not None:
@@ -248,6 +253,14 @@ class Session:
             return owners.at(offset, node)
         except Qcow2InspectError:
             return None
+
+    def take_other(self, chain: Chain) -> None:
+        """Another file is open, to be compared with."""
+        self.others.append(chain)
+        self.log.note(f"opened {chain.layers[0].name} to compare with, to be read only")
+        image = chain.layers[0].image
+        for one in image.assumed.all if image is not None else ():
+            self.log.note(f"ASSUMED of {image.name if image else ''}: {one}", "warn")
 
     def remember(self, address: str) -> None:
         """The user went to an address that they typed."""

@@ -75,14 +75,14 @@ async def test_golden_lists() -> None:
         assert "Nothing is compared yet" in shown(pilot.app)
         await press(pilot, "c", "enter", "equals_sign", "down")
         await compare_golden(pilot, "compare-list-80x24")
-        await press(pilot, "m", "m")
+        await press(pilot, "t", "t")
         await compare_golden(pilot, "compare-fields-80x24")
 
 
 @pytest.mark.parametrize("size", _ODD_SIZES)
 async def test_every_size_works(size: tuple[int, int]) -> None:
     async with playing(memory_image(), size=size) as pilot:
-        for key in ("6", "c", "enter", "tab", "pagedown", "end", "m", "down", "m", "equals_sign", "m", "x"):
+        for key in ("6", "c", "enter", "tab", "pagedown", "end", "t", "down", "t", "equals_sign", "t", "x"):
             await press(pilot, key)
             check_grid(pilot.app, size)
 
@@ -122,10 +122,10 @@ async def test_lists_lead_to_bytes() -> None:
         assert front.list.display
         await press(pilot, "enter")
         assert (front.list.display, front.left.at) == (False, 10 * K)
-        await press(pilot, "m")
+        await press(pilot, "t")
         assert len(front.list.rows) == 3
         assert "mapped differently" in shown(pilot.app)
-        await press(pilot, "m")
+        await press(pilot, "t")
         assert "L1 table offset" in shown(pilot.app)
         fields = len(front.list.rows)
         await press(pilot, "equals_sign")

@@ -11,15 +11,17 @@ from textual.containers import Vertical
 from textual.widgets import Input
 
 from qcow2inspect.errors import Qcow2InspectError
+from qcow2inspect.image.assumed import NOTHING_ASSUMED
 from qcow2inspect.tui.comparison import Comparison, Side
 from qcow2inspect.tui.dialogs.parts import Cycle, Dialog, Notes
-from qcow2inspect.tui.location import ACTIVE
+from qcow2inspect.tui.screens.failure import OFFER, can_assume
 from qcow2inspect.tui.states import states_of
 from qcow2inspect.tui.tasks import comparing
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
 
+    from qcow2inspect.image.assumed import Assumptions
     from qcow2inspect.tui.session import Session
     from qcow2inspect.tui.tasks.comparing import OtherOpened
     from qcow2inspect.tui.tasks.running import TaskFailed
@@ -51,6 +53,7 @@ class CompareDialog(Dialog[Comparison | None]):
         self.notes = Notes(look)
         self._states = [state for state in states_of(session.chain) if state.kind != "vm-state"]
         self._opening = False
+        self._failed = ""
 
     def compose(self) -> ComposeResult:
         """Two choices, a path, what is wrong."""
@@ -65,7 +68,6 @@ class CompareDialog(Dialog[Comparison | None]):
     def on_mount(self) -> None:
         """Say how it goes."""
         self.entitle("Compare")
-        self.offer("Enter compare   Tab next   Space change   Esc close")
         self._renew()
         (self.query_one(Input) if self._wants_other else self.query_one("#b")).focus()
 
@@ -73,12 +75,18 @@ class CompareDialog(Dialog[Comparison | None]):
     def _wants_other(self) -> bool:
         return self.query_one("#b", Cycle).index == len(self._states)
 
+    @property
+    def _path(self) -> str:
+        return os.path.expanduser(self.query_one(Input).value)
+
     def on_cycle_changed(self, event: Cycle.Changed) -> None:
         """Another choice."""
         event.stop()
         self._renew()
 
     def _renew(self) -> None:
+        self._failed = ""
+        self.offer("Enter compare   Tab next   Space change   Esc close")
         self.query_one(Input).display = self._wants_other
         self.notes.show(("", _HELP, "dim"))
 
@@ -95,34 +103,63 @@ class CompareDialog(Dialog[Comparison | None]):
             b = self._side(self.query_one("#b", Cycle).index)
             self._begin(b)
             return
-        path = os.path.expanduser(self.query_one(Input).value)
+        path = self._path
         if not path:
             self.notes.show(("no", "which file? write its path", "warn"))
             return
+        if path == self._failed:
+            self._ask_assumptions(path)
+        else:
+            self._begin_to_open(path)
+
+    def _begin_to_open(self, path: str, assumed: Assumptions | None = None) -> None:
         self._opening = True
-        self._open(path)
+        self._open(path, assumed)
 
     @work(thread=True, exclusive=True, group="open", exit_on_error=False)
-    def _open(self, path: str) -> None:
-        comparing.open_other(path, self.session.gate, self.post_message)
+    def _open(self, path: str, assumed: Assumptions | None) -> None:
+        comparing.open_other(path, self.session.gate, self.post_message, assumed)
+
+    def _ask_assumptions(self, path: str) -> None:
+        """The file cannot be opened as it is: ask, and work out, what must be assumed of it."""
+        from qcow2inspect.source.file import FileSource
+        from qcow2inspect.tui.dialogs.assume import AssumeDialog
+
+        def take(assumed: Assumptions | None) -> None:
+            if assumed is not None:
+                self._begin_to_open(path, assumed)
+
+        self.app.push_screen(AssumeDialog(self.look, lambda: FileSource(path), NOTHING_ASSUMED), take)
 
     def on_other_opened(self, message: OtherOpened) -> None:
         """The other file is there."""
         message.stop()
         self._opening = False
-        self.session.others.append(message.chain)
+        self.session.take_other(message.chain)
         try:
-            view = ACTIVE.view(message.chain)
+            side = Side.other(message.chain)
         except Qcow2InspectError as error:
             self.notes.show(("no", str(error), "bad"))
             return
-        self._begin(Side(message.chain, ACTIVE, view, is_ours=False))
+        self._begin(side)
 
     def on_task_failed(self, message: TaskFailed) -> None:
         """It cannot be opened."""
         message.stop()
         self._opening = False
-        self.notes.show(("no", str(message.error), "bad"))
+        error = message.error
+        notes = [("no", str(error), "bad")]
+        if isinstance(error, Qcow2InspectError) and can_assume(error):
+            self._failed = self._path
+            notes.append(("points", f"Enter {OFFER}", "key"))
+            self.offer("Enter assume   Tab next   Space change   Esc close")
+        self.notes.show(*notes)
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Another file: nothing is known about it."""
+        event.stop()
+        if self._failed:
+            self._renew()
 
     def _side(self, index: int) -> Side | None:
         state = self._states[index]

@@ -12,6 +12,7 @@ from textual.widgets import Input
 
 from qcow2inspect.tui.dialogs.order import OrderDialog, default_target
 from qcow2inspect.tui.dialogs.parts import Caption
+from qcow2inspect.tui.exporting import command_of
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -43,7 +44,8 @@ class WriteDialog(OrderDialog):
 
     def compose(self) -> ComposeResult:
         """Where to; then the checks."""
-        target = self._asked.target or default_target(self.session.image.name, _suffix(self._asked))
+        chain = self._asked.chain or self.session.chain
+        target = self._asked.target or default_target(chain.layers[0].name, _suffix(self._asked))
         with Vertical(id="dialog", classes="form"):
             with Horizontal(classes="field"):
                 yield Caption(self.look, "to")
@@ -88,7 +90,7 @@ class WriteDialog(OrderDialog):
         if result.problem is None:
             self._ready = message.order
             self.offer("Enter write   Esc close")
-            notes.append(("points", shlex.join(message.order.command(self.session.chain, self.session.opening)), "dim"))
+            notes.append(("points", shlex.join(command_of(self.session, message.order)), "dim"))
         else:
             hint = result.problem.hint or ""
             notes.append(("points", _NEW if "--force" in hint or not hint else hint, "key"))

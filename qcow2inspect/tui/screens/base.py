@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from textual.message import Message
 
     from qcow2inspect.tui.app import InspectApp
+    from qcow2inspect.tui.commands import Command
     from qcow2inspect.tui.dialogs.explain import Topic
     from qcow2inspect.tui.location import Location
     from qcow2inspect.tui.session import Session
@@ -109,9 +110,13 @@ class BaseScreen(Screen[None]):
 
     def renew_keys(self) -> None:
         """Offer the keys that work where the focus is."""
+        self.keys.show(self.offered_keys())
+
+    def offered_keys(self) -> list[Command]:
+        """The commands whose keys work where the focus is."""
         focused = self.focused.id if self.focused else ""
         scopes = self.FOCUS_SCOPES.get(focused or "", ())
-        self.keys.show([command for command in of_scopes("app", self.SCOPE, *scopes) if not self._is_here(command.id)])
+        return [command for command in of_scopes("app", self.SCOPE, *scopes) if not self._is_here(command.id)]
 
     def _is_here(self, command: str) -> bool:
         return command == self.SCOPE
@@ -151,8 +156,17 @@ class BaseScreen(Screen[None]):
         if knowledge.surveyed:
             self.status.show_work(f"{self.look.glyphs['yes']} all tables read in {knowledge.seconds:.1f} s", "good")
 
+    @property
+    def assumed_words(self) -> list[str]:
+        """What is assumed of the files that are shown."""
+        assumed = self.session.image.assumed.shown
+        return [f"ASSUMED {assumed}: what the file holds there is not what is shown"] if assumed else []
+
+    def assume(self) -> bool:
+        """Ask what to assume of another file than the image, if that is what keys act on."""
+        return False
+
     def _show_changed(self) -> None:
-        changed, assumed = self.session.changed, self.session.image.assumed.shown
-        words = [_CHANGED.format(changed)] if changed else []
-        words += [f"ASSUMED {assumed}: what the file holds there is not what is shown"] if assumed else []
+        changed = self.session.changed
+        words = [*([_CHANGED.format(changed)] if changed else []), *self.assumed_words]
         self.banner.show(f"{self.look.glyphs['warning']} {'; '.join(words)}" if words else "")

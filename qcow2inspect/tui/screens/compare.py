@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from textual import work
 from textual.containers import Container
 
-from qcow2inspect.image.compare import next_difference
 from qcow2inspect.image.parts import Part, Relation
-from qcow2inspect.tui import nearby
+from qcow2inspect.tui import compared
 from qcow2inspect.tui.commands import bindings, key_of
-from qcow2inspect.tui.comparison import origin_words
-from qcow2inspect.tui.location import Location
 from qcow2inspect.tui.messages import ChainChanged, FollowAsked, GuestChosen, JumpAsked
-from qcow2inspect.tui.screens.walk import WalkScreen
-from qcow2inspect.tui.tasks import comparing, searching
+from qcow2inspect.tui.screens.sides import SidesScreen
+from qcow2inspect.tui.tasks import comparing
 from qcow2inspect.tui.tasks.comparing import ComparisonGrew
 from qcow2inspect.tui.tasks.running import Progressed, TaskProgress
-from qcow2inspect.tui.widgets.comparepane import ComparePane, pair_up
 from qcow2inspect.tui.widgets.difflist import DiffList
 from qcow2inspect.tui.widgets.diffmap import DiffMap
-from qcow2inspect.tui.widgets.guestpane import role_of
-from qcow2inspect.tui.widgets.textpane import TextPane
-from qcow2inspect.units import GuestOffset, counted, human_size
+from qcow2inspect.tui.widgets.origins import OriginPane
+from qcow2inspect.units import human_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,43 +27,25 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
     from textual.message import Message
 
-    from qcow2inspect.image.view import View
-    from qcow2inspect.tui.app import InspectApp
-    from qcow2inspect.tui.comparison import Comparison, Side
+    from qcow2inspect.tui.commands import Command
+    from qcow2inspect.tui.compared import Row
+    from qcow2inspect.tui.comparison import Comparison
+    from qcow2inspect.tui.location import Location
     from qcow2inspect.tui.session import Session
     from qcow2inspect.tui.tasks.comparing import Tabled
     from qcow2inspect.tui.theme import Look
-    from qcow2inspect.tui.widgets.paint import Line
 
-__all__ = ["CompareScreen", "OriginPane"]
+__all__ = ["CompareScreen"]
 
 _LEVELS = ("bytes", "mapping", "fields")
-_LISTS = {"bytes": "Differences", "mapping": "Ranges that are mapped differently", "fields": "Fields"}
+_TITLES = {"bytes": "Differences", "mapping": "Mapping", "fields": "Fields"}
 _NOTHING = "Nothing is compared yet."
 _HOW = "chooses two states of this image, or another image or raw disk to compare it with."
+_FIRST = 97
+"""Weight of the key that chooses what to compare, while nothing is compared."""
 
 
-class OriginPane(TextPane, can_focus=False):
-    """What is known about the place under the cursor, and where both sides have it."""
-
-    def __init__(self, look: Look, *, id: str | None = None) -> None:  # noqa: A002
-        super().__init__(look, id=id)
-        self._rows: list[tuple[str, str, str, str]] = []
-
-    def show(self, *rows: tuple[str, str, str, str]) -> None:
-        """Show rows: label, text, role, glyph name."""
-        if list(rows) != self._rows:
-            self._rows = list(rows)
-            self.recompose_lines()
-
-    def compose_lines(self, width: int) -> Iterator[Line]:
-        """A line or more for each row."""
-        for label, text, role, sign in self._rows:
-            glyph = self.look.glyphs[sign] if sign else ""
-            yield from self.row(label, text, width, role, sign=glyph, label_role="title", label_cells=2)
-
-
-class CompareScreen(WalkScreen):
+class CompareScreen(SidesScreen):
     """Two disks, one place."""
 
     BINDINGS = bindings("compare")
@@ -78,8 +56,6 @@ class CompareScreen(WalkScreen):
     def __init__(self, session: Session, look: Look) -> None:
         super().__init__(session, look)
         self.map = DiffMap(look, id="difference")
-        self.left = ComparePane(look, id="side-a")
-        self.right = ComparePane(look, id="side-b")
         self.list = DiffList(look, id="differences")
         self.origins = OriginPane(look, id="origins")
         self.level = "bytes"
@@ -87,7 +63,6 @@ class CompareScreen(WalkScreen):
         self._shown: Comparison | None = None
         self._tables: dict[str, Tabled] = {}
         self._tabling = TaskProgress("compare", self.post_message)
-        pair_up(self.left, self.right)
 
     def compose_body(self) -> ComposeResult:
         """Map, panes or list, origins."""
@@ -112,42 +87,17 @@ class CompareScreen(WalkScreen):
 
     # -- the one place ----------------------------------------------------------------------------------------
 
-    @property
-    def panes(self) -> tuple[ComparePane, ComparePane]:
-        """A and B."""
-        return (self.left, self.right)
-
-    @property
-    def active(self) -> ComparePane:
-        """The pane that keys act on."""
-        return self.right if self.focused is self.right else self.left
-
-    @property
-    def side(self) -> Side | None:
-        """The disk that keys act on."""
-        comparison = self.session.comparison
-        if comparison is None:
-            return None
-        return comparison.b if self.active is self.right else comparison.a
-
-    @property
-    def here(self) -> Location:
-        """Where the cursor is."""
-        return Location(mode="compare", guest=GuestOffset(self.left.at), state=self.session.state)
-
-    @property
-    def busy(self) -> bool:
-        """True while bytes that are in sight are being read."""
-        return any(pane.reader.busy for pane in self.panes)
-
     def arrive(self, there: Location) -> None:
         """Show a place."""
         self._take_sides()
         if there.guest is not None:
             self._show_bytes()
-            self._go(int(there.guest))
+            self.go_to_byte(there)
         self._describe()
         self.status.say(there.title, "note")
+        comparison = self.session.comparison
+        if there.state.kind == "other" and (comparison is None or comparison.side_at(there) is None):
+            self.status.say(f"{there.state.title} is not compared now; {key_of('compare.choose')} opens it", "warn")
 
     def _take_sides(self) -> None:
         """Show the disks that are compared, if they are others than before."""
@@ -162,11 +112,8 @@ class CompareScreen(WalkScreen):
             pane.read_from(side.view)
         self._fill_list()
         self._name_panes()
-
-    def _go(self, offset: int) -> None:
-        for pane in self.panes:
-            pane.show(offset)
-        self.right.scroll_top(self.left.top)
+        self.renew_keys()
+        self._show_changed()
 
     def news(self, message: Message) -> None:
         """More is known, or the bytes may be others now."""
@@ -179,6 +126,15 @@ class CompareScreen(WalkScreen):
                 self._fill_list()
             self._describe()
 
+    def offered_keys(self) -> list[Command]:
+        """As long as nothing is compared, what begins it comes first."""
+        found = super().offered_keys()
+        if self.session.comparison is not None:
+            return found
+        first = next((one for one in found if one.id == "compare.choose"), None)
+        rest = [one for one in found if one.scope == "app" and one is not first]
+        return [*([replace(first, weight=_FIRST)] if first else []), *rest]
+
     # -- what is said -----------------------------------------------------------------------------------------
 
     def _describe(self) -> None:
@@ -190,11 +146,12 @@ class CompareScreen(WalkScreen):
             self.status.show_facts(["nothing to compare yet"])
             return
         item = self.list.current if self.list.display else comparison.part_at(self.left.at)
-        if self.list.display and not isinstance(item, Part):
-            self.origins.show(*self._field_rows())
+        if isinstance(item, Part) or (item is None and self.level == "bytes"):
+            self.origins.show(*self._rows(comparison, item))
         else:
-            self.origins.show(*self._rows(comparison, item if isinstance(item, Part) else None))
-        self.status.show_facts(list(self._facts(comparison)))
+            rows = compared.field_rows(item) if item is not None else [("", self.list.empty, "dim", "")]
+            self.origins.show(*rows)
+        self.status.show_facts(list(compared.facts(comparison, self.look.glyphs["unlike"])))
 
     def _crumbs(self, comparison: Comparison | None) -> list[tuple[str, str]]:
         titles = [
@@ -202,62 +159,21 @@ class CompareScreen(WalkScreen):
         ]
         return [(word, "") for word in ("compare", *titles, *([f"guest {self.left.guest}"] if comparison else []))]
 
-    def _rows(self, comparison: Comparison, part: Part | None) -> Iterator[tuple[str, str, str, str]]:
+    def _rows(self, comparison: Comparison, item: Part | None) -> Iterator[Row]:
         """What can be said about the place, and where each side has it."""
-        at = part.guest.start if self.list.display and part is not None else self.left.guest
-        yield self._verdict(comparison, part, at)
+        listed = self.list.display
+        at = item.guest.start if listed and item is not None else self.left.guest
+        if item is not None:
+            yield compared.range_row(comparison, item, mapped=self.level == "mapping")
+        elif listed:
+            yield ("", self.list.empty, "dim", "more")
+        else:
+            yield compared.same_row(comparison, at)
         for letter, side, pane in zip("AB", comparison.sides, self.panes, strict=True):
             extent = pane.reader.extent(at)
-            if self.list.display and part is not None:
-                extent = part.a if letter == "A" else part.b
-            words = f"{side.title}: {origin_words(side, extent, at)}"
-            yield (letter, words, "text", role_of(extent) if extent is not None else "")
-
-    def _verdict(self, comparison: Comparison, part: Part | None, at: GuestOffset) -> tuple[str, str, str, str]:
-        if part is None:
-            if self.list.display or at >= comparison.known:
-                return (
-                    "",
-                    f"guest {at}: not compared yet" if not self.list.display else self.list.empty,
-                    "dim",
-                    "more",
-                )
-            return ("", f"guest {at}: no difference here", "good", "yes")
-        where = f"guest {part.guest.start}‥{part.guest.end - 1:#x}, {human_size(part.guest.size)}"
-        if part.error is not None:
-            return ("", f"{where}: cannot be compared: {part.error.what}", "bad", "unknown")
-        if self.level == "mapping":
-            return ("", f"{where}: mapped differently", "warn", "unlike")
-        number = f", difference {comparison.index_of(part) + 1:,} of {len(comparison.parts):,}"
-        return (
-            "",
-            f"{where}: {counted(part.differing, 'byte')} differ{'s' * (part.differing == 1)}{number}",
-            "warn",
-            "unlike",
-        )
-
-    def _field_rows(self) -> Iterator[tuple[str, str, str, str]]:
-        item = self.list.current
-        if item is None or isinstance(item, Part):
-            yield ("", self.list.empty, "dim", "")
-            return
-        yield ("", item.name, "text" if item.is_same else "warn", "yes" if item.is_same else "unlike")
-        yield ("A", item.a or "no such field", "text", "")
-        yield ("B", item.b or "no such field", "text", "")
-
-    def _facts(self, comparison: Comparison) -> Iterator[str]:
-        sums, sign = comparison.sums, self.look.glyphs["unlike"]
-        if comparison.trouble:
-            yield comparison.trouble
-        elif not comparison.is_done:
-            yield f"comparing {100 * comparison.reached // max(1, comparison.size)} %"
-        yield f"{sign} {human_size(sums.differing)} in {counted(sums.ranges, 'range')}"
-        if sums.unreadable:
-            yield f"? {human_size(sums.unreadable)} unreadable"
-        if sums.missing:
-            yield f"~ {human_size(sums.missing)} missing"
-        yield f"= {human_size(sums.by_tables)} by tables"
-        yield f"= {human_size(sums.by_bytes)} by bytes"
+            if listed and item is not None:
+                extent = item.a if letter == "A" else item.b
+            yield compared.origin_row(letter, side, extent, at)
 
     def _name_panes(self) -> None:
         comparison, dot = self.session.comparison, self.look.glyphs["dot"]
@@ -265,9 +181,7 @@ class CompareScreen(WalkScreen):
             pane.border_title = self.framed(f"{letter} {dot} {self.look.glyphs.text(side.title)}" if side else letter)
         size = f" {dot} {human_size(comparison.size)} guest" if comparison else ""
         self.map.border_title = f"Difference map{size}"
-        self.list.border_title = self.framed(
-            {"bytes": "Differences", "mapping": "Mapping", "fields": "Fields"}[self.level]
-        )
+        self.list.border_title = self.framed(_TITLES[self.level])
         self.origins.border_title = self.framed("Here")
 
     # -- what the panes say -----------------------------------------------------------------------------------
@@ -300,7 +214,7 @@ class CompareScreen(WalkScreen):
         message.stop()
         item = self.list.current
         if isinstance(item, Part):
-            self._go(int(item.guest.start))
+            self.go_to_byte(self.place_at(int(item.guest.start), 0, ""))
         self._describe()
 
     # -- levels -----------------------------------------------------------------------------------------------
@@ -367,55 +281,22 @@ class CompareScreen(WalkScreen):
         else:
             self.list.show(table.rows, table.more, "all is mapped the same")
 
-    # -- actions ----------------------------------------------------------------------------------------------
+    @property
+    def listed(self) -> Part | None:
+        """The range under the cursor of the list, if one is shown."""
+        item = self.list.current if self.list.display else None
+        return item if isinstance(item, Part) else None
 
-    def action_follow(self) -> None:
-        """To the guest view, or from a list to the bytes."""
-        side, item = self.side, self.list.current
-        if side is None:
-            cast("InspectApp", self.app).action_compare()
-        elif self.list.display:
-            if isinstance(item, Part):
-                cast("InspectApp", self.app).jump(self.place_at(int(item.guest.start), 0, ""))
-        elif not side.is_ours:
-            self.status.say(f"{side.name} is another file: open it by itself to look into it")
-        else:
-            self.post_message(JumpAsked(Location(mode="guest", guest=self.active.guest, state=side.state)))
-
-    def action_swap(self) -> None:
-        """A is B, B is A."""
-        if self.session.comparison is not None:
-            cast("InspectApp", self.app).begin_comparison(self.session.comparison.swapped())
+    @property
+    def is_listing(self) -> bool:
+        """True while a list is shown in place of the bytes."""
+        return bool(self.list.display)
 
     def action_stop(self) -> None:
         """Stop the search, or the comparison."""
-        if self._searching is not None:
-            super().action_stop()
-        else:
+        if self._searching is None:
             self._tabling.stop()
-            cast("InspectApp", self.app).stop_comparison()
-
-    def action_next_pane(self) -> None:
-        """To the other pane."""
-        if not self.list.display:
-            (self.left if self.focused is self.right else self.right).focus()
-
-    # -- next and previous ------------------------------------------------------------------------------------
-
-    @property
-    def bytes_view(self) -> View | None:
-        """The bytes of the active pane."""
-        return self.active.view
-
-    @property
-    def bytes_at(self) -> int:
-        """Guest offset of the cursor."""
-        return self.left.at
-
-    @property
-    def bytes_name(self) -> str:
-        """What is searched."""
-        return f"the guest bytes, {self.side.title}" if self.side else "nothing"
+        super().action_stop()
 
     def stand(self) -> Callable[[], None]:
         """Bytes are shown when something is found; then the list again."""
@@ -428,53 +309,6 @@ class CompareScreen(WalkScreen):
                 self._show_level()
 
         return restore
-
-    def place_at(self, offset: int, size: int, title: str) -> Location:
-        """The location of guest bytes."""
-        return Location(size=size, title=title, mode="compare", guest=GuestOffset(offset), state=self.session.state)
-
-    def action_prefix(self, step: int) -> None:
-        """Wait for what to go to."""
-        comparison, sign = self.session.comparison, "]" if step > 0 else "["
-        way = "next" if step > 0 else "previous"
-        count = f"{len(comparison.parts):,}" if comparison is not None else ""
-        choices = {"d": (f"{way} difference", count), "c": (f"{way} cluster", ""), "m": (f"{way} mark", "")}
-        self._wait_for_key(f"{sign} {way}", choices, lambda key: self._go_on(key, step))
-
-    def _go_on(self, key: str, step: int) -> None:
-        comparison = self.session.comparison
-        if comparison is None:
-            return
-        if key == "c":
-            cluster = self.session.image.geometry.cluster_size
-            offset = nearby.next_cluster(self.left.at, cluster, comparison.size, step)
-            self._arrive_nearby(key, step, None if offset is None else self.place_at(offset, 0, ""))
-        elif key == "m":
-            self._arrive_nearby(key, step, nearby.next_mark(self.session, self.here, step))
-        else:
-            self._find_difference(comparison, step)
-
-    def _find_difference(self, comparison: Comparison, step: int) -> None:
-        try:
-            self._arrive_difference(comparison.near(self.left.at, step), step)
-        except LookupError:
-            self.status.say(f"looking for a difference   {key_of('compare.stop')} stops", "dim")
-            self._searching = TaskProgress("search", self.post_message)
-            self._search_difference(comparison, self.left.at, step, self._searching)
-
-    def _arrive_difference(self, part: Part | None, step: int) -> None:
-        if part is None:
-            self.status.say(f"there is no {'next' if step > 0 else 'previous'} difference")
-        else:
-            cast("InspectApp", self.app).jump(self.place_at(int(part.guest.start), 0, ""))
-
-    @work(thread=True, exclusive=True, group="find", exit_on_error=False)
-    def _search_difference(self, comparison: Comparison, at: int, step: int, progress: TaskProgress) -> None:
-        def look() -> Location | None:
-            part = next_difference(comparison.a.view, comparison.b.view, at, step, progress)
-            return self.place_at(int(part.guest.start), 0, "") if part is not None else None
-
-        searching.place(look, "d", step, self.post_message)
 
     def on_resize(self) -> None:
         """Names fit the frames."""

@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from qcow2inspect.tui.theme import Look
     from qcow2inspect.tui.widgets.paint import Line
 
-__all__ = ["FailureScreen", "can_assume", "first_bytes"]
+__all__ = ["OFFER", "FailureScreen", "can_assume", "first_bytes"]
 
+OFFER = "opens it as if other values stood in its header and tables"
+"""What the key does that asks for assumptions."""
 _SHOWN = 256
 
 
@@ -86,7 +88,7 @@ class FailureScreen(Screen[None]):
         if self.error.hint:
             yield from box.row("next", self.error.hint, width, "key")
         if can_assume(self.error):
-            words = f"{key_of('assume')} opens it as if other values stood in its header and tables"
+            words = f"{key_of('assume')} {OFFER}"
             yield from box.row("or", words, width, "key")
 
     def _bytes(self, box: Box, width: int) -> Iterator[Line]:

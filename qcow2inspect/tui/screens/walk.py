@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from qcow2inspect.tui.app import InspectApp
     from qcow2inspect.tui.comparison import Comparison
     from qcow2inspect.tui.exporting import Order
+    from qcow2inspect.tui.location import GuestState
     from qcow2inspect.tui.session import Session
     from qcow2inspect.tui.tasks.mapping import StripMade
     from qcow2inspect.tui.tasks.searching import Placed
@@ -167,17 +168,25 @@ class WalkScreen(SearchScreen):
 
     def action_mark(self) -> None:
         """Give this place a letter."""
+        if self.noted is None:
+            self.status.say("there is nothing here that could have a letter")
+            return
         self._ask_letter("Mark this place: a letter", self._set_mark, letters=True)
 
     def _set_mark(self, letter: str) -> None:
-        cast("InspectApp", self.app).mark(letter, self.here)
+        if self.noted is not None:
+            cast("InspectApp", self.app).mark(letter, self.noted)
 
     def action_to_mark(self) -> None:
         """Go to a place that has a letter."""
         if not self.session.marks:
             self.status.say(f"there are no marks; {self.key('mark')} and a letter set one")
             return
-        self._ask_letter("Go to a mark", lambda letter: self.post_message(JumpAsked(self.session.marks[letter])))
+        self._ask_letter("Go to a mark", lambda letter: self.to_mark(self.session.marks[letter]))
+
+    def to_mark(self, mark: Location) -> None:
+        """Go to a place that has a letter."""
+        self.post_message(JumpAsked(mark))
 
     def _ask_letter(self, title: str, then: Callable[[str], object], *, letters: bool = False) -> None:
         choices = {letter: _mark_words(mark) for letter, mark in sorted(self.session.marks.items())}
@@ -261,16 +270,22 @@ class WalkScreen(SearchScreen):
             return None
         part = pane.chosen or pane.selected or range(pane.at, pane.at + 1)
         try:
-            data = view.read_at(part.start, min(len(part), copying.MOST))
+            data = view.read_at(part.start, min(len(part), copying.MOST)) if part.start < view.size else b""
         except Qcow2InspectError:
             return None
+        return self.copied(data, part) if data else None
+
+    def copied(self, data: bytes, part: range) -> copying.Copied:
+        """Bytes, and what they are."""
         there = self.place_at(part.start, 0, "")
-        if not data:
-            return None
-        state, snapshots = there.state, self.session.image.snapshots
-        in_snapshot = state.kind in ("snapshot", "vm-state") and state.index < len(snapshots)
-        ident = os.fsdecode(snapshots[state.index].id) if in_snapshot else ""
+        ident = self.ident_of(there.state)
         return copying.Copied(data, there, self.session.image.name, ident, self.field_at(part))
+
+    def ident_of(self, state: GuestState) -> str:
+        """The id of the snapshot that a state belongs to; empty for none."""
+        snapshots = self.session.image.snapshots
+        in_snapshot = state.kind in ("snapshot", "vm-state") and state.index < len(snapshots)
+        return os.fsdecode(snapshots[state.index].id) if in_snapshot else ""
 
     def field_at(self, part: range) -> Node | None:
         """The field that these bytes are; None if they are none."""
@@ -316,6 +331,6 @@ class WalkScreen(SearchScreen):
 
 
 def _mark_words(mark: Location) -> tuple[str, str]:
-    if mark.mode == "guest":
+    if mark.mode in ("guest", "compare"):
         return f"guest {mark.guest}", mark.state.title
     return f"host {mark.offset}", mark.path

@@ -12,6 +12,7 @@ from qcow2inspect.tui.tasks.running import guarded
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from qcow2inspect.image.assumed import Assumptions
     from qcow2inspect.image.chain import Chain
     from qcow2inspect.image.contrast import FieldPair
     from qcow2inspect.image.gate import OpenGate
@@ -61,13 +62,22 @@ class Tabled(Message):
         self.more = more
 
 
-def open_other(path: str, gate: OpenGate | None, post: Callable[[Message], object]) -> None:
-    """Open another file, to be compared with; the gate allows what it allows for the first."""
+def open_other(
+    path: str, gate: OpenGate | None, post: Callable[[Message], object], assumed: Assumptions | None = None
+) -> None:
+    """Open another file, to be compared with; the gate allows what it allows for the first.
+
+    Args:
+        path: the file.
+        gate: what may be opened behind it.
+        post: takes the result.
+        assumed: what is taken to stand in its metadata; a file that is no image is a raw disk if that is nothing.
+    """
 
     def work() -> Message:
         from qcow2inspect.image.follow import open_chain
 
-        return OtherOpened(open_chain(path, gate, maybe_raw=True))
+        return OtherOpened(open_chain(path, gate, assumed) if assumed else open_chain(path, gate, maybe_raw=True))
 
     guarded("open", post, work)
 
