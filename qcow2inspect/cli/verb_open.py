@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--plain", action="store_true", help=text)
     text = "colours of the interface: dark (the default), light or high-contrast; T changes them"
     parser.add_argument("--theme", choices=["dark", "light", "high-contrast"], default="dark", help=text)
-    text = "keys of the interface: default, vi, or a file; without it keymap.toml of the configuration folder, if any"
+    text = "keys: default, vi, emacs, or a file; without it keymap.toml of the configuration folder, if any"
     parser.add_argument("--keymap", metavar="NAME|FILE", help=text)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from textual.binding import Binding
@@ -26,7 +26,7 @@ class Command:
         help: one sentence.
         group: heading in the help.
         scope: where the keys work: ``app``, a screen (``overview``, ``explore``, ``guest``, ...), a pane (``hex``,
-            ``list``, ``tree``, ``findings``).
+            ``list``, ``tree``, ``findings``), any ``dialog``, or the one in which a search is ``typing``.
         action: Textual action of the widget that owns the scope.
         weight: place in the footer, heaviest first; 0 keeps it out.
         shown: how the keys are written; made from ``keys`` if empty.
@@ -47,8 +47,11 @@ class Command:
     at_once: bool = False
 
 
-def _move(name: str, keys: tuple[str, ...], text: str, scope: str, action: str, shown: str = "") -> Command:
-    return Command(f"{scope}.{name}", keys, text, text, "Move", scope, action, shown=shown, in_palette=False)
+def _move(
+    name: str, keys: tuple[str, ...], text: str, scope: str, action: str, shown: str = "", *, at_once: bool = False
+) -> Command:
+    command = Command(f"{scope}.{name}", keys, text, text, "Move", scope, action, shown=shown, in_palette=False)
+    return replace(command, at_once=at_once)
 
 
 _TROUBLE = "To the next cluster that is leaked, claimed twice or named by a finding"
@@ -475,6 +478,9 @@ COMMANDS: tuple[Command, ...] = (
     _move("toggle", ("space",), "open or close", "tree", "switch"),
     _move("unfold", ("right", "l", "space"), "show all evidence", "findings", "unfold"),
     _move("fold", ("left", "h"), "hide the evidence", "findings", "fold"),
+    _move("close", ("escape",), "close it, and do nothing", "dialog", "close"),
+    _move("next", ("down",), "the next place where it is found", "typing", "next(1)", at_once=True),
+    _move("previous", ("up",), "the place before where it is found", "typing", "next(-1)", at_once=True),
 )
 
 

@@ -30,6 +30,35 @@ if TYPE_CHECKING:
 
 __all__ = ["PRESETS", "apply_keymap", "collisions", "default_path", "read_keymap", "remapped"]
 
+_FIRST, _LAST = ("less_than_sign", "alt+less_than_sign"), ("greater_than_sign", "alt+greater_than_sign")
+_EMACS_MOVES = {
+    "list.up": ("up", "ctrl+p"),
+    "list.down": ("down", "ctrl+n"),
+    "list.page_up": ("pageup", "alt+v"),
+    "list.page_down": ("pagedown", "ctrl+v"),
+    "list.home": ("home", *_FIRST, "ctrl+home"),
+    "list.end": ("end", *_LAST, "ctrl+end"),
+    "hex.left": ("left", "ctrl+b"),
+    "hex.right": ("right", "ctrl+f"),
+    "hex.row_start": ("home", "ctrl+a"),
+    "hex.row_end": ("end", "ctrl+e"),
+    "hex.first": (*_FIRST, "ctrl+home"),
+    "hex.last": (*_LAST, "ctrl+end"),
+    "grid.cell_left": ("left", "ctrl+b"),
+    "grid.cell_right": ("right", "ctrl+f"),
+    "tree.open": ("right", "ctrl+f"),
+    "tree.close": ("left", "ctrl+b"),
+    "findings.unfold": ("right", "ctrl+f", "space"),
+    "findings.fold": ("left", "ctrl+b"),
+}
+"""The cursor of emacs."""
+
+
+def _each(command: str, *keys: str) -> dict[str, tuple[str, ...]]:
+    """The keys of what all screens with a cursor on bytes have."""
+    return {f"{screen}.{command}": keys for screen in ("explore", "guest", "compare")}
+
+
 PRESETS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "default": {},
     "vi": {
@@ -38,10 +67,28 @@ PRESETS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "list.page_up": ("pageup", "ctrl+u", "ctrl+b"),
         "list.page_down": ("pagedown", "ctrl+d", "ctrl+f"),
         "hex.row_start": ("home", "0", "circumflex_accent"),
-        "explore.to_mark": ("apostrophe", "grave_accent"),
-        "guest.to_mark": ("apostrophe", "grave_accent"),
-        "compare.to_mark": ("apostrophe", "grave_accent"),
+        **_each("to_mark", "apostrophe", "grave_accent"),
         "quit": ("q", "Z"),
+    },
+    "emacs": {
+        **_EMACS_MOVES,
+        # A terminal sends the same for alt+< and <: what emacs has under the one has to be under both.
+        "back": ("alt+b", "backspace", "alt+left"),
+        "forward": ("alt+f", "alt+right"),
+        "goto": ("g", "alt+g"),
+        "line": ("alt+x", "colon"),
+        "palette": ("alt+p",),
+        **_each("search", "ctrl+s", "slash"),
+        **_each("search_back", "N", "ctrl+r"),
+        **_each("select", "v", "ctrl+@"),
+        **_each("copy", "y", "alt+w"),
+        **_each("stop", "escape", "ctrl+g"),
+        "map.stop": ("escape", "ctrl+g"),
+        "filter.off": ("escape", "ctrl+g"),
+        "filter": ("f", "ctrl+s"),
+        "dialog.close": ("escape", "ctrl+g"),
+        "typing.next": ("down", "ctrl+s"),
+        "typing.previous": ("up", "ctrl+r"),
     },
 }
 """Name -> id of a command -> its keys, where they are not those of the table."""
@@ -54,6 +101,7 @@ _PANES = {
     "map": ("grid",),
     "finding-list": ("findings",),
     "log": ("list",),
+    "dialog": ("typing", "list"),
 }
 """Scope of a screen -> scopes of its panes, whose keys work at the same time."""
 _MODIFIERS = {"ctrl", "alt", "shift"}

@@ -11,6 +11,7 @@ from textual.widgets import Input
 
 from qcow2inspect.tui.commands import COMMANDS, Command, key_shown
 from qcow2inspect.tui.dialogs.help import HelpDialog, HelpText
+from qcow2inspect.tui.dialogs.search import SearchDialog
 from qcow2inspect.tui.screens.base import BaseScreen
 from qcow2inspect.tui.screens.overview import OverviewScreen
 from tests.tui.stage import explore, inspector, memory_image, playing, settle, tap, type_text
@@ -52,12 +53,12 @@ async def test_no_key_means_two_things_where_the_focus_is(key: str) -> None:
 
 
 def bound(node: object) -> list[Command]:
-    own = {
-        binding.id
-        for cls in type(node).__mro__
-        for binding in vars(cls).get("BINDINGS", ())
-        if isinstance(binding, Binding)
-    }
+    own = {command.id for cls in type(node).__mro__ for command in bound_by(cls)}
+    return [command for command in COMMANDS if command.id in own]
+
+
+def bound_by(cls: type) -> list[Command]:
+    own = {binding.id for binding in vars(cls).get("BINDINGS", ()) if isinstance(binding, Binding)}
     return [command for command in COMMANDS if command.id in own]
 
 
@@ -77,6 +78,7 @@ async def test_every_command_has_a_key_a_click_and_a_place_in_the_palette() -> N
         await settle(pilot)
         pane = pilot.app.screen.query_one(HelpText)
         by_click = {command.id for command in pane._at_row if command is not None}
+        by_key |= {command.id for cls in SearchDialog.__mro__ for command in bound_by(cls)}
     everything = {command.id for command in COMMANDS}
     assert everything - by_key == set()
     assert everything - by_click == set()

@@ -46,7 +46,7 @@ def test_a_file_starts_from_its_preset(tmp_path: Path) -> None:
         ('[keys]\ngoto = "hyper+x"\n', "“hyper+x” is no key"),
         ("[keys]\ngoto = 3\n", "goto: give a key"),
         ("[keys]\ngoto = []\n", "goto: give a key"),
-        ('preset = "emacs"\n', "no preset “emacs”; there are default, vi"),
+        ('preset = "wordstar"\n', "no preset “wordstar”; there are default, vi, emacs"),
         ('keys = "x"\n', "is a table"),
         ("colour = 1\n", "“colour” means nothing"),
         ("[keys\n", "cannot be read"),
@@ -85,4 +85,26 @@ def test_the_program_takes_the_keys_of_the_user(tmp_path: Path) -> None:
         program.press("X")
         program.see("cluster 0 + 0x0")
         program.press("Q")
+        assert program.end() == 0
+
+
+def test_the_program_takes_the_keys_of_emacs(tmp_path: Path) -> None:
+    image = tmp_path / "demo.qcow2"
+    image.write_bytes(build(demo_recipe()))
+    control_f, control_n, control_s, control_g, meta = "\x06", "\x0e", "\x13", "\x07", "\x1b"
+    with running("open", image, "--keymap", "emacs") as program:
+        program.see("q quit")
+        program.press("2" + control_n + control_f)
+        program.see("0x11  cluster 0")
+        program.press(control_s)
+        program.see("Search the image file")
+        program.tap(control_g)
+        program.press(f"{meta}>")
+        program.see("0x46ffff  cluster 70")
+        program.press(f"{meta}<{control_f}")
+        program.see("0x1  cluster 0")
+        program.press(f"{meta}x")
+        program.see("Command")
+        program.tap(control_g)
+        program.press("q")
         assert program.end() == 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from textual import work
-from textual.binding import Binding
 from textual.containers import Vertical
 from textual.message import Message
 from textual.widgets import Input
@@ -87,8 +86,6 @@ class AssumeDialog(Dialog[Assumptions | None]):
         source: gives the bytes of the image.
         given: what is assumed already.
     """
-
-    BINDINGS = [Binding("escape", "close", "close", show=False)]
 
     def __init__(self, look: Look, source: Callable[[], AbstractContextManager[Source]], given: Assumptions) -> None:
         super().__init__()

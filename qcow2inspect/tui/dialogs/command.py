@@ -56,7 +56,6 @@ class CommandDialog(Dialog[Deed | None]):
     """
 
     BINDINGS = [
-        Binding("escape", "close", "close", show=False),
         Binding("tab", "complete", "complete", show=False, priority=True),
     ]
 

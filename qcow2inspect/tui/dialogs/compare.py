@@ -41,10 +41,7 @@ class CompareDialog(Dialog[Comparison | None]):
         look: colours and glyphs.
     """
 
-    BINDINGS = [
-        Binding("escape", "close", "close", show=False),
-        Binding("enter", "start", "start", show=False),
-    ]
+    BINDINGS = [Binding("enter", "start", "start", show=False)]
 
     def __init__(self, session: Session, look: Look) -> None:
         super().__init__()

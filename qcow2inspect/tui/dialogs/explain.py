@@ -108,7 +108,7 @@ class ExplainDialog(Dialog[None]):
         what: what is explained.
     """
 
-    BINDINGS = [Binding("escape,f1,q,enter", "close", "close", show=False)]
+    BINDINGS = [Binding("f1,q,enter", "close", "close", show=False)]
 
     def __init__(self, look: Look, what: Topic) -> None:
         super().__init__()

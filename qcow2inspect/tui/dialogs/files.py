@@ -37,7 +37,7 @@ class FilesDialog(Dialog[None]):
         look: colours and glyphs.
     """
 
-    BINDINGS = [Binding("escape", "close", "close", show=False), Binding("enter", "start", "open", show=False)]
+    BINDINGS = [Binding("enter", "start", "open", show=False)]
 
     def __init__(self, session: Session, look: Look) -> None:
         super().__init__()

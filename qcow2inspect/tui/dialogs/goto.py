@@ -45,7 +45,6 @@ class GotoDialog(Dialog[Location | None]):
     """
 
     BINDINGS = [
-        Binding("escape", "close", "close", show=False),
         Binding("tab", "complete", "complete", show=False, priority=True),
         Binding("up", "recall(-1)", "before", show=False, priority=True),
         Binding("down", "recall(1)", "after", show=False, priority=True),

@@ -36,6 +36,8 @@ _WHERE = {
     "list": "in lists and texts",
     "tree": "in the structure",
     "findings": "in the findings",
+    "dialog": "in dialogs",
+    "typing": "while a search is typed",
 }
 _SIGNS = (
     ("normal", "data stored as it is"),
@@ -120,7 +122,6 @@ class HelpDialog(Dialog["Command | None"]):
     """
 
     BINDINGS = [
-        Binding("escape", "close", "close", show=False),
         Binding("down", "page(1)", "down", show=False, priority=True),
         Binding("up", "page(-1)", "up", show=False, priority=True),
         Binding("pagedown", "page(1)", "down", show=False, priority=True),

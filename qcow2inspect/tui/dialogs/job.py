@@ -108,7 +108,7 @@ class JobDialog(Dialog[None]):
     """
 
     BINDINGS = [
-        Binding("escape,enter", "close", "go on in the background", show=False),
+        Binding("enter", "close", "go on in the background", show=False),
         Binding("c", "cancel", "cancel", show=False),
         Binding("p", "pause", "pause", show=False),
         Binding("k", "end(True)", "keep", show=False),

@@ -37,8 +37,6 @@ class NoteDialog(Dialog[str | None]):
         text: what it says so far.
     """
 
-    BINDINGS = [Binding("escape", "close", "close", show=False)]
-
     def __init__(self, look: Look, address: str, text: str) -> None:
         super().__init__()
         self.look = look
@@ -77,10 +75,7 @@ class NotesDialog(Dialog[Location | None]):
         look: colours and glyphs.
     """
 
-    BINDINGS = [
-        Binding("escape", "close", "close", show=False),
-        Binding("x,delete", "remove", "remove", show=False),
-    ]
+    BINDINGS = [Binding("x,delete", "remove", "remove", show=False)]
 
     def __init__(self, session: Session, look: Look) -> None:
         super().__init__()

@@ -6,7 +6,6 @@ import os
 from typing import TYPE_CHECKING
 
 from textual import work
-from textual.binding import Binding
 
 from qcow2inspect.tui.dialogs.parts import Dialog, Notes
 from qcow2inspect.tui.exporting import Order, preflight
@@ -40,8 +39,6 @@ class OrderDialog(Dialog[Order | None]):
         session: the image.
         look: colours and glyphs.
     """
-
-    BINDINGS = [Binding("escape", "close", "close", show=False)]
 
     def __init__(self, session: Session, look: Look) -> None:
         super().__init__()

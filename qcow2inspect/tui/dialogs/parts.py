@@ -10,6 +10,7 @@ from textual.message import Message
 from textual.screen import ModalScreen
 from textual.widget import Widget
 
+from qcow2inspect.tui.commands import bindings
 from qcow2inspect.tui.theme import Ground
 from qcow2inspect.tui.widgets.paint import strip, wrapped
 
@@ -32,6 +33,7 @@ R = TypeVar("R")
 class Dialog(ModalScreen[R]):
     """A screen over another that gives a result once, however often and fast it is asked to close."""
 
+    BINDINGS = bindings("dialog")
     _left = False
 
     def leave(self, result: R) -> None:

@@ -112,7 +112,7 @@ class PassphraseDialog(Dialog[None]):
         look: colours and glyphs.
     """
 
-    BINDINGS = [Binding("escape", "close", "close or cancel", show=False), Binding("enter", "start", "try", show=False)]
+    BINDINGS = [Binding("enter", "start", "try", show=False)]
 
     def __init__(self, session: Session, look: Look) -> None:
         super().__init__()

@@ -119,7 +119,7 @@ class ReportDialog(Dialog[str | None]):
         look: colours and glyphs.
     """
 
-    BINDINGS = [Binding("escape", "close", "close", show=False), Binding("enter", "start", "write", show=False)]
+    BINDINGS = [Binding("enter", "start", "write", show=False)]
 
     def __init__(self, session: Session, look: Look) -> None:
         super().__init__()

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from textual import work
-from textual.binding import Binding
 from textual.containers import Vertical
 from textual.widgets import Input
 
+from qcow2inspect.tui.commands import bindings
 from qcow2inspect.tui.dialogs.parts import Dialog, Notes
 from qcow2inspect.tui.tasks import searching
 from qcow2inspect.tui.tasks.running import ShortProgress
@@ -61,11 +61,7 @@ class SearchDialog(Dialog[Sought | None]):
         last: the pattern of the last search.
     """
 
-    BINDINGS = [
-        Binding("escape", "close", "close", show=False),
-        Binding("down", "next(1)", "next", show=False, priority=True),
-        Binding("up", "next(-1)", "previous", show=False, priority=True),
-    ]
+    BINDINGS = bindings("typing")
 
     def __init__(self, look: Look, screen: SearchScreen, last: Pattern | None) -> None:
         super().__init__()

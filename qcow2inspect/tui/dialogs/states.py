@@ -47,7 +47,7 @@ class StatesDialog(Dialog[GuestState | None]):
     """
 
     BINDINGS = [
-        Binding("escape,S", "close", "close", show=False),
+        Binding("S", "close", "close", show=False),
         Binding("o", "instead('open_files')", "open files", show=False),
         Binding("p", "instead('passphrase')", "passphrase", show=False),
         Binding("r", "residues", "look for residues", show=False),
