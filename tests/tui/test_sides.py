@@ -199,14 +199,14 @@ async def test_the_bytes_of_a_side_are_written(one: Path) -> None:
     assert Path("again.bin").read_bytes() == b"ccc"
 
 
-async def test_the_bytes_of_a_raw_disk_are_written(one: Path, tmp_path: Path) -> None:
+async def test_the_bytes_of_a_raw_disk_are_written(one: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     case = Case(str(tmp_path / "case"))
     async with playing(one) as pilot:
         inspector(pilot).session.case = case
         await beside(pilot, "two.raw")
         command = await asked(pilot, "difference.bin")
         copied: list[str] = []
-        pilot.app.copy_to_clipboard = copied.append  # type: ignore[method-assign]
+        monkeypatch.setattr(pilot.app, "copy_to_clipboard", copied.append)
         await press(pilot, "y", "l", "y", "h")
         await press(pilot, "w")
         await type_text(pilot, "two.raw")
@@ -270,7 +270,7 @@ async def test_a_file_that_is_not_there_needs_no_assumptions(one: Path) -> None:
         assert isinstance(dialog, CompareDialog)
         assert "opens it as if" not in dialog.notes.text
         await press(pilot, "enter")
-        assert pilot.app.screen is dialog
+        assert isinstance(pilot.app.screen, CompareDialog)
         await type_text(pilot, "broken.qcow2")
         await press(pilot, "enter")
         assert "opens it as if" in dialog.notes.text
