@@ -110,6 +110,9 @@ def _mend_geometry(draft: Draft, progress: Progress) -> bool:
         return True
     if is_possible and at == 3 * stored.cluster_size and _has_no_tables(draft, stored):
         return True
+    if is_possible and draft.refcounts_fit(stored) and not at % stored.cluster_size and 0 < at < draft.source.size:
+        _set_geometry(draft, stored, at, "the refcounts fit the size of the file so")
+        return True  # the L1 table alone is damaged
     found = find_geometry(draft.source, progress)
     if found is None:
         return is_possible and not draft.assumed

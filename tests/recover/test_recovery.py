@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from qcow2inspect.build.demo import demo_recipe
-from qcow2inspect.build.recipe import build
+from qcow2inspect.build.recipe import Compressed, Recipe, build
+from qcow2inspect.build.writer import Layout
 from qcow2inspect.image.assume import read_assumptions
+from qcow2inspect.image.image import Image
 from qcow2inspect.recover.propose import propose
 from qcow2inspect.source.memory import MemorySource
 from tests.images import qemu_img, qemu_io
@@ -50,6 +52,14 @@ def test_no_less_comes_back_than_from_qemu(images: list[Damaged], folder: Path) 
     for image in [*worst, *random.Random(5).sample(images, 25)]:
         ours, theirs = by_us(image, folder), by_qemu(image, folder)
         assert ours.right >= theirs.right, image.name
+
+
+@pytest.mark.parametrize("entry", [1, 0x12345, 1 << 52, 0x8000_0000_0004_0200])
+def test_a_header_that_the_refcounts_prove_is_believed_when_the_only_l1_entry_is_lost(entry: int) -> None:
+    recipe = Recipe(Layout(8 << 20, extended_l2=True), {index: Compressed(b"x") for index in range(20)})
+    sound = Image(MemorySource(build(recipe)))
+    damaged = build(Recipe(recipe.layout, recipe.clusters, damage={"L1[0]": entry}))
+    assert [one.option for one in propose(MemorySource(damaged)).all] == [f"L1[0]={sound.l1[0].raw:#x}"]
 
 
 @pytest.mark.parametrize("base", bases())
