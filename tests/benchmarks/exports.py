@@ -76,6 +76,10 @@ def extended(image: Path, mebibytes: int) -> Path:
     return _written(image, commands + [f"write -q -P {1 + at % 251} {at} 4096" for at in places])
 
 
+_INFLATED = 1024
+"""Mebibytes from which on nothing is inflated: it takes long, and the ratio is that of the smaller disk."""
+
+
 def images(folder: Path, mebibytes: int) -> Iterator[tuple[str, Path, float]]:
     """Name, image, and the ratio that is the goal; an image may be removed when the next is asked for."""
     raw = programs(folder / "programs.raw", mebibytes)
@@ -88,7 +92,7 @@ def images(folder: Path, mebibytes: int) -> Iterator[tuple[str, Path, float]]:
         ("extended L2", 1.0, lambda: extended(folder / "extended.qcow2", mebibytes)),
         ("LUKS", 1.0, lambda: _convert(raw, folder / "luks.qcow2", "-o", LUKS)),
     ]
-    for name, goal, make in makers:
+    for name, goal, make in makers[2 if mebibytes > _INFLATED else 0 :]:
         yield name, make(), goal
 
 

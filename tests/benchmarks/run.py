@@ -88,7 +88,7 @@ def bench_header(folder: Path, runs: int) -> Iterator[Row]:
 def bench_export(folder: Path, runs: int) -> Iterator[Row]:
     """Export of every kind of image beside qemu-img convert."""
     with in_memory(folder) as place:
-        for mebibytes in (256, 1024):  # of the small one a third is the start of Python
+        for mebibytes in (256, 1024, 3072):  # of the small one a third is the start of Python
             yield from converts.export_rows(place, folder, mebibytes, runs)
     yield converts.empty_row(sparse_image(folder / "empty.qcow2", "15T"), folder / "ours.raw", runs)
 
