@@ -3,7 +3,8 @@
 The pieces are the guest ranges that have bytes of their own (clusters that are stored, plain or compressed, in any
 layer, and those that should be and cannot be read) in the order of the disk. What reads as zeros because of the tables
 is left out. ``OUT.pieces`` says for every piece where it starts in the output, where on the disk, and how long it is;
-and which ranges of the disk lie in a file that is not there: no piece holds them, and they are not known to be zeros.
+and which ranges of the disk no piece holds although they are not known to be zeros: what lies in a file that is not
+there, and what is doubtful.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from qcow2inspect._version import __version__
@@ -20,7 +22,7 @@ from qcow2inspect.progress import Silent
 from qcow2inspect.units import GuestOffset, GuestRange, HostRange
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from qcow2inspect.export.beside import Beside
     from qcow2inspect.export.load import Trouble
@@ -57,10 +59,11 @@ class MappedView:
         self.name = f"{whole.name} (what is mapped)"
         self._guest, self._start = array("Q"), array("Q")
         self._not_there = array("Q")
+        self._within = clipped(within, whole.size)
         self.size = self.absent = 0
         self.first_absent: Extent | None = None
         end = -1
-        for extent in extents_of(whole, clipped(within, whole.size), progress or Silent()):
+        for extent in extents_of(whole, self._within, progress or Silent()):
             if extent.reads_as_zero and not extent.past_end:
                 if extent.absent:
                     self._leave_out(extent)
@@ -122,6 +125,18 @@ class MappedView:
             if part:
                 yield GuestRange.at(first + int(part.start) - start, part.size), part
 
+    def gaps_in(self, ranges: Iterable[GuestRange]) -> Iterator[GuestRange]:
+        """The bytes of ranges of the disk, as far as they count, that no piece holds."""
+        for guest in ranges:
+            inside = guest.clip(int(self._within.start), int(self._within.end))
+            at = inside.start
+            for _, part in self.parts_of(inside):
+                if part.start > at:
+                    yield GuestRange(at, part.start)
+                at = part.end
+            if at < inside.end:
+                yield GuestRange(at, inside.end)
+
     def split(self, trouble: Trouble) -> Iterator[Trouble]:
         """A trouble cut at the borders of pieces."""
         for part, _ in self.pieces(trouble.guest):
@@ -162,14 +177,20 @@ class MappedView:
                 yield replace(extent, guest=GuestRange.at(part.start + (extent.guest.start - start), extent.guest.size))
 
 
-def write_pieces(beside: Beside, path: str, view: MappedView) -> None:
+def write_pieces(beside: Beside, path: str, view: MappedView, doubtful: Sequence[GuestRange] = ()) -> None:
     """Write the list of pieces to ``path``.
+
+    Args:
+        beside: makes the file.
+        path: its name.
+        view: the pieces.
+        doubtful: what no piece holds and is not known to be zeros.
 
     Raises:
         CannotExport: it cannot be written.
     """
     output = beside.open(path)
-    rest = "reads as zeros, or is not there" if view.absent else "reads as zeros"
+    rest = "reads as zeros, or is named at the end" if view.absent or doubtful else "reads as zeros"
     rows = [
         f"# Pieces of a mapped-only export. Created by qcow2inspect {__version__}\n",
         f"# disk 0x{view.whole.size:X}: what no piece covers {rest}\n",
@@ -181,8 +202,9 @@ def write_pieces(beside: Beside, path: str, view: MappedView) -> None:
         if len(rows) >= _ROWS:
             at += _append(output, at, rows)
     at += _append(output, at, rows)
-    for part in view.left_out():
-        rows.append(f"# not there   0x{int(part.start):08X}  0x{part.size:08X}\n")
+    named = chain((("not there", part) for part in view.left_out()), (("doubtful ", part) for part in doubtful))
+    for why, part in named:
+        rows.append(f"# {why}   0x{int(part.start):08X}  0x{part.size:08X}\n")
         if len(rows) >= _ROWS:
             at += _append(output, at, rows)
     _append(output, at, rows)

@@ -29,7 +29,7 @@ from qcow2inspect.export.steps import extents_of
 from qcow2inspect.export.target import FileTarget, Target, open_target
 from qcow2inspect.progress import Silent
 from qcow2inspect.source.file import FileSource
-from qcow2inspect.units import GuestOffset, GuestRange, HostRange, exact_size
+from qcow2inspect.units import GuestOffset, GuestRange, HostRange, bytes_of, exact_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -123,6 +123,7 @@ class _Run:
         self._evidence = evidence_of(view)
         self._within = within_of(view, choices)
         self._keeps = choices.keep or choices.resume
+        self._gaps: list[GuestRange] = []
         self.hashes: dict[str, str] = {}
         self.files: list[str] = []
 
@@ -277,6 +278,8 @@ class _Run:
             warnings.append(f"{what}: {_SUBSTITUTE[self._choices.on_error]} stand in their place")
         if sums["doubtful"]:
             warnings.append(f"{exact_size(sums['doubtful'])} are doubtful and stand as they are stored")
+        if self._gaps:
+            warnings.append(f"{exact_size(bytes_of(self._gaps))} of the disk that no piece holds are doubtful")
         if not is_file(self._path):
             return
         listed = bool(count) or self._choices.on_error is not OnError.FAIL
@@ -288,7 +291,7 @@ class _Run:
             write_error_map(beside, self._path, origin, self._flight.size, ranges, disk_offset=whole)
             self.files += [map_of(self._path), json_of(self._path)]
         if isinstance(self._view, MappedView):
-            write_pieces(beside, pieces_of(self._path), self._view)
+            write_pieces(beside, pieces_of(self._path), self._view, self._gaps)
             self.files.append(pieces_of(self._path))
         if self._choices.wants_manifest:
             from qcow2inspect.export.manifest import write_manifest
@@ -318,6 +321,8 @@ class _Run:
         else:
             extents = extents_of(whole, everything, self._progress)
         found = find_doubts(whole, extents, survey=survey_of(whole, self._progress))
+        if isinstance(self._view, MappedView):
+            self._gaps = list(self._view.gaps_in(doubt.guest for doubt in found))
         return list(doubts_seen(self._view, self._within, found))
 
     def _manifest(self, substituted: dict[str, Any], warnings: list[str], command: tuple[str, ...]) -> dict[str, Any]:

@@ -106,10 +106,20 @@ def test_what_lies_in_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     result = export(view, str(tmp_path / "out"), Choices())
     assert (tmp_path / "out").read_bytes() == b"a" * K + b"b" * K
     lines = (tmp_path / "out.pieces").read_text().splitlines()
-    assert "or is not there" in lines[1]
+    assert "or is named at the end" in lines[1]
     places = [tuple(int(word, 16) for word in line.split()[3:]) for line in lines if line.startswith("# not there")]
     assert places == [(K // 2, K // 2), (3 * K, 6 * K), (10 * K, 10 * K + K // 2)]
     assert any("lie in a file that is not there" in warning for warning in result.warnings)
+
+
+def test_what_is_doubtful_and_in_no_piece_is_named(tmp_path: Path) -> None:
+    recipe = RECIPES["mixed"]
+    table = int(Image(MemorySource(build(recipe))).header.refcount_table_offset)
+    disk = Image(MemorySource(build(Recipe(recipe.layout, recipe.clusters, damage={"L1[0]": table})))).active_disk()
+    result = export(MappedView(disk, GuestRange.at(0, 9 * K)), str(tmp_path / "out"), Choices(on_error=OnError.ZERO))
+    lines = (tmp_path / "out.pieces").read_text().splitlines()
+    assert lines[-1].split()[1:] == ["doubtful", f"0x{K:08X}", f"0x{8 * K:08X}"], "the first word is an offset"
+    assert any("that no piece holds are doubtful" in warning for warning in result.warnings)
 
 
 def test_another_export_takes_the_list_away(tmp_path: Path) -> None:
