@@ -138,7 +138,7 @@ def human_size(size: int) -> str:
     """``size`` bytes in the largest binary unit that keeps it at 1 or more: ``8.00 GiB``, ``512 B``."""
     *_, (value, unit) = ((v, u) for v, u in _scaled(size) if u == "B" or v >= 1)
     if unit == "B":
-        return f"{size} B"
+        return f"{int(size)} B"  # offsets and ends write themselves in hexadecimal
     if value == int(value):
         return f"{int(value)} {unit}"
     return f"{value:.2f} {unit}" if value < 100 else f"{value:.1f} {unit}"

@@ -58,3 +58,9 @@ def test_parse_size(text: str, size: int) -> None:
 def test_parse_size_refuses(text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
         parse_size(text)
+
+
+def test_the_end_of_a_disk_is_said_as_a_size() -> None:
+    """Offsets write themselves in hexadecimal; the number of bytes before one never does."""
+    assert [human_size(GuestOffset(0)), human_size(GuestOffset(512))] == ["0 B", "512 B"]
+    assert exact_size(HostOffset(512)) == "512 B"

@@ -68,6 +68,18 @@ async def test_golden_guest(size: tuple[int, int], look: Look, monkeypatch: pyte
         await compare_golden(pilot, f"guest-{size[0]}x{size[1]}{'-plain' if look is PLAIN else ''}")
 
 
+async def test_a_disk_without_a_byte_shows_none() -> None:
+    async with playing(memory_image(build(Recipe(Layout(size=0))), "empty.qcow2"), size=(80, 24)) as pilot:
+        assert "│ 0 B disk" in shown(pilot.app)
+        await tap(pilot, "5")
+        await settle(pilot)
+        assert "what is looked at is 0 bytes long" in shown(pilot.app)
+        assert "guest byte 0x0" not in shown(pilot.app)
+        await tap(pilot, "s", "enter", "end", "down", "y", "escape", "w", "escape", "v", "slash", "escape")
+        await settle(pilot)
+        assert "what is looked at is 0 bytes long" in shown(pilot.app)
+
+
 @pytest.mark.parametrize("size", [(20, 6), (40, 12), (60, 24), (79, 33), (116, 16), (300, 100)])
 async def test_every_size_works(size: tuple[int, int]) -> None:
     async with playing(memory_image(), size=size) as pilot:

@@ -17,7 +17,9 @@ from qcow2inspect.cli.main import run
 from qcow2inspect.dossier.wishes import SECTIONS
 from qcow2inspect.tui.dialogs.parts import Cycle, Toggle
 from qcow2inspect.tui.dialogs.report import PartsList, Preview, ReportDialog
+from qcow2inspect.tui.theme import Look
 from tests.tui.stage import (
+    COLOURED,
     PLAIN,
     SIZES,
     check_grid,
@@ -49,10 +51,13 @@ async def choose(pilot: Pilot[None], dialog: ReportDialog, name: str) -> None:
     await settle(pilot)
 
 
+@pytest.mark.parametrize("look", [COLOURED, PLAIN], ids=["colour", "plain"])
 @pytest.mark.parametrize("size", SIZES)
-async def test_golden(size: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_golden(size: tuple[int, int], look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir("/")
-    async with playing(memory_image(), size=size) as pilot:
+    if look is PLAIN:
+        monkeypatch.setenv("NO_COLOR", "1")
+    async with playing(memory_image(), size=size, look=look) as pilot:
         dialog = await ask(pilot)
         dialog.query_one("#target", Input).value = "/case/demo.report.txt"
         parts = dialog.query_one(PartsList)
@@ -60,7 +65,7 @@ async def test_golden(size: tuple[int, int], tmp_path: Path, monkeypatch: pytest
         parts._tell()
         await settle(pilot)
         check_grid(pilot.app, size)
-        await compare_golden(pilot, f"report-{size[0]}x{size[1]}")
+        await compare_golden(pilot, f"report-{size[0]}x{size[1]}{'-plain' if look is PLAIN else ''}")
 
 
 async def test_without_colours(tmp_path: Path) -> None:

@@ -30,9 +30,12 @@ from qcow2inspect.tui.pattern import parse_pattern
 from qcow2inspect.tui.screens.findings import FindingsScreen, matches
 from qcow2inspect.tui.search import find
 from qcow2inspect.tui.tasks.searching import place
+from qcow2inspect.tui.theme import Look
 from qcow2inspect.units import GuestOffset
 from tests.images import image_of
 from tests.tui.stage import (
+    COLOURED,
+    PLAIN,
     SIZES,
     check_grid,
     compare_golden,
@@ -403,12 +406,13 @@ async def test_a_search_stops_on_escape() -> None:
 # -- findings --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("look", [COLOURED, PLAIN], ids=["colour", "plain"])
 @pytest.mark.parametrize("size", SIZES)
-async def test_golden_findings(size: tuple[int, int]) -> None:
-    async with playing(memory_image(DAMAGED), size=size) as pilot:
+async def test_golden_findings(size: tuple[int, int], look: Look) -> None:
+    async with playing(memory_image(DAMAGED), size=size, look=look) as pilot:
         await press(pilot, "4", "down")
         check_grid(pilot.app, size)
-        await compare_golden(pilot, f"findings-{size[0]}x{size[1]}")
+        await compare_golden(pilot, f"findings-{size[0]}x{size[1]}{'-plain' if look is PLAIN else ''}")
 
 
 async def test_findings_lead_to_the_bytes_and_back() -> None:

@@ -74,7 +74,7 @@ class StatesDialog(Dialog[GuestState | None]):
 
     def _renew(self) -> None:
         more = "   r residues" if self.session.residues is None else ""
-        keys = f"Enter look at it   o open files   p passphrase{more}   Esc close"
+        keys = f"Enter look at it   o files   p passphrase{more}   Esc close"
         self.offer(keys)
         self.list.show(list(self._rows()), self.session.state)
 

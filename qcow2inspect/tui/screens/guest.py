@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["GuestScreen"]
 
+_EMPTY = "there is no guest byte: what is looked at is 0 bytes long"
+
 
 class GuestScreen(WalkScreen):
     """One guest byte, seen among its neighbours and in words."""
@@ -77,7 +79,7 @@ class GuestScreen(WalkScreen):
         from qcow2inspect.tui import describe
         from qcow2inspect.tui.dialogs.explain import Topic
 
-        place = supply.entries(self.session, self.hex.guest).last if self.hex.view is not None else None
+        place = supply.entries(self.session, self.hex.guest).last if self.hex.byte_count else None
         return Topic.node(place.node, describe.guest_steps(self.session, place.node, place.offset)) if place else None
 
     def arrive(self, there: Location) -> None:
@@ -117,6 +119,10 @@ class GuestScreen(WalkScreen):
             self.crumbs.show(supply.crumbs(self.session, self.hex.guest, None), self.session.knowledge.findings)
             return
         guest = self.hex.guest
+        if not self.hex.byte_count:
+            self.supply.fail(ValueError(_EMPTY))
+            self._show_facts(None)
+            return
         extent = self.hex.reader.extent(guest)
         self.supply.show(guest, extent, self._bytes(extent))
         self.crumbs.show(supply.crumbs(self.session, guest, extent), self.session.knowledge.findings)
@@ -162,7 +168,7 @@ class GuestScreen(WalkScreen):
 
     def action_follow(self) -> None:
         """To the entry that maps the byte."""
-        place = supply.entries(self.session, self.hex.guest).last if self.hex.view is not None else None
+        place = supply.entries(self.session, self.hex.guest).last if self.hex.byte_count else None
         if place is None:
             self.status.say("no entry of this image's tables maps this byte")
         else:
@@ -172,7 +178,7 @@ class GuestScreen(WalkScreen):
         """To the host bytes."""
         extent = self.hex.reader.extent(self.hex.at)
         if extent is None:
-            self.status.say("these bytes are still being read")
+            self.status.say("these bytes are still being read" if self.hex.byte_count else _EMPTY)
             return
         there = supply.host_location(self.session, self.hex.guest, extent)
         if isinstance(there, str):
