@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from qcow2inspect.survey.survey import Survey
     from qcow2inspect.units import GuestRange, HostRange
 
-__all__ = ["astray", "metadata_ranges"]
+__all__ = ["astray", "doubt_about", "metadata_ranges"]
 
 _REFCOUNTS = "the L2 table that should map these bytes was overwritten by refcount block content"
 _DATA = "the L2 table that should map these bytes was overwritten by other data"
@@ -42,6 +42,23 @@ def astray(survey: Survey, disk: Disk) -> Iterator[tuple[GuestRange, str]]:
         span = survey.image.geometry.guest_span(index).clip(0, disk.size)
         if span:
             yield span, why[int(offsets[index])]
+
+
+def doubt_about(survey: Survey, offset: int) -> str:
+    """Why the L2 table at a host offset cannot be believed; empty if its content does not speak against it."""
+    import numpy as np
+
+    tables, types = survey.tables, survey.table_types
+    suspect = survey.overwritten or survey.faults.count.get(Fault.ORPHAN)
+    if tables is None or types is None or not suspect:
+        return ""
+    table = int(np.searchsorted(tables.offsets, offset))
+    if table == len(tables) or tables.offsets[table] != offset:
+        return ""
+    kind = survey.overwritten.get(table)
+    if kind is not None:
+        return _REFCOUNTS if kind == REFCOUNTS else _DATA
+    return _WIPED if not types[table].any() and is_wiped(survey) else ""
 
 
 def _reasons(survey: Survey) -> dict[int, str]:

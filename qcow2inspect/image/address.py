@@ -329,4 +329,5 @@ def _index(steps: list[Step], count: int, what: str) -> int:
 def _within(index: int, count: int, name: str, what: str) -> None:
     if index >= count:
         last = f"the last is {name}[{count - 1}]" if count else "there are none"
-        raise BadAddress(f"{name}[{index}]: the image has {count:,} {what}; {last}")
+        there = f"the image has {count:,} {what}; {last}" if count != 1 else f"the image has {name}[0] only"
+        raise BadAddress(f"{name}[{index}]: {there}")

@@ -65,7 +65,7 @@ def overwritten_findings(survey: Survey, code: str, kind: str, *, what: str) -> 
     evidence = [entry_evidence(survey, entry) for entry in entries]
     names = grouped([each.path for each in evidence])
     message = f"{counted(len(entries), 'L2 table')} overwritten by {what}: {names}{_intruders(survey, entries)}; "
-    message += f"what they map cannot be believed{guest_impact(guest)}"
+    message += f"what {'it maps' if len(entries) == 1 else 'they map'} cannot be believed{guest_impact(guest)}"
     shown, places, touched = tuple(guest[:KEPT_CLUSTERS]), tuple(evidence[:SHOWN]), bytes_of(guest)
     yield Finding(code, Severity.ERROR, Category.CORRUPTION, message, places, shown, len(entries), touched)
 

@@ -18,7 +18,7 @@ from qcow2inspect.tui.harm import find_harm, has_harm
 from qcow2inspect.tui.lineardeeds import LinearDeeds
 from qcow2inspect.tui.location import Location
 from qcow2inspect.tui.notes import Note, address_of, marks_of, recall
-from qcow2inspect.tui.places import parse_place, text_of
+from qcow2inspect.tui.places import parse_place, pointers_in, text_of
 from qcow2inspect.tui.reader import read_chunk
 from qcow2inspect.tui.session import Session
 from qcow2inspect.tui.tasks import searching
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from qcow2inspect.case import Case
     from qcow2inspect.image.assumed import Assumptions
     from qcow2inspect.image.gate import OpenGate
+    from qcow2inspect.tui.pattern import Pattern
 
 __all__ = ["Linear", "run"]
 
@@ -275,8 +276,8 @@ class Linear(LinearDeeds):
         address = address_of(self.session, self.here)
         if rest.strip():
             self.session.notes[address] = Note(self.here, " ".join(rest.split()))
-        else:
-            self.session.notes.pop(address, None)
+        elif self.session.notes.pop(address, None) is None:
+            raise BadAddress("note WORDS: there is no note here that could be removed")
         self.say(f"note at {address}: {rest.strip() or 'removed'}")
 
     def _do_marks(self, _: str) -> None:
@@ -297,9 +298,7 @@ class Linear(LinearDeeds):
             self.say(f"{state.title}: go {address}")
 
     def _do_search(self, rest: str) -> None:
-        from qcow2inspect.tui.pattern import parse_pattern
-
-        pattern = parse_pattern(rest) if rest else self.session.pattern
+        pattern = self._pattern(rest) if rest else self.session.pattern
         if pattern is None:
             raise BadAddress("search WHAT: nothing was searched for yet")
         self.session.pattern = pattern
@@ -320,6 +319,15 @@ class Linear(LinearDeeds):
         else:
             self.jump(Location(HostOffset(hit.offset), title=title))
         self._found_at = (self.here, pattern)
+
+    def _pattern(self, text: str) -> Pattern:
+        from qcow2inspect.tui.pattern import parse_pattern
+
+        if not text.startswith("->"):
+            return parse_pattern(text)
+        if self.here.mode == "guest":
+            raise BadAddress("pointers are in the image file: go to a place of it first, as L1[0] or 0x30000")
+        return pointers_in(self.session, text, self.here)
 
     _found_at: tuple[Location, object] | None = None
 

@@ -18,25 +18,27 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from qcow2inspect.errors import BadAddress
+from qcow2inspect.errors import BadAddress, Qcow2InspectError
 from qcow2inspect.format.geometry import SECTOR
 from qcow2inspect.image.address import resolve
 from qcow2inspect.image.arithmetic import evaluate
 from qcow2inspect.layout.structure import visible
 from qcow2inspect.tui.location import ACTIVE, GuestState, Location
 from qcow2inspect.tui.nearby import place_of
-from qcow2inspect.units import GuestOffset
+from qcow2inspect.units import GuestOffset, HostOffset
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from qcow2inspect.image.chain import Chain
     from qcow2inspect.image.view import View
+    from qcow2inspect.tui.pattern import Pattern
     from qcow2inspect.tui.session import Session
 
-__all__ = ["completions", "parse_place", "state_named", "text_of"]
+__all__ = ["completions", "parse_place", "pointers_in", "state_named", "text_of"]
 
 _STATE = re.compile(r'@\s*((?:file)?"[^"]*"|[^\s"]+)\s*(.*)', re.DOTALL)
+_NAMED = re.compile(r'snap\[?("[^"]*")\]?(.*)', re.DOTALL)
 _KINDS = {"snap": "snapshot", "vm": "vm-state", "layer": "layer"}
 _SIGNS = {kind: name for name, kind in _KINDS.items()}
 _HOST_MODES = ("map",)
@@ -70,10 +72,39 @@ def parse_place(session: Session, text: str, here: Location | None = None) -> Lo
         guest = _guest_number(session, text, here.guest or GuestOffset(0))
         if guest is not None:
             return _checked(session, here.state, guest)
-    place = resolve(session.tree, text, here.offset if here is not None else None)
+    place = resolve(session.tree, _by_number(session, text), here.offset if here is not None else None)
     if place.offset >= session.image.end:
         raise BadAddress(f"{place.offset} is past the end of the file, which has {session.image.end:,} bytes")
     return Location(place.offset, place.node.path)
+
+
+def _by_number(session: Session, text: str) -> str:
+    """``snap"name".L1[0]`` with the number of the snapshot instead of its name."""
+    found = _NAMED.fullmatch(text)
+    return text if found is None else f"snap[{state_named(session, found[1]).index}]{found[2]}"
+
+
+def pointers_in(session: Session, text: str, here: Location) -> Pattern:
+    """Whatever points to the cluster of a place: ``-> ADDRESS``, or ``->`` for the place itself.
+
+    Raises:
+        BadAddress: the address leads nowhere.
+    """
+    from qcow2inspect.tui.pattern import pointers_to
+
+    there = parse_place(session, text[2:], here).offset if text[2:].strip() else here.offset
+    size = session.image.geometry.cluster_size
+    start = there - there % size
+
+    def target_at(offset: int) -> int | None:
+        """What the field that begins at a host offset points to; called in a thread."""
+        try:
+            node = session.tree.locate(HostOffset(offset))
+        except Qcow2InspectError:
+            return None
+        return node.target if node.where.start == offset and not node.path.startswith(("ref[", "c")) else None
+
+    return pointers_to(start, start + size, target_at, text)
 
 
 def text_of(session: Session, location: Location) -> str:

@@ -102,6 +102,9 @@ def facts(session: Session, guest: GuestOffset, extent: Extent) -> Iterator[tupl
     yield label, f"layer {number}, {visible(layer.name)}", "text"
     yield "type", kind_words(extent), "bad" if extent.error else "warn" if extent.absent or extent.past_end else "text"
     yield "guest", f"{extent.guest.start}‥{extent.guest.end - 1:#x}  {human_size(extent.guest.size)}", "text"
+    doubt = _doubt(session, guest)
+    if doubt:
+        yield "doubt", doubt, "warn"
     yield from _host(guest, extent, layer)
     if extent.error is not None:
         yield "why", visible(extent.error.what), "bad"
@@ -110,6 +113,17 @@ def facts(session: Session, guest: GuestOffset, extent: Extent) -> Iterator[tupl
         yield "next", _next(session, extent.error), "key"
     if layer.is_encrypted and extent.kind is ClusterType.NORMAL:
         yield "key", states.key_words(layer), "good" if states.key_words(layer) == "unlocked" else "warn"
+
+
+def _doubt(session: Session, guest: GuestOffset) -> str:
+    """Why these bytes may not be the guest's although they can be read; empty if nothing is known against them."""
+    survey = session.knowledge.survey
+    if survey is None or not survey.has_tables:
+        return ""
+    from qcow2inspect.export.astray import doubt_about
+
+    l1 = entries(session, guest).l1
+    return doubt_about(survey, int(l1.node.target)) if l1 is not None and l1.node.target is not None else ""
 
 
 def _host(guest: GuestOffset, extent: Extent, layer: Layer) -> Iterator[tuple[str, str, str]]:

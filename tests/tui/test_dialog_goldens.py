@@ -121,7 +121,7 @@ def test_every_dialog_has_goldens() -> None:
 
 def leaves(cls: type) -> Iterator[type]:
     """The classes below a class that nothing is derived from."""
-    below = cls.__subclasses__()
+    below: list[type] = cls.__subclasses__()
     for each in below:
         yield from leaves(each)
     if not below:

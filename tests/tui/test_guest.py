@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import re
 import threading
 import time
 from pathlib import Path
@@ -21,6 +23,7 @@ from qcow2inspect.tui.reader import CHUNK, Chunk, GuestReader, read_chunk
 from qcow2inspect.tui.screens.guest import GuestScreen
 from qcow2inspect.tui.theme import Look
 from tests.images import image_of
+from tests.rules.incidents import CLUSTER, SPAN, DoubleAllocation
 from tests.tui.qemu_images import chain_in
 from tests.tui.stage import (
     COLOURED,
@@ -30,6 +33,7 @@ from tests.tui.stage import (
     compare_golden,
     explore,
     go,
+    grid,
     guest,
     inspector,
     memory_image,
@@ -66,6 +70,21 @@ async def test_golden_guest(size: tuple[int, int], look: Look, monkeypatch: pyte
         await go(pilot, "0x7fffe0")
         check_grid(pilot.app, size)
         await compare_golden(pilot, f"guest-{size[0]}x{size[1]}{'-plain' if look is PLAIN else ''}")
+
+
+async def test_bytes_below_a_table_that_cannot_be_believed_say_so() -> None:
+    """Refcounts as wide as entries read as zeros: what is shown is never taken for what the guest wrote."""
+    case = DoubleAllocation(tables=8, blocks=3, guest=2, letters=b"\0", block=b"\0" * 7 + b"\1", refcount_order=6)
+    image = memory_image(case.image(), "vm.qcow2")
+    hit = random.Random(case.tables).sample(range(case.tables), 5)
+    sound = next(index for index in range(case.tables) if index not in hit)
+    async with playing(image, size=(80, 24)) as pilot:
+        await tap(pilot, "5")
+        for table, words in ((hit[0], "overwritten by refcount block content"), (hit[3], "is all zeros"), (sound, "")):
+            await go(pilot, f"{table * SPAN * CLUSTER + 512:#x}")
+            text = " ".join(row.strip() for row in grid(pilot.app))
+            assert ("doubt" in text) == bool(words)
+            assert words in re.sub(r"[▐\s]+", " ", text)
 
 
 async def test_a_disk_without_a_byte_shows_none() -> None:

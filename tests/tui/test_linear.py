@@ -198,6 +198,23 @@ def test_marks_and_notes(talk: Talk) -> None:
     assert "note at L1[0]: odd entry" not in talk("marks")
 
 
+def test_who_points_to_a_place(talk: Talk) -> None:
+    """As on the screens: the entries that lead to a cluster, never the letters of the address."""
+    assert "address: 0x30000" in talk("search -> L1[0].L2")
+    talk("go L1[0].L2")
+    assert "address: 0x30000" in talk("search ->")
+    assert "address: 0x28" in talk("search -> c3")
+    assert "“nonsense” is no address" in str(talk("search -> nonsense"))
+    talk("guest 0")
+    assert "pointers are in the image file" in str(talk("search ->"))
+
+
+def test_a_note_that_is_not_there_is_not_removed(talk: Talk) -> None:
+    assert "there is no note here" in str(talk("note"))
+    talk("note seen")
+    assert "removed" in str(talk("note"))
+
+
 def test_search_finds_what_stands_here_once(talk: Talk) -> None:
     assert talk("search QFI")[1] == "address: 0x0"
     assert "from the start again" in talk("search")

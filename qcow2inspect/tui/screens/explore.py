@@ -270,17 +270,12 @@ class ExploreScreen(WalkScreen):
         """Pointers to the cluster under the cursor can be searched, too."""
         if not text.startswith("->"):
             return super().parse_pattern(text)
-        from qcow2inspect.tui.pattern import pointers_to
-        from qcow2inspect.tui.places import parse_place
+        from qcow2inspect.tui.places import pointers_in
 
         try:
-            here = self.origin or self.here  # what is found while it is typed moves the cursor
-            there = parse_place(self.session, text[2:], here).offset if text[2:].strip() else here.offset
+            return pointers_in(self.session, text, self.origin or self.here)  # finding while typing moves the cursor
         except Qcow2InspectError as error:
             raise ValueError(str(error)) from error
-        size = self.session.image.geometry.cluster_size
-        start = there - there % size
-        return pointers_to(start, start + size, self._target_at, text)
 
     def words_for(self, there: Location) -> str:
         """The structure that is found."""
@@ -289,14 +284,6 @@ class ExploreScreen(WalkScreen):
         is_data = node is not None and node.kind in ("data", "compressed", "free")
         words = owner.words if owner is not None and is_data else describe.title(node) if node is not None else ""
         return f"host {there.offset}  {words}".rstrip()
-
-    def _target_at(self, offset: int) -> int | None:
-        """What the field that begins at a host offset points to; called in a thread."""
-        try:
-            node = self.session.tree.locate(HostOffset(offset))
-        except Qcow2InspectError:
-            return None
-        return node.target if node.where.start == offset and not node.path.startswith(("ref[", "c")) else None
 
     @property
     def pane(self) -> BytesPane:
