@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["DARK", "PALETTES", "Palette"]
+__all__ = ["DARK", "PALETTES", "Palette", "contrast"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +31,7 @@ class Palette:
         grounds: what lies behind text, by the name of the ground.
         roles: colours of meanings, where they are not those of the dark theme.
         fills: colours of meanings where they fill a cell and need not be read as text.
+        readable: contrast that text has to keep, however faint it is meant.
         is_dark: True if the background is darker than the text.
     """
 
@@ -45,6 +46,7 @@ class Palette:
     grounds: Mapping[str, str]
     roles: Mapping[str, str]
     fills: Mapping[str, str]
+    readable: float = 0.0
     is_dark: bool = True
 
     def color(self, role: str, dark: str) -> str:
@@ -56,16 +58,29 @@ class Palette:
         return self.fills.get(role, self.color(role, dark))
 
 
+def contrast(one: str, other: str) -> float:
+    """How much two colours differ in lightness: 1 for not at all, 21 for black and white; as WCAG has it."""
+    low, high = sorted((_lightness(one), _lightness(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def _lightness(color: str) -> float:
+    parts = (byte / 255 for byte in bytes.fromhex(color[1:]))
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
 _Row = tuple[str, str, str]
 """A colour in the dark theme, in the light one, in high contrast; empty where the theme has none of its own for it."""
 
 _NAMES: _Row = ("dark", "light", "high-contrast")
+_READABLE = (0.0, 4.5, 4.5)
 _SURFACES: dict[str, _Row] = {
     "background": ("#0f1115", "#ffffff", "#000000"),
     "text": ("#d3d7de", "#1f2430", "#ffffff"),
     "strong": ("#ffffff", "#000000", "#ffffff"),
     "panel": ("#151922", "#f3f5f8", "#000000"),
-    "edge": ("#343b47", "#b4bcc8", "#b0b0b0"),
+    "edge": ("#343b47", "#8a93a1", "#b0b0b0"),
     "focus": ("#5b9dff", "#053fd7", "#ffff00"),
     "selection": ("#2f5eaa", "#9cc0ff", "#0050d0"),
 }
@@ -80,7 +95,7 @@ _ROLES: dict[str, _Row] = {
     "text file": ("", "#1f2430", "#ffffff"),
     "strong": ("", "#000000", "#ffffff"),
     "dim zero-plain zero-alloc": ("", "#5b6470", "#d0d0d0"),
-    "faint": ("", "#8a929d", "#a8a8a8"),
+    "faint": ("", "#6b7480", "#a8a8a8"),
     "title key note": ("", "#1b4fa8", "#a8d0ff"),
     "good": ("", "#017a4e", "#00e090"),
     "bad conflict invalid": ("", "#b3261e", "#ff8070"),
@@ -90,7 +105,7 @@ _ROLES: dict[str, _Row] = {
     "warn bitmap luks encrypted shared": ("", "#8a5800", "#ffb020"),
     "data normal subclusters": ("", "#003622", "#00d486"),
     "compressed": ("", "#006f76", "#bff7ef"),
-    "unallocated free": ("", "#6b7480", "#b8b8b8"),
+    "unallocated free": ("", "#646d79", "#b8b8b8"),
     "free-cell": ("", "#d5dae0", "#3b3b3c"),
     "leaked": ("", "#b03a38", "#ff7060"),
 }
@@ -118,6 +133,7 @@ def _palette(theme: int) -> Palette:
         grounds=_column(_GROUNDS, theme),
         roles=_column(_ROLES, theme),
         fills=_column(_FILLS, theme),
+        readable=_READABLE[theme],
         is_dark=_NAMES[theme] != "light",
     )
 

@@ -15,7 +15,7 @@ from rich.style import Style
 from textual.theme import BUILTIN_THEMES, Theme
 
 from qcow2inspect.tui.glyphs import Glyphs, wants_ascii
-from qcow2inspect.tui.palette import DARK, PALETTES, Palette
+from qcow2inspect.tui.palette import DARK, PALETTES, Palette, contrast
 
 __all__ = ["Colors", "Ground", "Look", "themes"]
 
@@ -84,6 +84,7 @@ _SAME = {
 
 # How far each shade goes from the base colour: to white for stored bytes, to the background for zero bytes.
 _SHADES = (0.15, 0.55, -0.40, -0.22)
+_STEPS = 8
 
 
 class Colors(Enum):
@@ -133,11 +134,19 @@ def _mixed(color: str, other: str, part: float) -> str:
     return "#" + bytes(round(a + (b - a) * part) for a, b in pairs).hex()
 
 
-def _shaded(palette: Palette, color: str, shade: int | None) -> str:
+def _shaded(palette: Palette, color: str, shade: int | None, ground: Ground) -> str:
     if shade is None:
         return color
     part = _SHADES[shade]
-    return _mixed(color, palette.strong if part > 0 else palette.background, abs(part))
+    return _mixed(color, palette.strong, part) if part > 0 else _faded(palette, color, -part, ground)
+
+
+def _faded(palette: Palette, color: str, part: float, ground: Ground) -> str:
+    """``color`` nearer to the background, as far as it can still be read; what keys act on stays as it is."""
+    behind = palette.grounds[ground.value]
+    steps = [part * step / _STEPS for step in range(_STEPS, 0, -1)] if ground is not Ground.CURSOR else []
+    faded = (_mixed(color, palette.background, step) for step in steps)
+    return next((found for found in faded if contrast(found, behind) >= palette.readable), color)
 
 
 def _lit(palette: Palette, color: str, ground: Ground) -> str:
@@ -152,7 +161,7 @@ def _style(colors: Colors, palette: Palette, role: str, ground: Ground, shade: i
     if colors is Colors.TRUE:
         color = _lit(palette, palette.color(role, color), ground)
         bold = "bold " if "bold" in attributes and shade is None else ""
-        return Style.parse(f"{bold}{_shaded(palette, color, shade)} on {palette.grounds[ground.value]}")
+        return Style.parse(f"{bold}{_shaded(palette, color, shade, ground)} on {palette.grounds[ground.value]}")
     zero = shade is not None and shade >= 2
     words = {*("dim" if zero else attributes).split()} ^ {*_GROUND_ANSI[ground].split()}
     attributes = " ".join(sorted(words))
@@ -215,6 +224,13 @@ class Look:
         """What fills a cell that keys act on."""
         return self.palette.strong if self.colors is Colors.TRUE else "bright_white"
 
+    def bar(self, role: str) -> str:
+        """The colour of a bar on a cell of a map."""
+        if self.colors is not Colors.TRUE:
+            return self.cursor
+        cell = self.cell(role)
+        return max(self.palette.strong, self.palette.background, key=lambda color: contrast(color, cell))
+
     def on(self, style: Style, ground: Ground) -> Style:
         """``style`` with another ground behind it."""
         return _grounded(self.colors, self.palette, style, ground)
@@ -251,6 +267,7 @@ def themes(palette: Palette = DARK) -> dict[Colors, Theme]:
         variables={
             "edge": palette.edge,
             "field": palette.grounds["selected"],
+            "hint": color("dim"),
             "edge-focus": palette.focus,
             "edge-bad": color("bad"),
             "input-cursor-background": palette.text,
@@ -281,6 +298,7 @@ def _ansi_theme(edge: str = "default", focus: str = "default") -> Theme:
             **BUILTIN_THEMES["ansi-dark"].variables,
             "edge": f"ansi_{edge}",
             "field": "ansi_default",
+            "hint": "ansi_default" if plain else "ansi_bright_black",
             "edge-focus": f"ansi_{focus}",
             "edge-bad": "ansi_default" if plain else "ansi_bright_red",
             "input-cursor-background": "ansi_black",

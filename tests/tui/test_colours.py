@@ -5,14 +5,22 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import pytest
 
+from qcow2inspect.build.demo import damaged_recipe
+from qcow2inspect.build.recipe import build
 from qcow2inspect.tui.clustermap import Count, Entropy, GuestCount, GuestUse, Kind, Mapped, Owner, Use
 from qcow2inspect.tui.glyphs import Glyphs
 from qcow2inspect.tui.palette import PALETTES, Palette
+from qcow2inspect.tui.screens.base import BaseScreen
 from qcow2inspect.tui.theme import Colors, Ground, Look
-from tests.tui.stage import memory_image, playing, segments, settle, shown, tap
+from tests.tui.stage import memory_image, playing, press, segments, settle, shown, tap
+
+if TYPE_CHECKING:
+    from rich.style import Style
+    from textual.app import App
 
 _NORMAL = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 # Machado, Oliveira, Fernandes 2009: full severity, on linear light.
@@ -23,6 +31,19 @@ _EYES = {
     "tritan": ((1.255528, -0.076749, -0.178779), (-0.078411, 0.930809, 0.147602), (0.004733, 0.691367, 0.303900)),
 }
 _READABLE = 4.5
+_NEARLY = 3.9
+"""On grounds other than the plain one."""
+_BYTES = ("text", "header", "extension", "snapshot", "l1", "l2", "refcount", "bitmap", "luks", "data", "compressed")
+_SCREENS = {
+    "1": ("S", "e", "r", "o", "p", "A", "c", "question_mark", "colon", "ctrl+p"),
+    "2": ("down", "g", "slash", "plus", "w", "f1", "v", "down", "escape"),
+    "3": ("t", "t", "t", "s"),
+    "4": ("down", "right"),
+    "5": ("down",),
+    "6": (),
+    "7": (),
+}
+"""Key of a screen -> keys on it."""
 _TEXTS = ("text", "strong", "dim", "key", "good", "warn", "bad", "header", "l2", "refcount", "data", "leaked")
 CLASSES = {
     "header": Owner.HEADER,
@@ -113,6 +134,61 @@ def test_texts_can_be_read_on_every_ground(name: str) -> None:
         if found < (_READABLE if ground is Ground.PLAIN else 3.9):
             hard[role, ground.value] = round(found, 1)
     assert hard == {}
+
+
+@pytest.mark.parametrize("name", ["light", "high-contrast"])
+def test_zero_bytes_can_be_read_wherever_they_stand(name: str) -> None:
+    look = Look(Colors.TRUE, Glyphs(), PALETTES[name])
+    hard = {}
+    for role, ground, shade in itertools.product(_BYTES, Ground, range(4)):
+        found = contrast_of(look.style(role, ground, shade))
+        if found < (_READABLE if ground is Ground.PLAIN else _NEARLY):
+            hard[role, ground.value, shade] = round(found, 1)
+    assert hard == {}
+    assert look.style("l2", shade=2) != look.style("l2", shade=3), "neighbouring fields differ"
+
+
+def contrast_of(style: Style | None) -> float:
+    """Of a text and what lies behind it; the best there is if either has no colour."""
+    if style is None or style.color is None or style.bgcolor is None:
+        return math.inf
+    return contrast(style.color.get_truecolor().hex, style.bgcolor.get_truecolor().hex)
+
+
+def hard_to_read(app: App[None]) -> set[tuple[str, float]]:
+    """Words on the screen, or in the dialog over it, that have too little contrast."""
+    boxes = [] if isinstance(app.screen, BaseScreen) else app.screen.query("#dialog, CommandPalette > Vertical")
+    box = boxes[0].region if boxes else app.screen.region
+    found = set()
+    for y, row in enumerate(segments(app)):
+        x = 0
+        for segment in row:
+            inside = box.contains(x, y) and box.contains(x + segment.cell_length - 1, y)
+            words = any(letter.isalnum() for letter in segment.text)
+            x += segment.cell_length
+            if inside and words and contrast_of(segment.style) < _NEARLY:
+                found.add((segment.text.strip(), round(contrast_of(segment.style), 1)))
+    return found
+
+
+@pytest.mark.parametrize("name", ["light", "high-contrast"])
+async def test_every_screen_and_dialog_can_be_read(name: str) -> None:
+    look = Look(Colors.TRUE, Glyphs(), PALETTES[name])
+    async with playing(memory_image(build(damaged_recipe())), look=look, size=(120, 40)) as pilot:
+        hard = {}
+        for key, further in _SCREENS.items():
+            for more in ("", *further):
+                await press(pilot, more or key)
+                hard[key, more] = hard_to_read(pilot.app)
+                if not isinstance(pilot.app.screen, BaseScreen):
+                    await press(pilot, "escape")
+        assert {where: words for where, words in hard.items() if words} == {}
+
+
+def test_the_bar_on_the_strip_stands_out(palette: Palette) -> None:
+    look = Look(Colors.TRUE, Glyphs(), palette)
+    for owner in Owner:
+        assert contrast(look.bar(owner.role), look.cell(owner.role)) >= 3, owner
 
 
 async def test_a_key_changes_the_theme_of_all_screens() -> None:

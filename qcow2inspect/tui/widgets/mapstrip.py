@@ -36,5 +36,6 @@ def _blocks(strip: Strip, line: int, height: int, look: Look) -> Cell:
     """Two cells in a line; where it is in sight, a bar at the right, and the worse of both at the left."""
     above, below = (look.cell(strip.role(2 * line + half, 2 * height)) for half in (0, 1))
     text = " " if above == below else _HALF
-    bar = (look.glyphs["thumb"], Style(color=look.cursor, bgcolor=look.cell(strip.role(line, height))))
+    role = strip.role(line, height)
+    bar = (look.glyphs["thumb"], Style(color=look.bar(role), bgcolor=look.cell(role)))
     return (text, Style(color=above, bgcolor=below)), bar
