@@ -157,7 +157,7 @@ def contrast_of(style: Style | None) -> float:
 
 def hard_to_read(app: App[None]) -> set[tuple[str, float]]:
     """Words on the screen, or in the dialog over it, that have too little contrast."""
-    boxes = [] if isinstance(app.screen, BaseScreen) else app.screen.query("#dialog, CommandPalette > Vertical")
+    boxes = app.screen.query("#dialog, CommandPalette > Vertical")
     box = boxes[0].region if boxes else app.screen.region
     found = set()
     for y, row in enumerate(segments(app)):
