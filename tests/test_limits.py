@@ -233,7 +233,7 @@ def zero_tables(version: int, tables: int) -> tuple[Image | V1Image, FaultySourc
 @pytest.mark.parametrize("version", [1, 3])
 @pytest.mark.parametrize("step", [-1, 0, 1])
 def test_l2_tables_in_memory(step: int, version: int) -> None:
-    tables = 24 * M // 65536 + step
+    tables = 4 * M // 65536 + step
     image, source = zero_tables(version, tables)
     size = int(image.header.size)
     assert bool(reads_of_the_first(image, source, range(0, size, size // tables))) is (step > 0)

@@ -40,7 +40,7 @@ L2_BITS_V1 = range(6, 14)
 LAST_OFFSET_V1 = (1 << 63) - (1 << 30)
 """QEMU's block layer reads nothing that ends behind it."""
 _MAX_L1_ENTRIES = ((1 << 31) - 1) // 8
-_TABLE_MEMORY = 24 << 20
+_TABLE_MEMORY = 4 << 20
 
 
 class V1Image(ImageFile):

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     Kinds = npt.NDArray[np.uint8]
 
-__all__ = ["make_guest_map"]
+__all__ = ["find_guest", "make_guest_map"]
 
 _KINDS = {
     ClusterType.UNALLOCATED: Mapped.UNALLOCATED,
@@ -75,6 +75,17 @@ def make_guest_map(
     """
     made = _Types(view, cluster_size) if counted is None else _Counted(view, cluster_size, counted, elsewhere=elsewhere)
     return made.make(progress or Silent())
+
+
+def find_guest(view: View, cluster_size: int, offset: HostOffset, progress: Progress | None = None) -> int | None:
+    """The first guest byte of a view that lies at a host offset of its image file; None if there is none.
+
+    Tables are looked at as for a map, and not kept: those of a large disk would take more memory than its map.
+
+    Raises:
+        Cancelled: the user asked to stop.
+    """
+    return _Search(view, cluster_size, offset).find(progress or Silent())
 
 
 class _Types:
@@ -287,8 +298,8 @@ class _Counted(_Types):
         """The same of sound entries."""
         import numpy as np
 
-        from qcow2inspect.format.geometry import SECTOR
-        from qcow2inspect.format.mapping import L2Entry, compressed_descriptor
+        from qcow2inspect.format.mapping import L2Entry
+        from qcow2inspect.survey.walk import stream_places
 
         values = super()._of_entries(first, types, raw)
         stored = (types == ClusterType.NORMAL) | (types == ClusterType.ZERO_ALLOC)
@@ -296,8 +307,55 @@ class _Counted(_Types):
         values[stored] = self._of_clusters(hosts // self._cluster_size)
         packed = types == ClusterType.COMPRESSED
         if packed.any():
-            streams = compressed_descriptor(self._cluster_size.bit_length() - 1)(raw[packed])
-            start = np.asarray(streams.host_offset, dtype=np.int64)
-            more = np.asarray(streams.additional_sectors, dtype=np.int64)
-            values[packed] = self._of_streams(start, (start // SECTOR + more + 1) * SECTOR - 1)
+            start, size = stream_places(raw[packed], self._cluster_size.bit_length() - 1)
+            values[packed] = self._of_streams(start, start + size - 1)
         return values
+
+
+class _Search(_Types):
+    """Looks for what lies at a host offset as a map is made.
+
+    Args:
+        view: the bytes.
+        cluster_size: guest bytes of a cluster.
+        offset: the host offset.
+    """
+
+    def __init__(self, view: View, cluster_size: int, offset: HostOffset) -> None:
+        super().__init__(view, cluster_size)
+        self._offset = offset
+        self._found: list[int] = []
+
+    def find(self, progress: Progress) -> int | None:
+        """The first guest byte there."""
+        for part in self._tables(progress):
+            for extent in extents_of(self.view, part, progress):
+                self._extent(extent)
+            if self._found:
+                break  # a table is looked at before what lies ahead of it, and nothing after that
+        return min(self._found, default=None)
+
+    def _extent(self, extent: Extent) -> None:
+        """Look whether the byte is one of an extent; one of a stream has no place of its own."""
+        if extent.layer == 0 and extent.host is not None and self._offset in extent.host:
+            inside = 0 if extent.kind is ClusterType.COMPRESSED else self._offset - extent.host.start
+            self._found.append(extent.guest.start + inside)
+
+    def _of_entries(self, first: int, types: Kinds, raw: npt.NDArray[np.uint64]) -> Kinds:
+        """The same of sound entries."""
+        import numpy as np
+
+        from qcow2inspect.format.mapping import L2Entry
+        from qcow2inspect.survey.walk import stream_places
+
+        inside = self._offset % self._cluster_size
+        hosts = raw & np.uint64(L2Entry.host_cluster_offset.mask)
+        stored = (types == ClusterType.NORMAL) | (types == ClusterType.ZERO_ALLOC)
+        places = np.flatnonzero(stored & (hosts == np.uint64(self._offset - inside)))[:1]
+        self._found += [(first + place) * self._cluster_size + inside for place in places.tolist()]
+        packed = np.flatnonzero(types == ClusterType.COMPRESSED)
+        if len(packed):
+            start, size = stream_places(raw[packed], self._cluster_size.bit_length() - 1)
+            places = packed[(start <= self._offset) & (self._offset < start + size)][:1]
+            self._found += [(first + place) * self._cluster_size for place in places.tolist()]
+        return np.zeros(len(types), dtype=np.uint8)

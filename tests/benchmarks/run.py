@@ -23,6 +23,7 @@ sys.path.insert(0, str(ROOT))
 
 from tests.benchmarks import busy, checks, converts, panes, terminal  # noqa: E402 - a script finds its package only now
 from tests.benchmarks.measure import ENV, OURS, Row, compile_sources, in_memory  # noqa: E402 - the same
+from tests.benchmarks.metadata import Mapped  # noqa: E402 - the same
 
 
 def wall(command: list[str]) -> float:
@@ -123,6 +124,40 @@ def bench_screen(folder: Path, runs: int) -> Iterator[Row]:
             "< 35 ms",
         )
         yield Row(f"memory of the interface, {size}iB disk", f"{keys.rss >> 20} MiB", "-", "-", "< 150 MB")
+
+
+def bench_map(folder: Path, runs: int) -> Iterator[Row]:
+    """Memory of the map of 16.7 M clusters in every colouring and both orders, and what the survey alone holds."""
+    rest = 4.0 if runs < 5 else 8.0
+    with in_memory(folder) as place:
+        large = Mapped(1 << 40).write(place / "large.qcow2")
+        small = Mapped(1 << 20).write(place / "small.qcow2")
+        ready = "all tables read"
+        base = terminal.memory([*OURS, str(small)], ENV, "2", ready=ready, rest=rest)[-1]
+        explored, *maps = terminal.memory([*OURS, str(large)], ENV, "2" + _MAP_KEYS, ready=ready, rest=rest)[1:]
+    survey = max(0, explored.rest - base.rest)
+    yield Row("memory of a survey of 16.7 M clusters", f"{survey / M:.1f} MiB", "-", "-", "-")
+    goal = 64 * M + (1 << 24) + survey
+    for (what, _), found in zip(_MAPS, maps, strict=True):
+        said = f"<= {goal / M:.0f} MiB: {'met' if found.rest <= goal else 'missed'}"
+        row = f"memory of the map of 16.7 M clusters, {what}"
+        yield Row(row, f"{found.rest / M:.0f} MiB", f"peak {found.peak / M:.0f} MiB", "-", said)
+
+
+M = 1 << 20
+_MAPS = (
+    ("type", "3"),
+    ("refcount", "t"),
+    ("snapshot", "t"),
+    ("entropy", "t"),
+    ("type again", "t"),
+    ("guest order, type", "s"),
+    ("guest order, refcount", "t"),
+    ("guest order, snapshot", "t"),
+    ("guest order, entropy", "t"),
+)
+"""What the map shows, and the key that asks for it."""
+_MAP_KEYS = "".join(key for _, key in _MAPS)
 
 
 def bench_busy(folder: Path, runs: int) -> Iterator[Row]:

@@ -91,6 +91,34 @@ def _drain(terminal: int, seconds: float) -> None:
         os.read(terminal, 1 << 16)
 
 
+@dataclass
+class Memory:
+    """Resident bytes of a process.
+
+    Attributes:
+        rest: when nothing goes on.
+        peak: the most since the key before.
+    """
+
+    rest: int
+    peak: int
+
+
+def memory(command: list[str], env: dict[str, str], keys: str, *, ready: str, rest: float) -> list[Memory]:
+    """What a program holds when some words were painted, and after each of some keys and a while of rest."""
+    found = []
+    with spawned(command, env) as (pid, terminal):
+        screen = Screen(terminal)
+        screen.until(ready)
+        for key in ("", *keys):
+            Path(f"/proc/{pid}/clear_refs").write_text("5")  # forget the peak
+            screen.press(key)
+            screen.rest(rest)
+            status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+            found.append(Memory(*(int(status[name].split()[0]) << 10 for name in ("VmRSS", "VmHWM"))))
+    return found
+
+
 class Screen:
     """What a program has painted on a terminal.
 

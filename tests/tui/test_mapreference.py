@@ -18,14 +18,17 @@ from qcow2inspect.build.writer import Layout
 from qcow2inspect.errors import Qcow2InspectError
 from qcow2inspect.image.follow import chain_of
 from qcow2inspect.image.image import Image
+from qcow2inspect.image.windows import extents_of
+from qcow2inspect.progress import Silent
 from qcow2inspect.survey.claims import Owner as Claimant
 from qcow2inspect.survey.survey import Survey, take_survey
 from qcow2inspect.tui import clustermap, guestmap, hostmap, nibbles
 from qcow2inspect.tui.clustermap import ClusterMap, Count, GuestCount, GuestUse, Kind, Mapped, Owner, Use
-from qcow2inspect.tui.guestmap import make_guest_map
+from qcow2inspect.tui.guestmap import find_guest, make_guest_map
 from qcow2inspect.tui.hostmap import Colouring, make_host_map
 from qcow2inspect.tui.strip import strip_of
-from qcow2inspect.units import GuestOffset, GuestRange
+from qcow2inspect.tui.tasks.searching import guest_at
+from qcow2inspect.units import GuestOffset, GuestRange, HostOffset
 from tests.benchmarks.metadata import Mapped as MappedImage
 from tests.tui.stage import memory_image
 
@@ -184,6 +187,21 @@ def test_maps_are_what_each_cluster_is(data: bytes, most: int) -> None:
             check(make_host_map(survey, colouring=colouring), kinds)
             for disk in disks:
                 check(make_guest_map(disk, _SIZE, counted=by), kinds_of_guest(survey, disk, colouring))
+
+
+@settings(max_examples=12)
+@given(images())
+def test_what_lies_on_the_host_is_found_on_the_disk(data: bytes) -> None:
+    """As by looking at one extent after the other, for every sector of the file and every state."""
+    image = memory_image(data)
+    chain = chain_of(image)
+    for which in (None, *range(len(image.snapshots))):
+        disk = chain.disk(which, lenient=True)
+        extents = list(extents_of(disk, GuestRange.at(0, disk.size), Silent()))
+        for at in range(0, image.end, 512):
+            offset = HostOffset(at + 7)
+            wanted = guest_at(extents, offset, lambda: False)
+            assert find_guest(disk, _SIZE, offset) == wanted, (which, offset)
 
 
 def check(made: ClusterMap, kinds: list[int]) -> None:

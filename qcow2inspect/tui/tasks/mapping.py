@@ -7,10 +7,6 @@ from typing import TYPE_CHECKING
 from textual.message import Message
 
 from qcow2inspect.tui.tasks.running import guarded
-from qcow2inspect.tui.tasks.searching import (
-    guest_at,
-)
-from qcow2inspect.units import GuestRange
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,15 +98,13 @@ def guest_map(
     colouring, host = wanted
 
     def work() -> Message:
-        from qcow2inspect.image.windows import extents_of
+        from qcow2inspect.tui.guestmap import find_guest
 
         session.forget_map()
         view = session.view()
         made = _guest_map(session, view, colouring, progress)
-        if host is None:
-            return MapMade(made, progress)
-        extents = extents_of(view, GuestRange.at(0, view.size), progress)
-        return MapMade(made, progress, guest_at(extents, host, lambda: progress.stopped))
+        size = session.image.geometry.cluster_size
+        return MapMade(made, progress, None if host is None else find_guest(view, size, host, progress))
 
     guarded("map", post, work)
 
