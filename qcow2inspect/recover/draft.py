@@ -10,7 +10,7 @@ from qcow2inspect.format.header import Header
 from qcow2inspect.format.mapping import L1Entry
 from qcow2inspect.image.assume import assume, header_assumption
 from qcow2inspect.image.assumed import Assumption, Assumptions
-from qcow2inspect.recover.tables import look_at
+from qcow2inspect.recover.tables import Looks, look_at
 from qcow2inspect.source.protocol import read_padded
 from qcow2inspect.units import HostRange
 
@@ -26,6 +26,9 @@ _OFFSET = L1Entry.l2_table_offset.mask
 _RESERVED = L1Entry.reserved_high.mask | L1Entry.reserved_low.mask
 _SAMPLE = 64
 _FEW = 32
+_MOST_LOOKS = 1 << 16
+_BLOCK = 1 << 18
+_UNSEEN = Looks(good=1)
 
 
 class Draft:
@@ -40,6 +43,8 @@ class Draft:
         self.source = source
         self.assumed = given
         self._given = {one.name for one in given.all}
+        self._measured: tuple[Assumptions | None, Geometry] = None, Geometry(16)
+        self._looks: dict[tuple[int, Geometry], Looks] = {}
 
     @property
     def header(self) -> Header:
@@ -49,9 +54,12 @@ class Draft:
     @property
     def geometry(self) -> Geometry:
         """The sizes that follow from it; the usual ones where the header has none that are possible."""
-        header = self.header
-        bits = header.cluster_bits if header.cluster_bits in CLUSTER_BITS else 16
-        return Geometry(bits, min(header.refcount_order, 6), header.incompatible_features.extended_l2 and bits >= 14)
+        if self._measured[0] is not self.assumed:
+            header = self.header
+            bits = header.cluster_bits if header.cluster_bits in CLUSTER_BITS else 16
+            extended = header.incompatible_features.extended_l2 and bits >= 14
+            self._measured = self.assumed, Geometry(bits, min(header.refcount_order, 6), extended)
+        return self._measured[1]
 
     def set(self, field: str, value: int, why: str) -> None:
         """Assume that a header field holds ``value``, unless it does."""
@@ -74,14 +82,48 @@ class Draft:
         count = max(0, min(count, MAX_L1_ENTRIES, (self.source.size - at) // 8))
         return np.frombuffer(read_padded(self.source, at, 8 * count), dtype=">u8").astype(np.uint64)
 
+    def look(self, at: int) -> Looks:
+        """How much the cluster at ``at`` looks like an L2 table; each is looked at once.
+
+        No honest image has more tables than are looked at: the rest is taken for what something says it is.
+        """
+        key = at, self.geometry
+        if key not in self._looks:
+            if len(self._looks) >= _MOST_LOOKS:
+                return _UNSEEN
+            try:
+                self._looks[key] = look_at(self.source, *key)
+            except Qcow2InspectError:
+                self._looks[key] = Looks(bad=1)
+        return self._looks[key]
+
+    def leads_somewhere(self, words: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
+        """Which L1 entries lead to a place where an L2 table can be."""
+        import numpy as np
+
+        found = np.zeros(len(words), dtype=np.bool_)
+        inside = np.uint64(self.geometry.cluster_size - 1)
+        for start in range(0, len(words), _BLOCK):
+            at = words[start : start + _BLOCK] & np.uint64(_OFFSET)
+            found[start : start + _BLOCK] = (at != 0) & (at & inside == 0) & (at < np.uint64(self.source.size))
+        return found
+
+    def l1_word(self, index: int) -> int:
+        """One entry of the L1 table, with what is assumed of it."""
+        at = int(self.header.l1_table_offset) + 8 * index
+        return int.from_bytes(self.assumed.over(at, read_padded(self.source, at, 8)), "big")
+
     def l1_words(self) -> npt.NDArray[np.uint64]:
         """The L1 table, with what is assumed of it."""
         import numpy as np
 
         header = self.header
-        size = min(header.l1_size, MAX_L1_ENTRIES) * 8
-        data = self.assumed.over(int(header.l1_table_offset), read_padded(self.source, header.l1_table_offset, size))
-        return np.frombuffer(data, dtype=">u8").astype(np.uint64)
+        words = np.empty(min(header.l1_size, MAX_L1_ENTRIES), dtype=np.uint64)
+        for start in range(0, len(words), _BLOCK):
+            part = words[start : start + _BLOCK]
+            at = int(header.l1_table_offset) + 8 * start
+            part[:] = np.frombuffer(self.assumed.over(at, read_padded(self.source, at, 8 * len(part))), dtype=">u8")
+        return words
 
     def refcounts_fit(self, geometry: Geometry) -> bool:
         """True if the first refcount block counts about as many clusters as the file has."""

@@ -228,12 +228,10 @@ def _is_possible(draft: Draft) -> bool:
 
 def _is_l1(draft: Draft, count: int) -> bool:
     """True if ``count`` words where the L1 table lies can all be L1 entries."""
-    geometry = draft.geometry
-    words = draft.words(int(draft.header.l1_table_offset), count)
-    for raw in words[words != 0].tolist():
-        if not geometry.is_aligned(raw & _L1_OFFSET) or (raw & _L1_OFFSET) >= draft.source.size:
-            return False
-    return True
+    import numpy as np
+
+    at = draft.words(int(draft.header.l1_table_offset), count) & np.uint64(_L1_OFFSET)
+    return bool((draft.leads_somewhere(at) == (at != 0)).all())
 
 
 # -- content -----------------------------------------------------------------------------------------------------------

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from qcow2inspect.errors import Qcow2InspectError
+from qcow2inspect.format.geometry import MAX_L1_ENTRIES
 from qcow2inspect.format.mapping import L1Entry, L2Entry
 from qcow2inspect.recover.orphans import orphans_of
-from qcow2inspect.recover.tables import Looks, find_tables, look_at
+from qcow2inspect.recover.tables import Looks, find_tables
 from qcow2inspect.source.protocol import read_padded
 
 if TYPE_CHECKING:
@@ -23,6 +24,11 @@ _L2_OFFSET = L2Entry.host_cluster_offset.mask
 _COMPRESSED = L2Entry.compressed.mask
 _COPIED = L1Entry.copied.mask
 _ENOUGH = 8
+_MOST_USED = 1 << 16
+_MOST_LAST = 1 << 14
+_MOST_BAD = 1 << 10
+_MOST_OF_SNAPSHOTS = 1 << 20
+"""No more entries are looked at: an image with more lost ones is none that can be mended, or was made so on purpose."""
 
 
 @dataclass
@@ -67,7 +73,7 @@ def mend_l1(draft: Draft, progress: Progress) -> None:
         if index not in placed and index in older:
             _settle(draft, index, older)
         elif index not in placed:
-            raw = int(draft.l1_words()[index])
+            raw = draft.l1_word(index)
             _set(draft, index, raw, "its table is all zero, and clusters exist that nothing points to")
 
 
@@ -76,11 +82,11 @@ def last_mapped(draft: Draft) -> int:
     import numpy as np
 
     geometry = draft.geometry
-    words = draft.l1_words() & np.uint64(_OFFSET)
+    words = draft.l1_words()
     stride = 2 if geometry.extended_l2 else 1
-    for index in reversed(np.flatnonzero(words).tolist()):
-        at = int(words[index])
-        if geometry.is_aligned(at) and at < draft.source.size and _look(draft, at).may_be_table:
+    for index in np.flatnonzero(draft.leads_somewhere(words))[: -_MOST_LAST - 1 : -1].tolist():
+        at = int(words[index]) & _OFFSET
+        if draft.look(at).may_be_table:
             used = np.flatnonzero(draft.words(at, geometry.cluster_size // 8)[::stride])
             return int(geometry.guest_cluster(index, int(used[-1])).end) if len(used) else 0
     return 0
@@ -93,61 +99,60 @@ def _set(draft: Draft, index: int, value: int, why: str) -> None:
     draft.set_entry(f"L1[{index}]", int(header.l1_table_offset) + 8 * index, value, why, doubt=part)
 
 
-def _look(draft: Draft, at: int) -> Looks:
-    try:
-        return look_at(draft.source, at, draft.geometry)
-    except Qcow2InspectError:
-        return Looks(bad=1)
-
-
 def _sorted_out(draft: Draft) -> _Slots:
-    slots, seen = _Slots(), dict[int, int]()
-    for index, raw in enumerate(draft.l1_words().tolist()):
-        at = raw & _OFFSET
-        if not at:
-            (slots.bad if raw else slots.empty).append(index)
-            continue
-        sound = not raw & _RESERVED and draft.geometry.is_aligned(at) and at < draft.source.size
-        looks = _look(draft, at) if sound else Looks(bad=1)
+    import numpy as np
+
+    words = draft.l1_words()
+    slots, seen = _Slots(empty=np.flatnonzero(words == 0)[:_MOST_USED].tolist()), dict[int, int]()
+    sound = draft.leads_somewhere(words) & (words & np.uint64(_RESERVED) == 0)
+    for index in np.flatnonzero(words)[:_MOST_USED].tolist():
+        at = int(words[index]) & _OFFSET
+        looks = draft.look(at) if sound[index] else Looks(bad=1)
         if looks.is_empty:
-            slots.hollow.append(index)
+            if len(slots.hollow) < _MOST_BAD:
+                slots.hollow.append(index)
         elif looks.may_be_table and at not in seen:
             seen[at] = index
             slots.good[index] = at
-        else:
+        elif len(slots.bad) < _MOST_BAD:
             slots.bad.append(index)
     return slots
 
 
 def _tables_of_snapshots(draft: Draft) -> dict[int, list[int]]:
     """L1 index -> L2 tables of snapshots, as far as those can be read."""
+    import numpy as np
+
     from qcow2inspect.image.image import Image
-    from qcow2inspect.image.mapping import snapshot_mappings
 
     found: dict[int, list[int]] = {}
     try:
-        mappings = snapshot_mappings(Image(draft.source, draft.assumed))
+        snapshots = Image(draft.source, draft.assumed).snapshots
     except Qcow2InspectError:
         return found
-    for mapping in reversed(mappings):
-        if mapping.l1.range.end > draft.source.size:
+    places = dict.fromkeys((s.entry.l1_table_offset, s.entry.l1_size) for s in reversed(snapshots))
+    left = _MOST_OF_SNAPSHOTS
+    for at, size in places:
+        if size > min(left, MAX_L1_ENTRIES) or at + 8 * size > draft.source.size:
             continue
-        for index, raw in enumerate(mapping.l1.column().tolist()):
-            at = raw & _OFFSET
-            if at and draft.geometry.is_aligned(at) and at < draft.source.size and _look(draft, at).may_be_table:
-                found.setdefault(index, []).append(at)
+        left -= size
+        words = draft.words(at, size)
+        for index in np.flatnonzero(draft.leads_somewhere(words))[:_MOST_USED].tolist():
+            table = int(words[index]) & _OFFSET
+            if table not in found.get(index, ()) and draft.look(table).may_be_table:
+                found.setdefault(index, []).append(table)
     return found
 
 
 def _targets(draft: Draft, table: int) -> set[tuple[int, int]]:
     """Index and host cluster of every entry that leads somewhere."""
+    import numpy as np
+
     stride = 2 if draft.geometry.extended_l2 else 1
-    words = draft.words(table, draft.geometry.cluster_size // 8)[::stride].tolist()
-    return {
-        (index, raw if raw & _COMPRESSED else raw & _L2_OFFSET)
-        for index, raw in enumerate(words)
-        if raw & (_COMPRESSED | _L2_OFFSET)
-    }
+    words = draft.words(table, draft.geometry.cluster_size // 8)[::stride]
+    used = np.flatnonzero(words & np.uint64(_COMPRESSED | _L2_OFFSET))
+    rows = zip(used.tolist(), words[used].tolist(), strict=True)
+    return {(index, raw if raw & _COMPRESSED else raw & _L2_OFFSET) for index, raw in rows}
 
 
 def _lost_tables(draft: Draft, slots: _Slots, older: dict[int, list[int]], progress: Progress) -> list[int]:
@@ -157,11 +162,12 @@ def _lost_tables(draft: Draft, slots: _Slots, older: dict[int, list[int]], progr
     claimed = {target for table in slots.good.values() for _, target in _targets(draft, table)}
     header, size = draft.header, draft.geometry.cluster_size
     own = {0, int(header.l1_table_offset) // size * size, int(header.refcount_table_offset) // size * size}
+    taken = known | own | claimed
     lost = []
     for at in candidates:
         targets = {target for _, target in _targets(draft, at)}
         points_to_tables = sum(target in candidates for target in targets) * 2 > len(targets)
-        if at in known | own | claimed or points_to_tables or len(targets & claimed) * 2 > len(targets):
+        if at in taken or points_to_tables or len(targets & claimed) * 2 > len(targets):
             continue
         if _is_refcount_table(draft, targets):
             continue
@@ -222,11 +228,11 @@ def _in_order(slots: _Slots, placed: dict[int, tuple[int, str]], table: int, fre
 
 def _settle(draft: Draft, index: int, older: dict[int, list[int]]) -> None:
     """What to make of an L1 entry whose table is nowhere: that of a snapshot, what is left of it, or nothing."""
-    raw = int(draft.l1_words()[index])
+    raw = draft.l1_word(index)
     at = raw & _OFFSET
     sound = at and draft.geometry.is_aligned(at) and at < draft.source.size
-    looks = _look(draft, at) if sound else Looks()
-    if index in older and looks.good * 10 < _look(draft, older[index][0]).good * 9:
+    looks = draft.look(at) if sound else Looks()
+    if index in older and looks.good * 10 < draft.look(older[index][0]).good * 9:
         _set(draft, index, older[index][0], "the table of the last snapshot; what was written later is lost")
     elif looks.good >= _ENOUGH or looks.good > looks.bad:
         _set(draft, index, raw, "a part of its table is overwritten")

@@ -25,6 +25,7 @@ _OFFSET = L2Entry.host_cluster_offset.mask
 _NOT_PLAIN = L2Entry.compressed.mask | L2Entry.reads_as_zero.mask
 _COPIED = L2Entry.copied.mask
 _MOST = 4096
+_MOST_TABLES = 1 << 16
 _LONGEST_GAP = 8
 _BETWEEN = "nothing points to this cluster, which lies between those of the guest's neighbours"
 _GAP = "clusters that nothing points to show that an entry is lost; perhaps this one"
@@ -36,13 +37,16 @@ def mend_l2(draft: Draft, progress: Progress) -> None:
     Raises:
         Cancelled: the user asked to stop.
     """
+    import numpy as np
+
     doubted = contested(draft, progress)
     if not doubted.orphans:
         return
-    made = 0
-    for index, raw in enumerate(draft.l1_words().tolist()):
-        at = raw & _L1_OFFSET
-        if at and draft.geometry.is_aligned(at) and at < draft.source.size and made < _MOST:
+    made, words = 0, draft.l1_words()
+    used = np.flatnonzero(draft.leads_somewhere(words))[:_MOST_TABLES]
+    tables = dict(zip((words[used] & np.uint64(_L1_OFFSET)).tolist(), used.tolist(), strict=True))
+    for at, index in tables.items():
+        if made < _MOST and not draft.look(at).is_empty:
             made += _mend_table(draft, index, at, doubted)
 
 

@@ -75,7 +75,10 @@ def look_at(source: Source, at: int, geometry: Geometry) -> Looks:
     """
     import numpy as np
 
-    words = np.frombuffer(read_padded(source, at, geometry.cluster_size), dtype=">u8").astype(np.uint64)
+    data = read_padded(source, at, geometry.cluster_size)
+    if data == bytes(geometry.cluster_size):
+        return Looks()
+    words = np.frombuffer(data, dtype=">u8").astype(np.uint64)
     good, beyond, bad = _entries(words, geometry.cluster_bits, source.size, extended=geometry.extended_l2)
     raw = words[:: 1 + geometry.extended_l2]
     plain = raw[(good | beyond) & (raw & np.uint64(_COMPRESSED) == 0)] & np.uint64(_OFFSET)

@@ -204,6 +204,8 @@ TIGHT: list[tuple[Callable[[], tuple[list[Piece], int]], Verbs]] = [
     (bitmaps_of_one_table, [("bitmaps",)]),
     (bitmaps_of_long_names, [("bitmaps",), ("check",)]),
     (largest_snapshot_table, [("check",), ("report",)]),
+    (tables_in_holes, [("info", "--assume", "auto")]),
+    (snapshots_of_the_largest_l1, [("info", "--assume", "auto")]),
     (alias_bomb, [("check",)]),
 ]
 """Bombs and verbs that need neither much time nor much memory, and say what they have left out."""
