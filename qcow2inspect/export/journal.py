@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import IO, TYPE_CHECKING, Any
 
 from qcow2inspect._version import __version__
-from qcow2inspect.errors import CannotExport
+from qcow2inspect.errors import CannotExport, CannotRead
 from qcow2inspect.export.load import Trouble
 from qcow2inspect.output import open_log
 from qcow2inspect.units import GuestOffset, GuestRange, HostOffset, HostRange
@@ -39,8 +39,6 @@ _LONGEST_LINE = 1 << 20
 def binding(view: View, choices: Choices, first_encrypted: Extent | None) -> dict[str, Any]:
     """What must be the same for an export to be continued."""
     within = choices.within
-    import hashlib
-
     document = {
         "journal": _FORMAT,
         "version": __version__,
@@ -55,19 +53,27 @@ def binding(view: View, choices: Choices, first_encrypted: Extent | None) -> dic
     }
     if first_encrypted is not None:  # nothing else would tell that another key was given
         sample = first_encrypted.cut(first_encrypted.guest.clip(0, int(first_encrypted.guest.start) + 4096))
-        document["key"] = hashlib.sha256(view.read_extent(sample)).hexdigest()
+        document["key"] = _hash(lambda: view.read_extent(sample))
     return document
 
 
 def _identity(source: Source) -> dict[str, Any]:
-    import hashlib
-
     return {
         "path": os.path.realpath(source.name),
         "size": source.size,
         "mtime": getattr(source, "mtime", None),
-        "head": hashlib.sha256(source.read_at(0, _HEAD)).hexdigest(),
+        "head": _hash(lambda: source.read_at(0, _HEAD)),
     }
+
+
+def _hash(read: Callable[[], bytes]) -> str | None:
+    """Hash of a few bytes; None where the medium fails, which must not stop what lies elsewhere."""
+    import hashlib
+
+    try:
+        return hashlib.sha256(read()).hexdigest()
+    except CannotRead:
+        return None
 
 
 class Journal:

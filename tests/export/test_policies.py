@@ -113,6 +113,17 @@ def test_a_failing_medium_costs_its_sectors_and_no_more(tmp_path: Path) -> None:
     assert not (tmp_path / "fails.raw").exists()
 
 
+def test_a_failing_medium_near_the_header_costs_its_sectors_and_no_more(tmp_path: Path) -> None:
+    data = build(Recipe(Layout(1 << 16, cluster_bits=9), {index: Data(b"x") for index in range(128)}))
+    host = Image(MemorySource(data)).active_disk().lookup(GuestOffset(5 * 512)).host
+    assert host is not None
+    assert host.start < 1 << 16
+    disk = Image(Failing(data, {host.start // 512})).active_disk()
+    out, listed, _ = exported(disk, tmp_path, OnError.ZERO)
+    assert ranges(listed) == [(5 * 512, 512, "unreadable", "zeros")]
+    assert out == b"x" * (5 * 512) + bytes(512) + b"x" * (122 * 512)
+
+
 def test_a_table_that_cannot_be_read_costs_what_it_maps(tmp_path: Path) -> None:
     layout = Layout(4 << 20, cluster_bits=9)
     disk = noise(2, 4 << 20)
