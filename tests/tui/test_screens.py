@@ -8,6 +8,7 @@ from qcow2inspect.build.demo import damaged_recipe, encrypted_recipe
 from qcow2inspect.build.recipe import build
 from qcow2inspect.tui.commands import COMMANDS, key_shown, of_scopes
 from qcow2inspect.tui.dialogs.help import HelpDialog
+from qcow2inspect.tui.dialogs.search import SearchDialog
 from qcow2inspect.tui.glyphs import Glyphs
 from qcow2inspect.tui.theme import Colors, Ground, Look, themes
 from qcow2inspect.tui.widgets.findings import FindingsList
@@ -236,6 +237,8 @@ async def test_every_command_can_be_done() -> None:
             "tree": screen.tree_pane,
             "list": screen.inspector,
             "findings": overview.query_one(FindingsList),
+            "dialog": SearchDialog,
+            "typing": SearchDialog,
         }
         for command in COMMANDS:
             scope, _, action = command.action.partition("(")[0].rpartition(".")
@@ -245,7 +248,7 @@ async def test_every_command_can_be_done() -> None:
 
 
 async def test_help_shows_every_command() -> None:
-    async with playing(memory_image(), size=(120, 160)) as pilot:
+    async with playing(memory_image(), size=(120, 200)) as pilot:
         await tap(pilot, "question_mark")
         await settle(pilot)
         assert isinstance(pilot.app.screen, HelpDialog)
