@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from qcow2inspect.image.view import Extent, View
     from qcow2inspect.source.protocol import Source
 
-__all__ = ["info_document", "map_entries", "map_lines"]
+__all__ = ["info_document", "json_text", "map_entries", "map_lines"]
 
 
 _SEQUENCES = re.compile(
@@ -45,7 +45,7 @@ def info_document(image: AnyImage) -> dict[str, Any]:
     header = image.header
     document: dict[str, Any] = {
         "virtual-size": header.size // SECTOR * SECTOR,
-        "filename": _text(os.fsencode(image.name)),
+        "filename": json_text(os.fsencode(image.name)),
         "cluster-size": 1 << header.cluster_bits,
         "format": "qcow2" if isinstance(image, Image) else "qcow",
         "actual-size": image.source.allocated,
@@ -60,8 +60,8 @@ def info_document(image: AnyImage) -> dict[str, Any]:
         document["encrypted"] = True
     name = image.backing_name.split(b"\0")[0]
     if name:
-        document["backing-filename"] = _text(name)
-        document["full-backing-filename"] = _text(_beside(os.fsencode(image.name), name))
+        document["backing-filename"] = json_text(name)
+        document["full-backing-filename"] = json_text(_beside(os.fsencode(image.name), name))
         if _c_string(image.backing_format):
             document["backing-filename-format"] = _c_string(image.backing_format)
     return document
@@ -69,10 +69,10 @@ def info_document(image: AnyImage) -> dict[str, Any]:
 
 def _c_string(data: bytes) -> str:
     """Text as QEMU sees it: up to the first NUL."""
-    return _text(data.split(b"\0")[0])
+    return json_text(data.split(b"\0")[0])
 
 
-def _text(data: bytes) -> str:
+def json_text(data: bytes) -> str:
     """Bytes as QEMU puts them into JSON: what is no UTF-8 becomes U+FFFD, sequence by sequence."""
     return "".join(map(_character, _SEQUENCES.findall(data)))
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from typing import TYPE_CHECKING, Any
+
+from qcow2inspect.reports.qemu import json_text
 
 if TYPE_CHECKING:
     from qcow2inspect.survey.qemu import QemuCheck
 
 __all__ = ["check_document", "check_json"]
 
+_ESCAPE = re.compile(r"\\(?:u(....)|.)")
 _ALWAYS = {"check-errors", "filename", "format"}
 
 
@@ -31,5 +36,7 @@ def check_document(name: str, check: QemuCheck) -> dict[str, Any]:
 
 
 def check_json(name: str, check: QemuCheck) -> str:
-    """The same as text, byte for byte."""
-    return json.dumps(check_document(name, check), indent=4, ensure_ascii=False) + "\n"
+    """The same as text, byte for byte; ``name`` is the path that was given."""
+    document = check_document(json_text(os.fsencode(name)), check)
+    text = json.dumps(document, indent=4)
+    return _ESCAPE.sub(lambda found: "\\u" + found[1].upper() if found[1] else found[0], text) + "\n"

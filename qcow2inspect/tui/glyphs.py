@@ -13,7 +13,7 @@ import sys
 
 from qcow2inspect.layout.structure import visible
 
-__all__ = ["Glyphs", "wants_ascii"]
+__all__ = ["PLAIN", "Glyphs", "wants_ascii"]
 
 _SIGNS = {
     # what a range belongs to
@@ -95,7 +95,7 @@ _SIGNS = {
     "right": ("→", "Right"),
 }
 
-_PLAIN = str.maketrans(
+PLAIN = str.maketrans(
     {
         "→": ">",
         "←": "<",
@@ -116,6 +116,7 @@ _PLAIN = str.maketrans(
         "—": "-",
     }
 )
+"""What stands for a character in ASCII, in as few cells as can be; for :meth:`str.translate`."""
 
 
 class Glyphs:
@@ -145,7 +146,7 @@ class Glyphs:
         text = text.replace("‥", "–")  # few terminal fonts have the two dots
         if not self.ascii_only:
             return text
-        return text.translate(_PLAIN).encode("ascii", "backslashreplace").decode("ascii")
+        return text.translate(PLAIN).encode("ascii", "backslashreplace").decode("ascii")
 
 
 def wants_ascii() -> bool:

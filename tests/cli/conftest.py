@@ -34,7 +34,7 @@ def run() -> Run:
     def call(*words: str | Path, cwd: Path | None = None) -> Ran:
         command = [sys.executable, "-m", "qcow2inspect", *map(str, words)]
         done = subprocess.run(
-            command, capture_output=True, env=env, cwd=cwd, stdin=subprocess.DEVNULL, timeout=60, check=False
+            command, capture_output=True, env=env, cwd=cwd, stdin=subprocess.DEVNULL, timeout=300, check=False
         )
         return Ran(done.returncode, done.stdout.decode(), done.stderr.decode())
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import pty
 import random
+import re
 import select
 import signal
 import struct
@@ -15,12 +17,14 @@ import termios
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from qcow2inspect.build.recipe import Data, Recipe, build
+from qcow2inspect.build.recipe import Data, Recipe, Snapshot, build
 from qcow2inspect.build.writer import Layout
+from qcow2inspect.cli.main import VERBS
 from tests.cli.conftest import ROOT
 from tests.images import noise
 
@@ -101,6 +105,87 @@ def test_a_reader_that_goes_away_ends_it(name: str, image: Path) -> None:
     assert len(ran.stdout) == 1
     assert "Traceback" not in ran.stderr
     assert ("has not got everything" in ran.stderr) is (name == "export")
+
+
+# -- characters -----------------------------------------------------------------------------------------------------
+
+RUNS = {
+    **PRINTS,
+    "help": ["--help"],
+    "json": ["info", "IMAGE", "--json"],
+    "map json": ["map", "IMAGE", "--json"],
+    "check json": ["check", "IMAGE", "--json"],
+    "check qemu": ["check", "IMAGE", "--json-compat", "qemu-img"],
+    "info qemu": ["info", "IMAGE", "--json-compat", "qemu-img"],
+    "report json": ["report", "IMAGE", "--format", "json"],
+    "markdown": ["report", "IMAGE", "--format", "markdown"],
+    "console": ["report", "IMAGE", "--format", "console"],
+    "l1": ["l1", "IMAGE"],
+    "l2": ["l2", "IMAGE", "0"],
+    "bitmaps": ["bitmaps", "IMAGE"],
+    "verify": ["verify", "IMAGE", "“none”"],
+    "compare": ["compare", "IMAGE", "IMAGE"],
+    "create": ["create", "“none”", "IMAGE"],
+    "replay": ["replay", "“none”"],
+    "demo": ["demo", "FOLDER", "--no-open"],
+    "plain": ["open", "--plain", "IMAGE"],
+    "finding": ["explain", "QCOW-L2-EOF"],
+    "findings": ["explain", "--list"],
+    "unknown": ["explain", "“nothing”"],
+    "to a file": ["export", "IMAGE", "FOLDER/“out”.raw"],
+    "missing": ["info", "“none”"],
+    "wrong": ["hexdump", "IMAGE", "“nowhere”"],
+    "option": ["info", "IMAGE", "“more”"],
+    **{f"help of {verb}": [verb, "--help"] for verb in VERBS},
+}
+_RUN_ALL = """
+import json, os, sys
+from qcow2inspect.cli.main import run
+from qcow2inspect.cli.streams import take_streams
+
+take_streams()
+for name, words in json.load(open(sys.argv[1], encoding="utf-8")).items():
+    sys.stdout.flush()
+    os.write(1, b"<<<<" + name.encode() + b">>>>")
+    try:
+        run([os.fsdecode(word.encode()) for word in words])
+    except SystemExit:
+        pass
+"""
+LOCALES = {
+    "latin-1": ("latin-1", {"PYTHONIOENCODING": "latin-1"}),
+    "ascii": ("ascii", {"PYTHONIOENCODING": "ascii"}),
+    "C": ("ascii", {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0"}),
+}
+
+
+@pytest.mark.parametrize("name", LOCALES)
+def test_no_character_is_an_error(name: str, tmp_path: Path) -> None:
+    """Every verb, in one process, where typographic quotes and the name of the image have no code."""
+    encoding, env = LOCALES[name]
+    image = tmp_path / "“bild€”.qcow2"
+    image.write_bytes(build(replace(RECIPE, snapshots=(Snapshot(b"first"),))))
+    commands = {
+        key: [word.replace("IMAGE", str(image)).replace("FOLDER", str(tmp_path)) for word in words]
+        for key, words in RUNS.items()
+    }
+    (tmp_path / "list").write_text(json.dumps(commands))
+    done = subprocess.run(
+        [sys.executable, "-c", _RUN_ALL, str(tmp_path / "list")],
+        capture_output=True,
+        env={**ENV, "PYTHONUTF8": "0", "NO_COLOR": "1", **env},
+        stdin=subprocess.DEVNULL,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    pieces = re.findall(rb"<<<<(.*?)>>>>(.*?)(?=<<<<|\Z)", done.stdout, re.DOTALL)
+    results = {key.decode(): said for key, said in pieces}
+    assert list(results) == list(RUNS)
+    for key in (key for key in RUNS if "json" in key or "qemu" in key):
+        json.loads(results[key].decode(encoding))
+    assert 'snapshot          1 "first"' in results["info"].decode(encoding)
+    assert '"qcow2inspect explain --list" lists all codes' in done.stderr.decode(encoding)
 
 
 # -- terminals ------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import random
 import subprocess
 import sys
@@ -59,6 +60,15 @@ def test_matrix(options: Options, tmp_path: Path, record_property: Count) -> Non
         same(path, path.read_bytes(), maker)
         cells += 1
     record_property("cells check matrix", cells)
+
+
+@pytest.mark.parametrize(
+    "name", [b"\xc3\xbc\xe2\x80\x9c\xf0\x9f\x98\x80", b'a\xff\x7f\x1b\\u00fc"\\', b"\xed\xa0\x80\t"], ids=ascii
+)
+def test_names(name: bytes, tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(name)
+    qemu_img("create", "-q", "-f", "qcow2", path, "1M")
+    same(path, path.read_bytes(), "a name")
 
 
 @pytest.mark.parametrize("width", [1, 2, 4, 8, 16, 32, 64])
