@@ -41,6 +41,20 @@ _IOV_MAX = 1024
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
+def _advice(code: int | None, *, keep: bool) -> str:
+    """What to do about a file that cannot be written."""
+    import resource
+
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    if code == errno.EFBIG and limit != resource.RLIM_INFINITY:
+        hint = f"raise the limit of this process for the size of a file (ulimit -f), now {limit:,} bytes"
+        return f"{hint}, then continue it (--resume)" if keep else hint
+    if code == errno.EFBIG:
+        return "choose a place whose file system holds files of this size"
+    hint = "free some space or choose another place" if code in _FULL else "choose another place"
+    return f"continue it (--resume) when that is mended, or {hint}" if keep else hint
+
+
 def check_target(path: str, *, force: bool, evidence: Collection[Identity] = (), resume: bool = False) -> None:
     """See whether a file may be written at ``path``; nothing is touched.
 
@@ -169,11 +183,10 @@ class Output:
 
     def failed(self, doing: str, error: OSError) -> CannotExport:
         """The error that tells a person what went wrong with this file."""
-        hint = "free some space or choose another place" if error.errno in _FULL else "choose another place"
         return CannotExport(
             f"{self.path}: {doing} failed: {error.strerror}",
             why="the unfinished file is kept" if self.keep else "the unfinished file is removed",
-            hint=f"continue it (--resume) when that is mended, or {hint}" if self.keep else hint,
+            hint=_advice(error.errno, keep=self.keep),
             exit_code=74,
         )
 

@@ -296,6 +296,8 @@ def test_a_file_that_may_not_grow_is_removed(tmp_path: Path, action: str) -> Non
     said = run_python(LIMITED.format(action=action), str(tmp_path / "a"))
     assert said.startswith("74 ")
     assert "File too large; the unfinished file is removed" in said
+    assert "raise the limit of this process for the size of a file (ulimit -f), now 4,096 bytes" in said
+    assert "--resume" not in said
     assert names(tmp_path) == []
 
 

@@ -1,7 +1,8 @@
 """Who may open the files that an image names: nobody, unless the user says so.
 
 An image can name any file: an overlay of a hostile guest has named ``/etc/shadow``, a device, or a network address.
-Nothing that stands in an image is opened by itself. Whatever is allowed, only regular files are ever opened.
+Nothing that stands in an image is opened by itself. Whatever is allowed, only regular files are ever opened, and none
+that the kernel makes up: ``/proc/self/mem`` calls itself a regular file.
 """
 
 from __future__ import annotations
@@ -27,6 +28,11 @@ _FORMATS = ("qcow2", "qcow", "raw")
 _LONGEST = 1 << 16
 _LONGEST_SHOWN = 2 * MAX_BACKING_NAME
 _LOCAL = "file:"
+_KERNELS_PLACES = ("/proc/", "/sys/")
+_KERNELS = frozenset(
+    b"proc sysfs cgroup cgroup2 debugfs tracefs securityfs configfs pstore efivarfs bpf binfmt_misc selinuxfs".split()
+)
+"""Types of file systems whose files are the state of the kernel and of its processes."""
 
 
 class Follow(Enum):
@@ -213,18 +219,34 @@ class MissingFile(NeedsFile):
 
 
 def _open_regular(path: str, named: NamedFile, beside: str, role: str) -> FileSource:
+    what = f"is {_shown(path)}, which is no regular file and is never opened"
     try:
-        if stat.S_ISREG(os.stat(path).st_mode):
+        status = os.stat(path)
+        kernels = _kernels_devices()
+        if status.st_dev in kernels or os.path.realpath(path).startswith(_KERNELS_PLACES):
+            what = f"is {_shown(path)}, made up by the kernel (as all of /proc and /sys is), which is never opened"
+        elif stat.S_ISREG(status.st_mode):
             source = FileSource(path)
-            if source.is_regular:
+            if source.is_regular and source.opened.st_dev not in kernels:
                 return source
             source.close()  # it was replaced between the look and the opening
     except (OSError, ValueError, CannotRead) as error:
-        what = error.strerror if isinstance(error, OSError) else str(error)
-        what = f"is {_shown(path)}, which cannot be opened: {what}"
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        what = f"is {_shown(path)}, which cannot be opened: {why}"
         raise _needs(beside, role, named, what, MissingFile) from error
-    what = f"is {_shown(path)}, which is no regular file and is never opened"
     raise _needs(beside, role, named, what, MissingFile)
+
+
+def _kernels_devices() -> set[int]:
+    """Device numbers of the file systems that the kernel makes up, wherever they are mounted."""
+    found = set()
+    with suppress(OSError), open("/proc/self/mountinfo", "rb") as mounts:  # another system, or no /proc: none
+        for line in mounts:
+            where, _, what = line.partition(b" - ")
+            if what.split(b" ")[0] in _KERNELS:
+                major, _, minor = where.split(b" ")[2].partition(b":")
+                found.add(os.makedev(int(major), int(minor)))
+    return found
 
 
 def _needs(beside: str, role: str, named: NamedFile, what: str, kind: type[NeedsFile] = NeedsFile) -> NeedsFile:

@@ -212,6 +212,8 @@ def test_a_full_disk(keep: bool, evidence: Path, undisturbed: dict[str, bytes], 
     ran = subprocess.run([*limited, *([] if keep else ["--discard"])], capture_output=True, text=True, check=False)
     assert ran.returncode == 74
     assert "File too large" in ran.stderr
+    assert "raise the limit of this process for the size of a file (ulimit -f), now 26,214,399 bytes" in ran.stderr
+    assert ("then continue it (--resume)" in ran.stderr) is keep
     left = sorted(os.listdir(tmp_path))
     assert left == (["out.raw.journal", "out.raw.part"] if keep else [])
     if keep:

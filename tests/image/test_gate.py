@@ -15,7 +15,8 @@ from qcow2inspect.build.recipe import Data, Recipe, build
 from qcow2inspect.build.writer import Layout
 from qcow2inspect.errors import Damaged, NeedsFile, Qcow2InspectError
 from qcow2inspect.image.follow import MAX_LAYERS, open_chain
-from qcow2inspect.image.gate import Follow, OpenGate, identities, read_name
+from qcow2inspect.image.gate import Follow, MissingFile, OpenGate, identities, read_name
+from qcow2inspect.source.file import _open
 from tests.image.v1_images import V1Recipe
 
 NONE, FOLDER, ANY = OpenGate(), OpenGate(Follow.FOLDER), OpenGate(Follow.ANY)
@@ -329,6 +330,43 @@ def test_devices_sockets_and_folders_are_never_opened(case: Path) -> None:
             assert "no regular file and is never opened" in end_of(path, OpenGate(places={name: name}))
     (case / "link").symlink_to("/dev/zero")
     assert "no regular file" in end_of(overlay(case / "o", "link"), ANY)
+
+
+@pytest.mark.parametrize("name", ["/proc/self/mem", "/proc/self/environ", "/proc/version", "/sys/kernel/notes", "link"])
+def test_what_the_kernel_makes_up_is_never_opened(name: str, case: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such files call themselves regular ones."""
+    (case / "link").symlink_to("/proc/self/../version")
+    opened: list[str] = []
+
+    def watched(path: str) -> int:
+        opened.append(path)
+        return _open(path)
+
+    monkeypatch.setattr("qcow2inspect.source.file._open", watched)
+    for make in (overlay, with_data_file):
+        path = make(case / "o", name)
+        for gate in (ANY, OpenGate(places={name: str(case / name)})):
+            with open_chain(path, gate) as chain:
+                end = chain.end or chain.layers[0].data_file
+                assert isinstance(end, MissingFile)
+                assert "made up by the kernel" in str(end)
+    assert set(opened) == {str(case / "o")}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("qcow2inspect.image.gate._KERNELS_PLACES", ("/nowhere/",))
+        assert "made up by the kernel" in end_of(overlay(case / "o", name), ANY)
+
+
+def test_a_file_that_the_kernel_puts_in_place_of_another(case: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is seen by its device, after it was opened."""
+    genuine = os.open
+
+    def swapped(file: str, *rest: int, **more: int) -> int:
+        return genuine("/proc/version" if file == str(case / "base.raw") else file, *rest, **more)
+
+    monkeypatch.setattr(os, "open", swapped)
+    before = set(os.listdir("/proc/self/fd"))
+    assert "never opened" in end_of(overlay(case / "o", "base.raw"), ANY)
+    assert set(os.listdir("/proc/self/fd")) == before
 
 
 def test_a_file_that_becomes_a_device_between_look_and_opening(case: Path, monkeypatch: pytest.MonkeyPatch) -> None:
