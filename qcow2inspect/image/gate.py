@@ -18,6 +18,7 @@ from qcow2inspect.errors import CannotRead, NeedsFile
 from qcow2inspect.format.geometry import MAX_BACKING_NAME
 from qcow2inspect.layout.structure import brief, printable, visible
 from qcow2inspect.source.file import FileSource
+from qcow2inspect.source.kernel import KERNELS_PLACES, kernels_devices
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -28,11 +29,6 @@ _FORMATS = ("qcow2", "qcow", "raw")
 _LONGEST = 1 << 16
 _LONGEST_SHOWN = 2 * MAX_BACKING_NAME
 _LOCAL = "file:"
-_KERNELS_PLACES = ("/proc/", "/sys/")
-_KERNELS = frozenset(
-    b"proc sysfs cgroup cgroup2 debugfs tracefs securityfs configfs pstore efivarfs bpf binfmt_misc selinuxfs".split()
-)
-"""Types of file systems whose files are the state of the kernel and of its processes."""
 
 
 class Follow(Enum):
@@ -221,9 +217,8 @@ class MissingFile(NeedsFile):
 def _open_regular(path: str, named: NamedFile, beside: str, role: str) -> FileSource:
     what = f"is {_shown(path)}, which is no regular file and is never opened"
     try:
-        status = os.stat(path)
-        kernels = _kernels_devices()
-        if status.st_dev in kernels or os.path.realpath(path).startswith(_KERNELS_PLACES):
+        status, kernels = os.stat(path), kernels_devices()
+        if status.st_dev in kernels or os.path.realpath(path).startswith(KERNELS_PLACES):
             what = f"is {_shown(path)}, made up by the kernel (as all of /proc and /sys is), which is never opened"
         elif stat.S_ISREG(status.st_mode):
             source = FileSource(path)
@@ -235,18 +230,6 @@ def _open_regular(path: str, named: NamedFile, beside: str, role: str) -> FileSo
         what = f"is {_shown(path)}, which cannot be opened: {why}"
         raise _needs(beside, role, named, what, MissingFile) from error
     raise _needs(beside, role, named, what, MissingFile)
-
-
-def _kernels_devices() -> set[int]:
-    """Device numbers of the file systems that the kernel makes up, wherever they are mounted."""
-    found = set()
-    with suppress(OSError), open("/proc/self/mountinfo", "rb") as mounts:  # another system, or no /proc: none
-        for line in mounts:
-            where, _, what = line.partition(b" - ")
-            if what.split(b" ")[0] in _KERNELS:
-                major, _, minor = where.split(b" ")[2].partition(b":")
-                found.add(os.makedev(int(major), int(minor)))
-    return found
 
 
 def _needs(beside: str, role: str, named: NamedFile, what: str, kind: type[NeedsFile] = NeedsFile) -> NeedsFile:

@@ -352,7 +352,7 @@ def test_what_the_kernel_makes_up_is_never_opened(name: str, case: Path, monkeyp
                 assert "made up by the kernel" in str(end)
     assert set(opened) == {str(case / "o")}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("qcow2inspect.image.gate._KERNELS_PLACES", ("/nowhere/",))
+        patch.setattr("qcow2inspect.image.gate.KERNELS_PLACES", ("/nowhere/",))
         assert "made up by the kernel" in end_of(overlay(case / "o", name), ANY)
 
 

@@ -1,0 +1,27 @@
+"""File systems that the kernel makes up: their files are its state, or that of a process, and call themselves regular."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+
+__all__ = ["KERNELS_PLACES", "kernels_devices"]
+
+KERNELS_PLACES = ("/proc/", "/sys/")
+"""Where they are usually mounted."""
+
+_TYPES = frozenset(
+    b"proc sysfs cgroup cgroup2 debugfs tracefs securityfs configfs pstore efivarfs bpf binfmt_misc selinuxfs".split()
+)
+
+
+def kernels_devices() -> set[int]:
+    """Their device numbers, wherever they are mounted; none on a system that cannot say."""
+    found = set()
+    with suppress(OSError), open("/proc/self/mountinfo", "rb") as mounts:
+        for line in mounts:
+            where, _, what = line.partition(b" - ")
+            if what.split(b" ")[0] in _TYPES:
+                major, _, minor = where.split(b" ")[2].partition(b":")
+                found.add(os.makedev(int(major), int(minor)))
+    return found
