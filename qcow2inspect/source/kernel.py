@@ -1,4 +1,4 @@
-"""File systems that the kernel makes up: their files are its state, or that of a process, and call themselves regular."""
+"""File systems that the kernel makes up: their files are its state, or a process, and call themselves regular ones."""
 
 from __future__ import annotations
 
