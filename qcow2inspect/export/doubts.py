@@ -1,11 +1,12 @@
 """What can be read and is doubtful all the same: bytes that two guest places claim, or that belong to a table.
 
-Sound images have none of it. With the policy to save what can be saved, such ranges come out as they are stored, and
-are listed.
+Sound images have none of it. Such ranges come out as they are stored, and are listed, whatever the policy: nothing says
+so when they are read.
 """
 
 from __future__ import annotations
 
+import threading
 from array import array
 from collections import deque
 from dataclasses import replace
@@ -16,10 +17,11 @@ from qcow2inspect.export.load import Trouble
 from qcow2inspect.format.geometry import SECTOR
 from qcow2inspect.format.mapping import ClusterType, L1Entry
 from qcow2inspect.image.guest import GuestDisk
+from qcow2inspect.progress import Cancelled
 from qcow2inspect.units import GuestOffset, GuestRange, HostRange
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     import numpy as np
     import numpy.typing as npt
@@ -30,9 +32,10 @@ if TYPE_CHECKING:
     from qcow2inspect.survey.columns import Ints
     from qcow2inspect.survey.survey import Survey
 
-__all__ = ["doubts_seen", "find_doubts", "survey_of", "with_doubts"]
+__all__ = ["DoubtSearch", "doubts_seen", "find_doubts", "survey_of", "with_doubts"]
 
 _MOST = 1 << 16
+_PATIENCE = 0.05
 _TWICE = "another guest range lies in the same place of the image file: one of the two is wrong"
 _META = "a table of the image lies in the same place of the image file"
 _CUT = "the image file ends inside the cluster that holds these bytes"
@@ -65,6 +68,57 @@ def find_doubts(view: View, extents: Iterable[Extent], *, survey: Survey | None 
     found += runs.inside(_tables(view, survey))
     found += _astray(view, survey)
     return _apart(found)
+
+
+class DoubtSearch:
+    """Looks for doubts in a thread of its own: what is copied by the kernel leaves it the time.
+
+    Args:
+        view: what is exported, whole.
+        extents: gives all extents of it; what it is given may ask to stop.
+    """
+
+    def __init__(self, view: View, extents: Callable[[Progress], Iterable[Extent]]) -> None:
+        self._found: list[Trouble] = []
+        self._error: BaseException | None = None
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, args=(view, extents), name="doubts", daemon=True)
+        self._thread.start()
+
+    def result(self, progress: Progress) -> list[Trouble]:
+        """The doubts, as :func:`find_doubts` gives them.
+
+        Raises:
+            Cancelled: the user asked to stop.
+        """
+        progress.begin("Looking for contradictions", None)
+        while self._thread.is_alive():
+            progress.advance(0)
+            self._thread.join(_PATIENCE)
+        if self._error is not None:
+            raise self._error
+        return self._found
+
+    def close(self) -> None:
+        """End the thread, whatever is still to be done."""
+        self._stop.set()
+        self._thread.join()
+
+    def begin(self, what: str, total: int | None) -> None:
+        """Nobody watches; see :class:`~qcow2inspect.progress.Progress`."""
+
+    def advance(self, amount: int) -> None:
+        """Stop if nobody waits any more."""
+        if self._stop.is_set():
+            raise Cancelled
+
+    def _run(self, view: View, extents: Callable[[Progress], Iterable[Extent]]) -> None:
+        try:
+            self._found = find_doubts(view, extents(self), survey=survey_of(view, self))
+        except Cancelled:
+            return
+        except BaseException as error:
+            self._error = error
 
 
 def doubts_seen(view: View, within: GuestRange, doubts: Iterable[Trouble]) -> Iterator[Trouble]:

@@ -11,12 +11,13 @@ import threading
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from qcow2inspect.errors import CannotExport, Damaged, NeedsFile, NeedsKey, Unsupported
 from qcow2inspect.export.beside import Beside
 from qcow2inspect.export.choices import Choices, OnError, Sparse
-from qcow2inspect.export.doubts import doubts_seen, find_doubts, survey_of, with_doubts
+from qcow2inspect.export.doubts import DoubtSearch, doubts_seen, with_doubts
 from qcow2inspect.export.hashes import Hashes
 from qcow2inspect.export.journal import Checkpoints, Journal, binding
 from qcow2inspect.export.leftovers import forget_journal, is_begun
@@ -124,6 +125,7 @@ class _Run:
         self._within = within_of(view, choices)
         self._keeps = choices.keep or choices.resume
         self._gaps: list[GuestRange] = []
+        self._doubts: list[Trouble] = []
         self.hashes: dict[str, str] = {}
         self.files: list[str] = []
 
@@ -139,11 +141,14 @@ class _Run:
             if isinstance(target, FileTarget):
                 target.set_size(journal.done)
                 self._reserve(target)
+            search = self._search()
+            stack.callback(search.close)
             written = self._copy(target, journal)
             self._unless_cancelled(target.flush)
             self._verify(target)
             warnings = [*self._flight.warnings, *_changed(self._view)]
             beside = stack.enter_context(Beside(self._evidence, lambda: getattr(target, "is_named", False)))
+            self._doubts = self._doubts_of(search)
             self._write_sidecars(beside, journal, warnings, command)
             beside.commit()
             self._remove_stale()
@@ -269,8 +274,7 @@ class _Run:
 
     def _write_sidecars(self, beside: Beside, journal: Journal, warnings: list[str], command: tuple[str, ...]) -> None:
         sums, count = {"unreadable": 0, "past-end": 0, "absent": 0, "doubtful": 0}, 0
-        doubts = self._doubts()
-        for trouble in self._listed(journal, doubts):
+        for trouble in self._listed(journal):
             sums[trouble.kind] += trouble.guest.size
             count += 1
         if sums["unreadable"]:
@@ -287,7 +291,7 @@ class _Run:
             from qcow2inspect.export.errormap import write_error_map
 
             whole = self._view.disk_offset if isinstance(self._view, MappedView) else int
-            ranges, origin = self._listed(journal, doubts), int(self._within.start)
+            ranges, origin = self._listed(journal), int(self._within.start)
             write_error_map(beside, self._path, origin, self._flight.size, ranges, disk_offset=whole)
             self.files += [map_of(self._path), json_of(self._path)]
         if isinstance(self._view, MappedView):
@@ -301,29 +305,28 @@ class _Run:
             write_manifest(beside, self._path, manifest)
             self.files += manifest_names(self._path)
 
-    def _listed(self, journal: Journal, doubts: list[Trouble]) -> Iterator[Trouble]:
+    def _listed(self, journal: Journal) -> Iterator[Trouble]:
         """All that is listed, in order; in mapped-only output each range lies in one piece."""
-        found = with_doubts(journal.troubles(), doubts)
+        found = with_doubts(journal.troubles(), self._doubts)
         if not isinstance(self._view, MappedView):
             return found
         view = self._view
         return (part for trouble in found for part in view.split(trouble))
 
-    def _doubts(self) -> list[Trouble]:
-        """What is doubtful though it could be read; whoever exports an image as sound does not pay for the search."""
-        if self._choices.on_error is OnError.FAIL and not self._view.assumed:
-            return []
-        self._progress.begin("Looking for contradictions", None)
-        whole = self._view.whole if isinstance(self._view, MappedView) else self._view
-        everything = GuestRange.at(0, whole.size)
-        if whole is self._view and self._within == everything:
-            extents = self._flight.plan.extents(whole, everything, self._progress)
-        else:
-            extents = extents_of(whole, everything, self._progress)
-        found = find_doubts(whole, extents, survey=survey_of(whole, self._progress))
+    def _doubts_of(self, search: DoubtSearch) -> list[Trouble]:
+        """What is doubtful though it could be read."""
+        found = search.result(self._progress)
         if isinstance(self._view, MappedView):
             self._gaps = list(self._view.gaps_in(doubt.guest for doubt in found))
         return list(doubts_seen(self._view, self._within, found))
+
+    def _search(self) -> DoubtSearch:
+        """Begin to look for doubts, on the whole disk, while it is copied."""
+        plan, view, within = self._flight.plan, self._view, self._within
+        whole = view.whole if isinstance(view, MappedView) else view
+        everything = GuestRange.at(0, whole.size)
+        known = whole is view and within == everything
+        return DoubtSearch(whole, partial(plan.extents if known else extents_of, whole, everything))
 
     def _manifest(self, substituted: dict[str, Any], warnings: list[str], command: tuple[str, ...]) -> dict[str, Any]:
         from qcow2inspect.export.manifest import make_manifest

@@ -134,14 +134,15 @@ def act(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: 
             path.unlink(missing_ok=True)
             path.write_bytes(DATA)
             os.utime(path, (1_000_000_000, 1_000_000_000))
-        target.unlink(missing_ok=True)
+        for path in (target, *(target.with_name(f"out.raw.{end}") for end in ("part", "journal"))):
+            path.unlink(missing_ok=True)
         names = {"IMAGE": str(image), "TWIN": str(twin), "OUT": str(target)}
         with monkeypatch.context() as patch:
             Medium(image, **fault).put_in(patch)  # type: ignore[arg-type]  # by name
             code = run([names.get(word, word) for word in VERBS[verb]])
         out, err = capfdbinary.readouterr()
         left = sorted(path.name for path in tmp_path.iterdir() if path not in (image, twin, target))
-        assert not [name for name in left if name.endswith(".part") and f"{name}.journal" not in left], left
+        assert not [name for name in left if name.endswith(".part") and f"{name[:-5]}.journal" not in left], left
         return Outcome(code, out, err.decode(), target.read_bytes() if target.exists() else None)
 
     return call

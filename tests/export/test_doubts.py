@@ -98,6 +98,21 @@ def test_an_assumed_table_and_one_that_is_read_otherwise(tmp_path: Path) -> None
     assert "  ?" in (tmp_path / "out.map").read_text()
 
 
+def test_the_policy_to_fail_names_them_too(tmp_path: Path) -> None:
+    """Nothing fails when these bytes are read: without a word they would pass for what the guest had."""
+    damaged = Recipe(RECIPE.layout, RECIPE.clusters, damage={"L1[0].L2[3]": entry("L1[0].L2[7]")})
+    disk = Image(MemorySource(build(damaged))).active_disk()
+    done = export(disk, str(tmp_path / "out"), Choices())
+    export(disk, str(tmp_path / "best"), Choices(on_error=OnError.BEST))
+    assert "8,192 B (8 KiB) are doubtful and stand as they are stored" in done.warnings
+    assert {str(tmp_path / name) for name in ("out", "out.map", "out.errors.json")} == set(done.files)
+    listed = [json.loads((tmp_path / f"{name}.errors.json").read_text())["ranges"] for name in ("out", "best")]
+    assert listed[0] == listed[1]
+    assert [(one["guest_offset"], one["size"]) for one in listed[0]] == [(3 * K, K), (7 * K, K)]
+    sound = export(Image(MemorySource(build(RECIPE))).active_disk(), str(tmp_path / "sound"), Choices())
+    assert (sound.warnings, sound.files) == ((), (str(tmp_path / "sound"),))
+
+
 def test_troubles_come_before_doubts() -> None:
     def one(start: int, size: int, kind: str) -> Trouble:
         return Trouble(GuestRange.at(start, size), None, 0, kind, "", "")

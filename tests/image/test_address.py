@@ -132,7 +132,7 @@ ERRORS = [
     ("L1[0].L2[8192]", "8,192 L2 entries; the last is"),
     ("L1[0].L2[2].data", "zero-plain: it has no data in this file"),
     ("L1[0].L2[5].data.ref", "has no data"),
-    ("snap[1]", r"the image has 1 snapshots; the last is snap\[0\]"),
+    ("snap[1]", r"the image has snap\[0\] only"),
     ("bitmap[0]", "the image has 0 bitmaps; there are none"),
     ("luks", "no address"),
     ("rt[8192]", "refcount table entries; the last is"),
