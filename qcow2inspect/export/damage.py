@@ -76,7 +76,7 @@ def find_damage(view: View, survey: Survey, progress: Progress | None = None) ->
     whole = GuestRange.at(0, view.size)
     plan = make_plan(view, progress, within=whole)
     extents = list(plan.extents(view, whole, progress))
-    doubts = find_doubts(view, extents, survey=survey)
+    doubts = find_doubts(view, extents, survey=survey, progress=progress)
     kinds: dict[str, list[GuestRange]] = {"lost": [], "doubtful": [], "elsewhere": []}
     for trouble in with_doubts(_troubles(extents), doubts):
         kinds[trouble.kind].append(trouble.guest)

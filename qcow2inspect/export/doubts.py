@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import threading
 from array import array
+from bisect import bisect_right
 from collections import deque
 from dataclasses import replace
+from itertools import islice, takewhile
 from typing import TYPE_CHECKING
 
 from qcow2inspect.errors import CannotRead, Qcow2InspectError
@@ -17,7 +19,8 @@ from qcow2inspect.export.load import Trouble
 from qcow2inspect.format.geometry import SECTOR
 from qcow2inspect.format.mapping import ClusterType, L1Entry
 from qcow2inspect.image.guest import GuestDisk
-from qcow2inspect.progress import Cancelled
+from qcow2inspect.image.windows import extents_of
+from qcow2inspect.progress import Cancelled, Silent
 from qcow2inspect.units import GuestOffset, GuestRange, HostRange
 
 if TYPE_CHECKING:
@@ -42,31 +45,42 @@ _CUT = "the image file ends inside the cluster that holds these bytes"
 _GUESS = "where these bytes belong on the disk is an assumption"
 
 
-def find_doubts(view: View, extents: Iterable[Extent], *, survey: Survey | None = None) -> list[Trouble]:
+def find_doubts(
+    view: View, extents: Iterable[Extent], *, survey: Survey | None = None, progress: Progress | None = None
+) -> list[Trouble]:
     """The doubtful ranges of a view, in order, not overlapping.
 
     Args:
         view: gave the extents.
         extents: all of them: what speaks against one range may lie far from it.
         survey: what is known about the tables of the image; without it they are believed.
+        progress: may ask to stop while the files behind the image are looked at.
+
+    Raises:
+        Cancelled: the user asked to stop.
     """
     found = [Trouble(guess, None, 0, "doubtful", _GUESS, "as stored") for guess in view.assumed.doubts]
     runs = _Runs()
     streams = _Runs()
+    behind: list[Extent] = []
     for extent in extents:
+        if extent.layer:
+            behind.append(extent)
         if not extent.readable or extent.host is None or extent.past_end:
             continue
         if extent.kind is ClusterType.COMPRESSED:
             found += _cut_off(view, extent, extent.host)
-        if not extent.layer:
-            if extent.kind is ClusterType.NORMAL:
-                runs.add(extent, extent.host)
-            elif extent.kind is ClusterType.COMPRESSED:
-                streams.add(extent, HostRange.at(extent.host.start, extent.guest.size))
+        if extent.layer:
+            continue
+        if extent.kind is ClusterType.NORMAL:
+            runs.add(extent, extent.host)
+        elif extent.kind is ClusterType.COMPRESSED:
+            streams.add(extent, HostRange.at(extent.host.start, extent.guest.size))
     found += streams.equal()
     found += runs.shared()
     found += runs.inside(_tables(view, survey))
     found += _astray(view, survey)
+    found += _behind(view, behind, progress or Silent())
     return _apart(found)
 
 
@@ -114,7 +128,7 @@ class DoubtSearch:
 
     def _run(self, view: View, extents: Callable[[Progress], Iterable[Extent]]) -> None:
         try:
-            self._found = find_doubts(view, extents(self), survey=survey_of(view, self))
+            self._found = find_doubts(view, extents(self), survey=survey_of(view, self), progress=self)
         except Cancelled:
             return
         except BaseException as error:
@@ -152,6 +166,28 @@ def survey_of(view: View, progress: Progress) -> Survey | None:
         return take_survey(disk.image, progress) if disk is not None else None
     except CannotRead:
         return None
+
+
+def _behind(view: View, extents: list[Extent], progress: Progress) -> Iterator[Trouble]:
+    """The doubts about the files behind the image, where nothing before them hides what they hold.
+
+    Args:
+        view: the disk.
+        extents: those that another file than the image gives, in order.
+        progress: may ask to stop.
+    """
+    from qcow2inspect.image.disk import Disk
+
+    layer, below = 0, view
+    while isinstance(below, Disk) and isinstance(below.support.backing, Disk):
+        layer, below = layer + 1, below.support.backing
+        shown = [extent.guest for extent in extents if extent.layer >= layer]
+        alone = Disk(below.image, below.mapping, replace(below.support, backing=None), lenient=True)
+        every = extents_of(alone, GuestRange.at(0, alone.size), progress)
+        for doubt in find_doubts(alone, every, survey=survey_of(alone, progress)):
+            first = bisect_right(shown, int(doubt.guest.start), key=lambda part: int(part.end))
+            for part in takewhile(doubt.guest.overlaps, islice(shown, first, None)):
+                yield replace(_of(doubt, doubt.guest.clip(int(part.start), int(part.end))), layer=layer)
 
 
 def _astray(view: View, survey: Survey | None) -> Iterator[Trouble]:

@@ -13,10 +13,14 @@ from qcow2inspect.export.load import Trouble
 from qcow2inspect.export.mapped import MappedView
 from qcow2inspect.export.raw import export
 from qcow2inspect.image.assume import read_assumptions
+from qcow2inspect.image.follow import open_chain
+from qcow2inspect.image.gate import Follow, OpenGate
 from qcow2inspect.image.image import Image
 from qcow2inspect.source.memory import MemorySource
+from qcow2inspect.survey.survey import take_survey
 from qcow2inspect.units import GuestRange
 from tests.images import model, noise
+from tests.rules.test_incidents import CASES
 
 K = 1 << 12
 RECIPE = Recipe(
@@ -111,6 +115,41 @@ def test_the_policy_to_fail_names_them_too(tmp_path: Path) -> None:
     assert [(one["guest_offset"], one["size"]) for one in listed[0]] == [(3 * K, K), (7 * K, K)]
     sound = export(Image(MemorySource(build(RECIPE))).active_disk(), str(tmp_path / "sound"), Choices())
     assert (sound.warnings, sound.files) == ((), (str(tmp_path / "sound"),))
+
+
+def test_files_behind_the_image_are_doubted_where_they_are_seen(tmp_path: Path) -> None:
+    """Two places of the base share a cluster; the overlay hides one half of the first, the file between nothing."""
+    shared = {"L1[0].L2[3]": entry("L1[0].L2[7]")}
+    (tmp_path / "base").write_bytes(build(Recipe(RECIPE.layout, RECIPE.clusters, damage=shared)))
+    between = Layout(3 << 20, cluster_bits=12, backing_name=b"base", backing_format=b"qcow2")
+    (tmp_path / "between").write_bytes(build(Recipe(between, {500: Data(b"x" * K)})))
+    top = Layout(3 << 20, cluster_bits=11, backing_name=b"between", backing_format=b"qcow2")
+    (tmp_path / "top").write_bytes(build(Recipe(top, {6: Data(b"y" * (K // 2))})))
+    with open_chain(tmp_path / "top", OpenGate(Follow.ANY)) as chain:
+        disk = chain.disk()
+        found = find_doubts(disk, disk.extents())
+        assert [(int(one.guest.start), one.guest.size, one.layer) for one in found] == [
+            (3 * K + K // 2, K // 2, 2),
+            (7 * K, K, 2),
+        ]
+        host = entry("L1[0].L2[7]") & ~(1 << 63)
+        assert [int(one.host.start) for one in found if one.host] == [host + K // 2, host]
+
+
+def test_overwritten_tables_behind_an_empty_overlay(tmp_path: Path) -> None:
+    """What is seen through an empty overlay is as doubtful as it is without it."""
+    (tmp_path / "base").write_bytes(CASES["few"].image())
+    disk = Image.open(tmp_path / "base").active_disk()
+    alone = find_doubts(disk, disk.extents(), survey=take_survey(disk.image))
+    top = Layout(disk.size, cluster_bits=16, backing_name=b"base", backing_format=b"qcow2")
+    (tmp_path / "top").write_bytes(build(Recipe(top, {})))
+    with open_chain(tmp_path / "top", OpenGate(Follow.ANY)) as chain:
+        through = find_doubts(chain.disk(), chain.disk().extents())
+    assert len(alone) > 2
+    assert joined([(int(one.guest.start), one.guest.size) for one in through]) == joined(
+        [(int(one.guest.start), one.guest.size) for one in alone]
+    )
+    assert {one.layer for one in through} == {1}
 
 
 def test_troubles_come_before_doubts() -> None:
