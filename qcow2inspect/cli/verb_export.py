@@ -2,8 +2,8 @@
 
 The file appears as OUT when it is complete, OUT.part until then. What cannot be read stops the export unless
 --on-error says otherwise; then OUT.map (for ddrescue's tools) and OUT.errors.json list every byte that is not as the
-guest had it. Nothing is ever replaced without being listed there; what can be read but contradicts the rest of the image
-is listed there, too, whatever the policy.
+guest had it. Nothing is ever replaced without being listed there; what can be read but contradicts the rest of the
+image is listed there, too, whatever the policy.
 
 An export that is stopped, or whose disk is full or fails, leaves OUT.part and OUT.journal: the same command with
 --resume continues it, after a kill or a loss of power too, and the bytes are those of an export that was never stopped.
