@@ -45,6 +45,7 @@ _HOST_MODES = ("map",)
 _MODES = ("overview", "findings", "compare", *_HOST_MODES)
 _FILE = 'file"'
 _MOST = 200
+_CANDIDATES = 8
 
 
 def parse_place(session: Session, text: str, here: Location | None = None) -> Location:
@@ -161,13 +162,9 @@ def state_named(session: Session, word: str) -> GuestState:
     """
     if word == "active":
         return ACTIVE
-    snapshots = session.image.snapshots
     if word.startswith('"'):
-        wanted = word[1:-1]
-        for index, snapshot in enumerate(snapshots):
-            if wanted in (snapshot.name.decode("utf-8", "replace"), snapshot.title):
-                return GuestState("snapshot", index, f"snapshot {snapshot.title}")
-        raise BadAddress(f"no snapshot is called “{visible(wanted)}”; there are {len(snapshots):,}")
+        index = _snapshot_called(session, word[1:-1])
+        return GuestState("snapshot", index, f"snapshot {session.image.snapshots[index].title}")
     if word.startswith(_FILE):
         return GuestState("other", title=_other(session, word[len(_FILE) : -1])[0])
     if word.startswith("residue[") and word.endswith("]"):
@@ -183,6 +180,27 @@ def state_named(session: Session, word: str) -> GuestState:
         if (state.kind, state.index) == (kind, index):
             return state
     raise BadAddress(f"the image has no {word}; {session.called('states')} lists all states")
+
+
+def _snapshot_called(session: Session, name: str) -> int:
+    """The number of the one snapshot of this name.
+
+    Raises:
+        BadAddress: none is called so, or several are.
+    """
+    snapshots = session.image.snapshots
+    found = [
+        index
+        for index, snapshot in enumerate(snapshots)
+        if name in (snapshot.name.decode("utf-8", "replace"), snapshot.title)
+    ]
+    if not found:
+        raise BadAddress(f"no snapshot is called “{visible(name)}”; there are {len(snapshots):,}")
+    if len(found) > 1:
+        which = ", ".join(f"snap[{index}]" for index in found[:_CANDIDATES])
+        more = ", ..." if len(found) > _CANDIDATES else ""
+        raise BadAddress(f"{len(found):,} snapshots are called “{visible(name)}”: say which, {which}{more}")
+    return found[0]
 
 
 def _other(session: Session, name: str) -> tuple[str, Chain]:

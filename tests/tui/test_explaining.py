@@ -46,6 +46,16 @@ async def test_a_field_is_explained_as_the_command_line_does(address: str, topic
         assert f"address {address}" in text
 
 
+@pytest.mark.parametrize("address", ["hdr.l1_table_offset", "hdr.l1_size", "L1[0].L2[5]", "rt[0]"])
+async def test_a_meaning_is_told_once(address: str) -> None:
+    async with playing(memory_image()) as pilot:
+        await go(pilot, address)
+        place = inspector(pilot).session.place(address)
+        assert place is not None
+        assert place.node.doc
+        assert (await told(pilot)).count(squeezed(f"{place.node.doc}.")) == 1
+
+
 async def test_an_entry_comes_with_the_arithmetic_of_this_image() -> None:
     async with playing(memory_image()) as pilot:
         await go(pilot, "L1[0].L2[5]")

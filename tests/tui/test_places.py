@@ -143,6 +143,17 @@ def test_what_leads_nowhere_says_why(text: str, words: str) -> None:
         parse_place(SESSION, text)
 
 
+def test_a_name_that_several_snapshots_have_is_refused() -> None:
+    twins = replace(RECIPE, snapshots=(*RECIPE.snapshots, *[Snapshot(b"before")] * 9))
+    session = Session.of(image_of(build(twins)))
+    words = r"10 snapshots are called “before”: say which, snap\[0\], snap\[2\], .*\.\.\."
+    for text in ('@"before" 64K', 'snap"before".L1[0]'):
+        with pytest.raises(BadAddress, match=words):
+            parse_place(session, text)
+    assert parse_place(session, '@"after it" 64K').state.index == 1
+    assert parse_place(session, "@snap[2] 64K").state.index == 2
+
+
 def test_numbers_are_guest_offsets_where_the_guest_is_looked_at() -> None:
     here = Location(mode="guest", guest=GuestOffset(0x1000), state=parse_place(SESSION, "@snap[1]").state)
     for text, offset in (("0x20", 0x20), ("+1c", 0x2000), ("-1s", 0xE00), (".", 0x1000), ("Gc2", 0x2000)):

@@ -48,9 +48,11 @@ class Topic:
 
     @classmethod
     def node(cls, node: Node, steps: Sequence[Step]) -> Topic:
-        """A place of the structure."""
-        here = [("here", node.shown), ("address", node.path), ("meaning", node.doc and f"{node.doc}.")]
-        return cls(describe.title(node), of_node(node), [row for row in here if row[1]], steps)
+        """A place of the structure; its meaning stands here unless one of the texts says the same."""
+        texts, meaning = of_node(node), node.doc and f"{node.doc}."
+        is_told = any(text.title.endswith(f": {meaning}") for text in texts)
+        here = [("here", node.shown), ("address", node.path), ("meaning", "" if is_told else meaning)]
+        return cls(describe.title(node), texts, [row for row in here if row[1]], steps)
 
     @classmethod
     def findings(cls, findings: Sequence[Finding]) -> Topic:
