@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from qcow2inspect.errors import NeedsFile, NeedsKey
 from qcow2inspect.export.doubts import find_doubts, with_doubts
 from qcow2inspect.export.load import Trouble
-from qcow2inspect.export.plan import make_plan
+from qcow2inspect.image.windows import coarse_extents
 from qcow2inspect.progress import Silent
 from qcow2inspect.units import GuestRange, bytes_of
 
@@ -73,23 +73,33 @@ def find_damage(view: View, survey: Survey, progress: Progress | None = None) ->
         Cancelled: the user asked to stop.
     """
     progress = progress or Silent()
-    whole = GuestRange.at(0, view.size)
-    plan = make_plan(view, progress, within=whole)
-    extents = list(plan.extents(view, whole, progress))
+    progress.begin("Planning", None)
+    lost_or_elsewhere: list[Trouble] = []
+    extents = _noted(coarse_extents(view, GuestRange.at(0, view.size), progress), lost_or_elsewhere)
     doubts = find_doubts(view, extents, survey=survey, progress=progress)
     kinds: dict[str, list[GuestRange]] = {"lost": [], "doubtful": [], "elsewhere": []}
-    for trouble in with_doubts(_troubles(extents), doubts):
+    for trouble in with_doubts(lost_or_elsewhere, doubts):
         kinds[trouble.kind].append(trouble.guest)
     lost, suspect, elsewhere = (tuple(_joined(ranges)) for ranges in kinds.values())
     return Damage(view.size, lost, suspect, elsewhere)
 
 
-def _troubles(extents: Iterable[Extent]) -> Iterator[Trouble]:
+def _noted(extents: Iterable[Extent], troubles: list[Trouble]) -> Iterator[Extent]:
+    """The extents; what troubles them is noted as they pass, neighbours of one kind as one."""
     for extent in extents:
-        if extent.absent or isinstance(extent.error, (NeedsFile, NeedsKey)):
-            yield Trouble(extent.guest, extent.host, extent.layer, "elsewhere", extent.why_not, "")
-        elif extent.error is not None or extent.past_end:
-            yield Trouble(extent.guest, extent.host, extent.layer, "lost", extent.why_not, "")
+        kind = _kind(extent)
+        if kind and troubles and troubles[-1].kind == kind and troubles[-1].guest.end == extent.guest.start:
+            troubles[-1] = Trouble(GuestRange(troubles[-1].guest.start, extent.guest.end), None, 0, kind, "", "")
+        elif kind:
+            troubles.append(Trouble(extent.guest, None, 0, kind, "", ""))
+        yield extent
+
+
+def _kind(extent: Extent) -> str:
+    """What troubles an extent; empty if nothing does."""
+    if extent.absent or isinstance(extent.error, (NeedsFile, NeedsKey)):
+        return "elsewhere"
+    return "lost" if extent.error is not None or extent.past_end else ""
 
 
 def _joined(ranges: Iterable[GuestRange]) -> Iterator[GuestRange]:

@@ -19,7 +19,7 @@ from qcow2inspect.export.load import Trouble
 from qcow2inspect.format.geometry import SECTOR
 from qcow2inspect.format.mapping import ClusterType, L1Entry
 from qcow2inspect.image.guest import GuestDisk
-from qcow2inspect.image.windows import extents_of
+from qcow2inspect.image.windows import coarse_extents
 from qcow2inspect.progress import Cancelled, Silent
 from qcow2inspect.units import GuestOffset, GuestRange, HostRange
 
@@ -183,7 +183,7 @@ def _behind(view: View, extents: list[Extent], progress: Progress) -> Iterator[T
         layer, below = layer + 1, below.support.backing
         shown = [extent.guest for extent in extents if extent.layer >= layer]
         alone = Disk(below.image, below.mapping, replace(below.support, backing=None), lenient=True)
-        every = extents_of(alone, GuestRange.at(0, alone.size), progress)
+        every = coarse_extents(alone, GuestRange.at(0, alone.size), progress)
         for doubt in find_doubts(alone, every, survey=survey_of(alone, progress)):
             first = bisect_right(shown, int(doubt.guest.start), key=lambda part: int(part.end))
             for part in takewhile(doubt.guest.overlaps, islice(shown, first, None)):
@@ -224,7 +224,7 @@ def _of(doubt: Trouble, guest: GuestRange) -> Trouble:
 
 
 def _apart(found: list[Trouble]) -> list[Trouble]:
-    """In order; of those that overlap the first counts, of very many the rest becomes one."""
+    """In order; where some overlap the first counts; of very many neighbours are joined, and the rest becomes one."""
     ordered = sorted(found, key=lambda doubt: (int(doubt.guest.start), -doubt.guest.size))
     kept: list[Trouble] = []
     end = 0
@@ -233,7 +233,9 @@ def _apart(found: list[Trouble]) -> list[Trouble]:
         if not part:
             continue
         end = int(part.end)
-        if len(kept) < _MOST:
+        if len(ordered) > _MOST and kept and kept[-1].guest.end == part.start and kept[-1].reason == doubt.reason:
+            kept[-1] = replace(kept[-1], guest=GuestRange(kept[-1].guest.start, part.end), host=None)
+        elif len(kept) < _MOST:
             kept.append(_of(doubt, part))
         else:
             kept[-1] = Trouble(
@@ -246,7 +248,8 @@ def _cut_off(view: View, extent: Extent, host: HostRange) -> Iterator[Trouble]:
     """A compressed cluster whose stream the end of the file cuts by more than any writer leaves out."""
     files = view.files_of(extent.layer) if isinstance(view, GuestDisk) else None
     if files is not None and host.end - files.image.size >= SECTOR:
-        yield Trouble(extent.guest, host, extent.layer, "doubtful", _CUT, "as stored")
+        where = host if extent.guest.size <= files.cluster_size else None  # several streams lie anywhere
+        yield Trouble(extent.guest, where, extent.layer, "doubtful", _CUT, "as stored")
 
 
 class _Runs:

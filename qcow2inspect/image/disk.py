@@ -6,6 +6,8 @@ both say the same (a test holds them to it).
 
 from __future__ import annotations
 
+from copy import copy
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from qcow2inspect.codec import codec_for
@@ -96,6 +98,18 @@ class Disk(GuestDisk):
     def assumed(self) -> Assumptions:
         """What is taken to stand in the metadata of the image."""
         return self.image.assumed
+
+    def coarse(self) -> Disk:
+        """The same disk for whoever asks how many bytes cannot be read, not why.
+
+        Its extents cover the same bytes with the same fate, but garbage that leads anywhere makes one extent, not one
+        for each entry; the first entry gives the reason and the host bytes. Read no bytes through them.
+        """
+        other = copy(self)
+        other._finder = replace(self._finder, coarse=True)
+        if isinstance(self._backing, Disk):
+            other._backing = self._backing.coarse()
+        return other
 
     # -- one place --------------------------------------------------------------------------------------------
 

@@ -77,12 +77,15 @@ class RunFinder:
         has_data_file: normal clusters lie in an external data file; no run is sound then.
         has_zero_flag: version 3, where entries may say that they read as zeros.
         end: bytes of the image file.
+        coarse: neighbours that share one fate are one run, though their entries lead to different places: those that
+            are not aligned, and those that lie past the end of the image file. The first one says where.
     """
 
     geometry: Geometry
     has_data_file: bool
     has_zero_flag: bool
     end: int
+    coarse: bool = False
 
     @cached_property
     def _places(self) -> npt.NDArray[np.uint64]:
@@ -102,7 +105,7 @@ class RunFinder:
 
     def runs(self, table: L2Table, first: int, last: int) -> Iterator[Run]:
         """The runs of entries ``[first, last)`` of a table; neighbours may continue each other."""
-        if table.extended or columns_pay(last - first):
+        if table.extended or self.coarse or columns_pay(last - first):
             return self._in_columns(table.words(first, last))
         found = list(self._one_by_one(table.integers(first, last)))
         columns_pay(0, len(found))
@@ -161,7 +164,30 @@ class RunFinder:
         inside = (hosts + host_sizes <= np.uint64(self.end)) | (kinds == ClusterType.COMPRESSED)
         sound = self._may_be_sound[kinds] & aligned & inside
         columns = (place[first], sizes, kinds, hosts, host_sizes, sound, entries)
-        return map(Run._make, zip(*(column.tolist() for column in columns), strict=True))
+        if self.coarse:
+            kept = self._new_fates(kinds, hosts, aligned).nonzero()[0]
+            rows = [column[kept] for column in columns]
+            rows[1] = np.add.reduceat(sizes, kept)
+        else:
+            rows = list(columns)
+        return map(Run._make, zip(*(column.tolist() for column in rows), strict=True))
+
+    def _new_fates(
+        self, kinds: npt.NDArray[np.uint8], hosts: npt.NDArray[np.uint64], aligned: npt.NDArray[np.bool_]
+    ) -> npt.NDArray[np.bool_]:
+        """Which runs do not share the fate of the one before.
+
+        A stream counts as past the end if it starts a sector behind it: no stream that starts in the same place, be it
+        ever so short, is then thought to be whole.
+        """
+        import numpy as np
+
+        size = self.geometry.cluster_size
+        packed, end = kinds == ClusterType.COMPRESSED, -(-self.end // size) * size
+        past_end = np.where(packed, hosts >= np.uint64(self.end + SECTOR), _has_host(kinds) & (hosts >= np.uint64(end)))
+        fates = np.where(aligned, past_end & (not self.has_data_file), 2)
+        fresh = (fates[1:] != fates[:-1]) | (kinds[1:] != kinds[:-1]) | (fates[1:] == 0)
+        return np.concatenate(([True], fresh))
 
     def _hosts(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from unittest import mock
 
 from qcow2inspect.build.recipe import Compressed, Data, Recipe, build
 from qcow2inspect.build.writer import Layout
@@ -166,3 +167,10 @@ def test_troubles_come_before_doubts() -> None:
         (30, 40, "d"),
         (40, 50, "u"),
     ]
+
+
+def test_very_many_neighbours_are_joined_before_what_lies_between_others_is_suspected() -> None:
+    damage = {f"L1[0].L2[{20 + index}]": 3 << 62 | 1 << 40 for index in range(6)}  # streams far past the end
+    damage |= {f"L1[0].L2[{40 + index}]": 3 << 62 | 1 << 41 for index in range(6)}
+    with mock.patch("qcow2inspect.export.doubts._MOST", 3):
+        assert doubts(damage) == [(20 * K, 6 * K), (40 * K, 6 * K)]

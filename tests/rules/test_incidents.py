@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import tracemalloc
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -13,8 +16,11 @@ from qcow2inspect.build.recipe import Data, Recipe, Zero, build
 from qcow2inspect.build.writer import Layout
 from qcow2inspect.export.choices import Choices, OnError
 from qcow2inspect.export.damage import find_damage
+from qcow2inspect.export.plan import Plan, make_plan
 from qcow2inspect.export.raw import export
 from qcow2inspect.findings import Category, Finding, Severity
+from qcow2inspect.image.view import Extent
+from qcow2inspect.image.windows import coarse_extents
 from qcow2inspect.rules import all_rules, examine
 from qcow2inspect.rules.causes import causes
 from qcow2inspect.rules.outlook import repair_outlook
@@ -84,6 +90,43 @@ def test_what_a_guest_loses_is_what_an_export_marks(case: str, tmp_path: Path) -
     export(disk, str(out), Choices(on_error=OnError.BEST if CASES[case].claimed else OnError.ZERO))
     assert marked(Path(f"{out}.errors.json")) == [(int(part.start), int(part.end)) for part in damage.marked]
     assert out.stat().st_size == disk.size
+
+
+@pytest.mark.parametrize("case", ["blocks of twos", "claimed", "larger clusters", "guest data of few letters"])
+def test_what_many_extents_amount_to_is_counted_without_them(case: str) -> None:
+    disk = image_of(CASES[case].image()).active_disk()
+    whole = make_plan(disk)
+    with mock.patch("qcow2inspect.export.plan._KEPT", 3):
+        full = make_plan(disk)
+    assert full.is_full
+    assert sums(full) == sums(whole)
+
+
+def sums(plan: Plan) -> tuple[int, ...]:
+    return plan.plain, plan.compressed, plan.past_end, plan.absent, plan.unreadable
+
+
+def test_garbage_in_tables_is_few_extents_however_many_entries_it_makes() -> None:
+    """At the size in which it was reported: a million entries that lead anywhere, and little work for each table."""
+    case = DoubleAllocation(cluster_bits=16)
+    image = image_of(case.image())
+    survey, disk, span = take_survey(image), image.active_disk(), image.geometry.l2_span
+    count = 0
+
+    def counted(extents: Iterable[Extent]) -> Iterator[Extent]:
+        nonlocal count
+        for count, extent in enumerate(extents, 1):  # noqa: B007 - what is left of it is the number
+            yield extent
+
+    with mock.patch("qcow2inspect.export.damage.coarse_extents", lambda *args: counted(coarse_extents(*args))):
+        tracemalloc.start()
+        damage = find_damage(disk, survey)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert case.tables < count < 20 * case.tables
+    assert peak < 32 << 20
+    assert damage.lost_bytes == case.blocks * span
+    assert damage.suspect_bytes == case.guest * span + 4 * image.geometry.cluster_size  # two clusters, owned twice
 
 
 def marked(path: Path) -> list[tuple[int, int]]:
