@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from qcow2inspect.findings import Category, Finding, Severity
 from qcow2inspect.rules.base import entry_evidence, guest_impact
-from qcow2inspect.rules.spans import SHOWN, guest_of, survey_rule
-from qcow2inspect.rules.tables import is_wiped, l1_entries_of
+from qcow2inspect.rules.spans import SHOWN, survey_rule
+from qcow2inspect.rules.tables import guest_of_tables, is_wiped, l1_entries_of
 from qcow2inspect.units import bytes_of, counted
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def _find(survey: Survey) -> Iterator[Finding]:
     if not len(empty) or is_wiped(survey):
         return
     entries = l1_entries_of(survey, empty)
-    guest = guest_of(survey, entries)
+    guest = guest_of_tables(survey, empty)
     message = f"{counted(len(empty), 'L2 table')} without an entry in use{guest_impact(guest)}"
     evidence = tuple(entry_evidence(survey, entry) for entry in entries[:SHOWN])
     yield Finding(

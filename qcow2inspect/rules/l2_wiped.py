@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 from qcow2inspect.findings import Category, Finding, Severity
 from qcow2inspect.rules.base import entry_evidence, guest_impact
-from qcow2inspect.rules.spans import KEPT_CLUSTERS, SHOWN, guest_of, survey_rule
-from qcow2inspect.rules.tables import is_wiped, l1_entries_of
+from qcow2inspect.rules.spans import KEPT_CLUSTERS, SHOWN, survey_rule
+from qcow2inspect.rules.tables import guest_of_tables, is_wiped, l1_entries_of
 from qcow2inspect.survey.faults import Fault
 from qcow2inspect.units import bytes_of, counted
 
@@ -35,7 +35,7 @@ def _find(survey: Survey) -> Iterator[Finding]:
         return
     empty = survey.empty_tables
     entries = l1_entries_of(survey, empty)
-    guest = guest_of(survey, entries)
+    guest = guest_of_tables(survey, empty)
     orphans = survey.faults.count[Fault.ORPHAN]
     message = (
         f"{counted(len(empty), 'L2 table')} all zero, and {counted(orphans, 'cluster')} that nothing points to: "

@@ -195,9 +195,10 @@ def owners_of(survey: Survey, cluster: int) -> str:
     return " and ".join(names) or "nothing known"
 
 
-def grouped(items: list[str], most: int = 3) -> str:
-    """The first of some texts, and how many more there are."""
-    more = f"; and {len(items) - most:,} more" if len(items) > most else ""
+def grouped(items: list[str], most: int = 3, *, count: int = 0) -> str:
+    """The first of some texts, and how many more there are; ``count`` of them if they are not all given."""
+    count = max(count, len(items))
+    more = f"; and {count - most:,} more" if count > most else ""
     return "; ".join(items[:most]) + more
 
 

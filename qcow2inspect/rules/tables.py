@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from qcow2inspect.findings import Category, Finding, Severity
 from qcow2inspect.format.mapping import L1Entry, L2Entry, compressed_descriptor
 from qcow2inspect.rules.base import entry_evidence, guest_impact
-from qcow2inspect.rules.spans import KEPT_CLUSTERS, SHOWN, grouped, guest_of, metadata_names
+from qcow2inspect.rules.spans import KEPT_CLUSTERS, SHOWN, grouped, metadata_names
 from qcow2inspect.survey.claims import Owner
 from qcow2inspect.survey.faults import Fault
 from qcow2inspect.survey.odd import KEPT, Odd, OddEntry
-from qcow2inspect.units import HostRange, bytes_of, counted
+from qcow2inspect.units import GuestRange, HostRange, bytes_of, counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,6 +28,7 @@ __all__ = [
     "NEAR",
     "differences",
     "first_content",
+    "guest_of_tables",
     "is_wiped",
     "l1_entries_of",
     "mistaken",
@@ -56,18 +57,35 @@ def l1_entries_of(survey: Survey, tables: npt.NDArray[np.intp] | Sequence[int]) 
     return entries
 
 
+def guest_of_tables(survey: Survey, tables: npt.NDArray[np.intp] | Sequence[int]) -> list[GuestRange]:
+    """The guest bytes that the first L1 entry of each of some L2 tables maps in the active state, joined."""
+    import numpy as np
+
+    if survey.tables is None or not len(tables):
+        return []
+    geometry, active = survey.image.geometry, survey.tree.active
+    states = [number for number, state in enumerate(survey.states) if state is active]
+    rows = np.asarray(tables, dtype=np.intp)
+    indexes = np.unique(survey.tables.l1_index[rows[np.isin(survey.tables.state[rows], states)]])
+    first, last = np.diff(indexes, prepend=-2) != 1, np.diff(indexes, append=-2) != 1
+    ends = zip(indexes[first].tolist(), indexes[last].tolist(), strict=True)
+    spans = (GuestRange(geometry.guest_span(low).start, geometry.guest_span(high).end) for low, high in ends)
+    return [part for part in (span.clip(0, active.size) for span in spans) if part]
+
+
 def overwritten_findings(survey: Survey, code: str, kind: str, *, what: str) -> Iterator[Finding]:
     """One finding for all L2 tables that hold something else of one kind."""
-    entries = l1_entries_of(survey, [table for table, found in survey.overwritten.items() if found == kind])
+    tables = [table for table, found in survey.overwritten.items() if found == kind]
+    entries, count = l1_entries_of(survey, tables), len(tables)
     if not entries:
         return
-    guest = guest_of(survey, entries)
+    guest = guest_of_tables(survey, tables)
     evidence = [entry_evidence(survey, entry) for entry in entries]
-    names = grouped([each.path for each in evidence])
-    message = f"{counted(len(entries), 'L2 table')} overwritten by {what}: {names}{_intruders(survey, entries)}; "
-    message += f"what {'it maps' if len(entries) == 1 else 'they map'} cannot be believed{guest_impact(guest)}"
+    names = grouped([each.path for each in evidence], count=count)
+    message = f"{counted(count, 'L2 table')} overwritten by {what}: {names}{_intruders(survey, entries)}; "
+    message += f"what {'it maps' if count == 1 else 'they map'} cannot be believed{guest_impact(guest)}"
     shown, places, touched = tuple(guest[:KEPT_CLUSTERS]), tuple(evidence[:SHOWN]), bytes_of(guest)
-    yield Finding(code, Severity.ERROR, Category.CORRUPTION, message, places, shown, len(entries), touched)
+    yield Finding(code, Severity.ERROR, Category.CORRUPTION, message, places, shown, count, touched)
 
 
 def _intruders(survey: Survey, entries: list[OddEntry]) -> str:

@@ -6,6 +6,7 @@ import json
 import re
 import tracemalloc
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from unittest import mock
@@ -56,6 +57,17 @@ def test_tables_overwritten_by_two_intruders() -> None:
     assert re.search(r"by L1\[\d+\]\.L2\[0\] and L1\[\d+\]\.L2\[62\]", found["QCOW-L2-SHARED"].message)
     assert survey.qemu.corruption_count > 5_000  # what the same image looks like entry by entry
     assert any("134 overwritten L2 tables would be believed" in line for line in repair_outlook(survey))
+
+
+@pytest.mark.parametrize("name", ["double_allocation", "punched"])
+def test_tables_are_counted_though_few_of_their_entries_are_kept(name: str) -> None:
+    survey, found = surveyed(name)
+    with mock.patch("qcow2inspect.rules.tables.KEPT", 3):
+        again = {finding.code: finding for finding in examine(survey)}
+    told = [code for code in found if code.startswith("QCOW-L2-LOOKS") or code == "QCOW-L2-WIPED"]
+    assert told
+    for code in told:
+        assert replace(again[code], evidence=found[code].evidence) == found[code]
 
 
 CASES = {
