@@ -164,7 +164,7 @@ class BaseApp(App[None]):
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """The palette offers what the keys do."""
         for command in self.offered(screen):
-            yield SystemCommand(command.title.capitalize(), command.help, partial(self.run_command, command))
+            yield SystemCommand(command.in_full, command.help, partial(self.run_command, command))
 
     def offered(self, screen: Screen[Any]) -> list[Command]:
         """The commands that can be called by name while a screen is in front."""

@@ -32,6 +32,7 @@ class Command:
         shown: how the keys are written; made from ``keys`` if empty.
         in_palette: False for movements that make no sense by name.
         at_once: True if the key must be acted on before the next one is looked at.
+        long_title: what the palette calls it, where the title alone would be that of a screen.
     """
 
     id: str
@@ -45,6 +46,12 @@ class Command:
     shown: str = ""
     in_palette: bool = True
     at_once: bool = False
+    long_title: str = ""
+
+    @property
+    def in_full(self) -> str:
+        """What the palette calls it."""
+        return self.long_title or self.title.capitalize()
 
 
 def _move(
@@ -185,6 +192,7 @@ COMMANDS: tuple[Command, ...] = (
         "map",
         "follow",
         95,
+        long_title="Explore the cell",
     ),
     Command(
         "map.order",
@@ -285,6 +293,7 @@ COMMANDS: tuple[Command, ...] = (
         "app",
         "compare",
         52,
+        long_title="Compare with",
     ),
     Command("log", ("7",), "Log", "What runs, what was done, what was said", "Screens", "app", "mode('log')", 19),
     Command(

@@ -70,10 +70,10 @@ async def test_every_command_has_a_key_a_click_and_a_place_in_the_palette() -> N
             app = inspector(pilot)
             nodes = [app, screen, *screen.walk_children()]
             by_key |= {command.id for node in nodes for command in bound(node)}
-            titles = {command.title for command in app.get_system_commands(screen)}
-            by_name |= {
-                c.id for c in COMMANDS if c.title.capitalize() in titles and app.target_of(c, screen) is not None
-            }
+            offered = Counter(command.title for command in app.get_system_commands(screen))
+            assert [title for title, count in offered.items() if count > 1] == [], key
+            titles = set(offered)
+            by_name |= {c.id for c in COMMANDS if c.in_full in titles and app.target_of(c, screen) is not None}
         await tap(pilot, "question_mark")
         await settle(pilot)
         pane = pilot.app.screen.query_one(HelpText)

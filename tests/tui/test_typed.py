@@ -44,7 +44,7 @@ async def test_it_offers_what_the_palette_offers_under_names_that_are_clear() ->
             app, screen = inspector(pilot), pilot.app.screen
             offered = app.offered(screen)
             titles = {command.title for command in app.get_system_commands(screen)}
-            assert {command.title.capitalize() for command in offered} == titles
+            assert {command.in_full for command in offered} == titles
             names = [name_of(command) for command in offered]
             assert sorted(set(names)) == sorted(names), key
 
