@@ -27,10 +27,17 @@ if TYPE_CHECKING:
     from qcow2inspect.tui.commands import Command
     from qcow2inspect.tui.palette import Palette
 
-__all__ = ["BaseApp"]
+__all__ = ["BaseApp", "fit"]
 
 _DECIDING = 0.02
 """Seconds until a screen is asked again whether it still finds out what the last key leads to."""
+
+
+def fit(screen: Screen[Any]) -> None:
+    """Give a screen the classes of the terminal's size before it is laid out for the first time, not after."""
+    app = screen.app
+    for cells, steps in zip(app.size, (app.HORIZONTAL_BREAKPOINTS, app.VERTICAL_BREAKPOINTS), strict=True):
+        screen.add_class(max(step for step in steps or () if step[0] <= cells)[1])
 
 
 class BaseApp(App[None]):

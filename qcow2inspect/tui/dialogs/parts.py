@@ -10,6 +10,7 @@ from textual.message import Message
 from textual.screen import ModalScreen
 from textual.widget import Widget
 
+from qcow2inspect.tui.base import fit
 from qcow2inspect.tui.commands import bindings
 from qcow2inspect.tui.theme import Ground
 from qcow2inspect.tui.widgets.paint import strip, wrapped
@@ -35,6 +36,10 @@ class Dialog(ModalScreen[R]):
 
     BINDINGS = bindings("dialog")
     _left = False
+
+    def on_compose(self) -> None:
+        """Be laid out once, for the terminal as it is."""
+        fit(self)
 
     def leave(self, result: R) -> None:
         """Close with ``result``, unless that has happened already."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual.screen import Screen
 
+from qcow2inspect.tui.base import fit
 from qcow2inspect.tui.commands import of_scopes
 from qcow2inspect.tui.jobs import JobChanged
 from qcow2inspect.tui.knowledge import KnowledgeGrew
@@ -55,6 +56,10 @@ class BaseScreen(Screen[None]):
         self.status = StatusBar(look)
         self.status.heard = session.log.note
         self.keys = KeyBar(look)
+
+    def on_compose(self) -> None:
+        """Be laid out once, for the terminal as it is."""
+        fit(self)
 
     def compose(self) -> ComposeResult:
         """Breadcrumb, banner, body, status, keys."""
