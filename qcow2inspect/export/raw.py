@@ -26,8 +26,8 @@ from qcow2inspect.export.names import journal_of, json_of, manifest_names, map_o
 from qcow2inspect.export.pipeline import Pipeline
 from qcow2inspect.export.plan import make_plan
 from qcow2inspect.export.preflight import Check, Preflight, evidence_of, is_file, preflight, simple, within_of
-from qcow2inspect.export.steps import extents_of
 from qcow2inspect.export.target import FileTarget, Target, open_target
+from qcow2inspect.image.windows import coarse_extents
 from qcow2inspect.progress import Silent
 from qcow2inspect.source.file import FileSource
 from qcow2inspect.units import GuestOffset, GuestRange, HostRange, bytes_of, exact_size
@@ -325,8 +325,8 @@ class _Run:
         plan, view, within = self._flight.plan, self._view, self._within
         whole = view.whole if isinstance(view, MappedView) else view
         everything = GuestRange.at(0, whole.size)
-        known = whole is view and within == everything
-        return DoubtSearch(whole, partial(plan.extents if known else extents_of, whole, everything))
+        known = whole is view and within == everything and not plan.is_full
+        return DoubtSearch(whole, partial(plan.extents if known else coarse_extents, whole, everything))
 
     def _manifest(self, substituted: dict[str, Any], warnings: list[str], command: tuple[str, ...]) -> dict[str, Any]:
         from qcow2inspect.export.manifest import make_manifest
