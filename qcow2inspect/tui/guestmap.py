@@ -331,6 +331,7 @@ class _Search(_Types):
         for part in self._tables(progress):
             for extent in extents_of(self.view, part, progress):
                 self._extent(extent)
+            self._found = [at for at in self._found if at < self.view.size]  # the last cluster may end behind the disk
             if self._found:
                 break  # a table is looked at before what lies ahead of it, and nothing after that
         return min(self._found, default=None)

@@ -204,6 +204,16 @@ def test_what_lies_on_the_host_is_found_on_the_disk(data: bytes) -> None:
             assert find_guest(disk, _SIZE, offset) == wanted, (which, offset)
 
 
+def test_what_lies_behind_the_end_of_the_disk_is_none_of_it() -> None:
+    """The last cluster may be longer than what is left of the disk."""
+    image = memory_image(build(Recipe(Layout(2 * _SIZE + 512, cluster_bits=_BITS), {2: Data(b"last")})))
+    disk = chain_of(image).disk()
+    host = disk.lookup(GuestOffset(2 * _SIZE)).host
+    assert host is not None
+    assert find_guest(disk, _SIZE, HostOffset(host.start + 511)) == 2 * _SIZE + 511
+    assert find_guest(disk, _SIZE, HostOffset(host.start + 512)) is None
+
+
 def check(made: ClusterMap, kinds: list[int]) -> None:
     """A map, and the worst of its cells, are the worst of what each cluster is."""
     units = [max(kinds[low : low + made.clusters]) for low in range(0, len(kinds), made.clusters)]
