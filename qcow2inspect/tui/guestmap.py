@@ -331,10 +331,13 @@ class _Search(_Types):
         for part in self._tables(progress):
             for extent in extents_of(self.view, part, progress):
                 self._extent(extent)
-            self._found = [at for at in self._found if at < self.view.size]  # the last cluster may end behind the disk
-            if self._found:
+            if self._inside():
                 break  # a table is looked at before what lies ahead of it, and nothing after that
-        return min(self._found, default=None)
+        return min(self._inside(), default=None)
+
+    def _inside(self) -> list[int]:
+        """What was found on the disk; its last cluster may end behind it."""
+        return [at for at in self._found if at < self.view.size]
 
     def _extent(self, extent: Extent) -> None:
         """Look whether the byte is one of an extent; one of a stream has no place of its own."""
