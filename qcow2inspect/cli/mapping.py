@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
-from qcow2inspect.errors import BadAddress
+from qcow2inspect.image.mapping import snapshot_called
 
 if TYPE_CHECKING:
     import argparse
@@ -24,14 +23,8 @@ def choose_mapping(tree: Tree, snapshot: str | None) -> Mapping:
     """The mapping of the snapshot with this id or name; the active one for None.
 
     Raises:
-        BadAddress: there is no such snapshot.
+        BadAddress: there is no such snapshot, or there are several.
     """
     if snapshot is None:
         return tree.active
-    wanted = os.fsencode(snapshot)
-    for field in ("id", "name"):
-        for index, entry in enumerate(tree.image.snapshots):
-            if getattr(entry, field) == wanted:
-                return tree.mappings[index + 1]
-    titles = ", ".join(entry.title for entry in tree.image.snapshots[:10]) or "none"
-    raise BadAddress(f"there is no snapshot “{snapshot}”; the image has: {titles}")
+    return tree.mappings[snapshot_called(tree.image, snapshot) + 1]

@@ -19,7 +19,7 @@ from qcow2inspect.errors import BadAddress, NeedsFile, NeedsKey, Qcow2InspectErr
 from qcow2inspect.format.header import CryptMethod
 from qcow2inspect.image.gate import NamedFile, identities, read_data_name, read_name
 from qcow2inspect.image.image import Image
-from qcow2inspect.image.mapping import Mapping, active_mapping, snapshot_mappings
+from qcow2inspect.image.mapping import Mapping, active_mapping, snapshot_called, snapshot_mappings
 from qcow2inspect.image.support import Support, needs_backing
 from qcow2inspect.image.view import RawDisk, Window
 from qcow2inspect.source.file import FileSource
@@ -279,22 +279,14 @@ def find_snapshot(image: Image, snapshot: str | int) -> Mapping:
     """The mapping of the snapshot with this id or, if none has it, this name; a number is an index in the table.
 
     Raises:
-        BadAddress: there is no such snapshot.
+        BadAddress: there is no such snapshot, or there are several.
     """
-    import os
-
     mappings = snapshot_mappings(image)
-    if isinstance(snapshot, int):
-        if 0 <= snapshot < len(mappings):
-            return mappings[snapshot]
-        raise BadAddress(f"there is no snapshot number {snapshot}; the image has {len(mappings)}")
-    wanted = os.fsencode(snapshot)
-    for attribute in ("id", "name"):
-        for mapping in mappings:
-            if getattr(mapping.snapshot, attribute) == wanted:
-                return mapping
-    titles = ", ".join(entry.title for entry in image.snapshots[:10]) or "none"
-    raise BadAddress(f"there is no snapshot “{snapshot}”; the image has: {titles}")
+    if isinstance(snapshot, str):
+        return mappings[snapshot_called(image, snapshot)]
+    if 0 <= snapshot < len(mappings):
+        return mappings[snapshot]
+    raise BadAddress(f"there is no snapshot number {snapshot}; the image has {len(mappings)}")
 
 
 def _of_layer(error: Qcow2InspectError) -> Qcow2InspectError:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from qcow2inspect.errors import BadAddress
 from qcow2inspect.format.geometry import MAX_L1_ENTRIES
 from qcow2inspect.format.mapping import L1Entry
 from qcow2inspect.image.table import Table
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
     from qcow2inspect.format.snapshot import Snapshot
     from qcow2inspect.image.image import Image
 
-__all__ = ["Mapping", "active_mapping", "snapshot_mappings"]
+__all__ = ["Mapping", "active_mapping", "snapshot_called", "snapshot_mappings"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,27 @@ def snapshot_mappings(image: Image) -> Sequence[Mapping]:
     """The mappings of all snapshots; a snapshot that does not say its disk size has that of the active state."""
     found = image.snapshots
     return Lazy(len(found), lambda index: _of_snapshot(image, index, found[index]))
+
+
+def snapshot_called(image: Image, wanted: str) -> int:
+    """The index of the snapshot with this id or, if none has it, this name; ``snap[2]`` is the one of index 2.
+
+    Raises:
+        BadAddress: there is no such snapshot, or there are several.
+    """
+    name, found = os.fsencode(wanted), image.snapshots
+    for what in ("id", "name"):
+        called = [index for index, snapshot in enumerate(found) if getattr(snapshot, what) == name]
+        if len(called) > 1:
+            which = ", ".join(f"snap[{index}]" for index in called[:10])
+            raise BadAddress(f"{len(called):,} snapshots have the {what} “{wanted}”: say which of {which}")
+        if called:
+            return called[0]
+    number = re.fullmatch(r"snap\[(\d{1,9})\]", wanted)
+    if number and int(number[1]) < len(found):
+        return int(number[1])
+    titles = ", ".join(snapshot.title for snapshot in found[:10]) or "none"
+    raise BadAddress(f"there is no snapshot “{wanted}”; the image has: {titles}")
 
 
 def _of_snapshot(image: Image, index: int, snapshot: Snapshot) -> Mapping:

@@ -33,6 +33,19 @@ def test_snapshots_have_their_own_size() -> None:
         chain.disk("third")
 
 
+def test_a_name_that_several_snapshots_have_is_none() -> None:
+    """The first one would be exported for the other; an id, or the index, says which is meant."""
+    states = [Snapshot(name, {0: Data(data)}) for name, data in ((b"same", b"one"), (b"same", b"two"), (b"3", b"not"))]
+    chain = chain_of(image_of(Recipe(Layout(K), {0: Data(b"now")}, tuple(states))))
+    with pytest.raises(BadAddress, match=r"2 snapshots have the name “same”: say which of snap\[0\], snap\[1\]"):
+        chain.disk("same")
+    by_index = [chain.disk(f"snap[{index}]") for index in range(3)]
+    assert [disk.read_at(0, 3) for disk in by_index] == [chain.disk(name).read_at(0, 3) for name in ("1", "2", "3")]
+    assert len({disk.read_at(0, 3) for disk in by_index}) == 3
+    with pytest.raises(BadAddress, match=r"no snapshot “snap\[3\]”"):
+        chain.disk("snap[3]")
+
+
 def test_a_snapshot_that_asks_for_more_than_its_l1_table_maps() -> None:
     chain = chain_of(
         image_of(Recipe(Layout(1 << 15, cluster_bits=9), {0: Data(b"x")}, (Snapshot(b"s", disk_size=1 << 40),)))

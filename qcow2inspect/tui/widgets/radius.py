@@ -78,7 +78,7 @@ class Radius(Widget):
                     (f"{word} ", style("dim")),
                     (f"{human_size(size)} ", style("text")),
                 ]
-        marked = f" {counted(len(damage.marked), 'range')}, as an export marks them"
+        marked = f" {counted(len(damage.marked), 'range')}, as marked by an export"
         short = f" {counted(len(damage.marked), 'range')}"
         room = width - line_width(line)
         return [*line, (marked if len(marked) <= room else short, style("dim"))]
