@@ -72,7 +72,9 @@ class _Runs:
             self._runs.clear()
             index = -1
         known = self._runs[index][0] if index >= 0 else 0
-        return self._look(known, offset, _REACH) or self._look(offset, offset, 1) or (self._source.size, False)
+        few = len(self._starts) < _REACH  # in a file of many holes each is soon reached from where it is asked for
+        found = self._look(known, offset, _REACH) if few else None
+        return found or self._look(offset, offset, 1) or (self._source.size, False)
 
     def _look(self, start: int, offset: int, most: int) -> tuple[int, bool] | None:
         """The run around ``offset``, looked for from ``start`` on; None if it is more than ``most`` runs away.
