@@ -363,6 +363,8 @@ def _targets(view: Disk) -> list[int]:
     """Host offsets of L2 tables."""
     import numpy as np
 
+    from qcow2inspect.survey.columns import distinct
+
     column = view.mapping.l1.column() & np.uint64(L1Entry.l2_table_offset.mask)
     used = column[(column != 0) & (column < np.uint64(view.image.end))]
-    return [int(at) for at in np.unique(used)[:_MOST].tolist()]
+    return [int(at) for at in distinct(used)[:_MOST].tolist()]
