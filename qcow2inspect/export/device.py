@@ -14,8 +14,8 @@ from qcow2inspect.units import exact_size, human_size
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
+    from qcow2inspect.export.target import Part
     from qcow2inspect.output import Identity
-    from qcow2inspect.units import HostRange
 
 __all__ = ["DeviceTarget", "describe_device", "require_device"]
 
@@ -59,9 +59,9 @@ class DeviceTarget:
             for done in range(0, size, len(self._ZEROS)):
                 self.write(at + done, [self._ZEROS[: size - done]])
 
-    def copy(self, source: FileSource, host: HostRange, at: int) -> int:
+    def copy(self, parts: Sequence[Part]) -> bool:
         """Never: the kernel copies between regular files."""
-        return 0
+        return False
 
     def settle(self, at: int, end: int) -> None:
         """Nothing to do: whoever flushes waits."""

@@ -165,7 +165,7 @@ class Loader:
             return
         inflate, size = streams.codec.decompress, streams.cluster_size
         for extent, run in zip(batch, runs, strict=True):
-            self._stop_if_asked()
+            self.stop_if_asked()
             try:
                 found[int(extent.guest.start)] = inflate(data[run.start - start : run.end - start], size)
             except BadStream:
@@ -174,7 +174,7 @@ class Loader:
     # -- everything else --------------------------------------------------------------------------------------
 
     def _load_one(self, extent: Extent, loaded: Loaded) -> None:
-        self._stop_if_asked()
+        self.stop_if_asked()
         if extent.error is not None:
             self._give_up(extent, extent.error, loaded)
             return
@@ -256,7 +256,8 @@ class Loader:
 
         return int(self._view.disk_offset(offset)) if isinstance(self._view, MappedView) else offset
 
-    def _stop_if_asked(self) -> None:
+    def stop_if_asked(self) -> None:
+        """Raise :class:`Cancelled` if nobody wants the bytes any more."""
         if self._stop.is_set():
             raise Cancelled
 

@@ -7,8 +7,9 @@
                   main thread <- in order ----+    journal, hashes, pipe, progress
 
 The threads write to the final place themselves; only what must see the bytes in order waits for its turn. Two kinds of
-steps never leave the main thread: those that the kernel copies as they are, for it lets one writer at a time into a
-file; and those that are decrypted, which is so many short calls that threads would wait for each other in between.
+steps never leave the main thread: those that the kernel copies for us, for it lets one writer at a time into a file
+(where it would copy page by page, threads read and write); and those that are decrypted, which is so many short calls
+that threads would wait for each other in between.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ from typing import TYPE_CHECKING
 from qcow2inspect.export.choices import Sparse
 from qcow2inspect.export.load import Loaded, Loader
 from qcow2inspect.export.steps import steps, with_zeros
+from qcow2inspect.export.target import Part
 from qcow2inspect.format.mapping import ClusterType
-from qcow2inspect.progress import Cancelled
 from qcow2inspect.source.file import FileSource
 from qcow2inspect.workers import in_order
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from qcow2inspect.export.choices import Choices
     from qcow2inspect.export.hashes import Hashes
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from qcow2inspect.export.target import Target
     from qcow2inspect.image.view import Extent, View
     from qcow2inspect.progress import Progress
-    from qcow2inspect.units import HostRange
 
 __all__ = ["Pipeline"]
 
@@ -119,31 +119,33 @@ class Pipeline:
 
     def _uncopied(self, step: Step, done: Loaded) -> list[Extent]:
         """Copy what can be copied as it is; the extents that must be loaded."""
+        parts: list[Part] = []
+        rest = []
+        for extent in step.extents:
+            found = self._parts_of(extent)
+            if found is None:
+                rest.append(extent)
+            else:
+                parts += found
         with self._turn if self._target.in_kernel else nullcontext():
-            return [extent for extent in step.extents if not self._copy(extent, done)]
+            self._loader.stop_if_asked()
+            if not self._target.copy(parts):
+                return step.extents  # the slow way finds out which bytes cannot be read
+        done.written += sum(part.host.size for part in parts)
+        return rest
 
-    def _copy(self, extent: Extent, done: Loaded) -> bool:
-        """Copy an extent as it is, or see that there is nothing to copy; False if it must be loaded."""
+    def _parts_of(self, extent: Extent) -> Sequence[Part] | None:
+        """What is to be copied of an extent, which may be nothing; None if it must be loaded."""
         if extent.past_end or extent.absent:
-            return False
+            return None
         place = self._view.plain(extent)
         if place is None:
-            return extent.reads_as_zero
+            return () if extent.reads_as_zero else None
         source, host = place
         if not isinstance(source, FileSource):
-            return False
+            return None
         shift = extent.guest.start - self._origin - host.start
-        for part in self._loader.stored.within(source, host):
-            rest: HostRange | None = part
-            while rest is not None:
-                if self._stop.is_set():
-                    raise Cancelled
-                copied = self._target.copy(source, rest, rest.start + shift)
-                if not copied:
-                    return False
-                done.written += copied
-                rest = rest.clip(rest.start + copied, rest.end) if copied < rest.size else None
-        return True
+        return [Part(part.start + shift, source, part) for part in self._loader.stored.within(source, host)]
 
     def _write(self, step: Step, loaded: Loaded) -> None:
         at = step.start

@@ -7,12 +7,13 @@ import errno
 import os
 import resource
 import threading
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from qcow2inspect.errors import CannotExport
 from qcow2inspect.export.names import STDOUT, is_device, part_names
 from qcow2inspect.output import Output, check_target, part_of
 from qcow2inspect.source.file import FileSource
+from qcow2inspect.source.kernel import devices_of
 from qcow2inspect.units import exact_size
 
 if TYPE_CHECKING:
@@ -22,14 +23,30 @@ if TYPE_CHECKING:
     from qcow2inspect.output import Identity
     from qcow2inspect.units import HostRange
 
-__all__ = ["FileTarget", "PipeTarget", "Target", "check", "open_target"]
+__all__ = ["FileTarget", "Part", "PipeTarget", "Target", "check", "open_target"]
 
 _NOT_IN_KERNEL = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF, errno.EPERM)
 _TARGET_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
-_PIECE = 256 << 10
+_PIECE = 512 << 10
+_PAGEWISE = (b"ext2", b"ext3", b"ext4", b"tmpfs")
+"""File systems that never share blocks: the kernel copies page by page there, which two threads do faster."""
 _SETTLED = 8 << 20
 _OTHER_FILES = 256
 """More than an export has open beside its parts: the files of the longest chain, journal, terminal."""
+
+
+class Part(NamedTuple):
+    """Bytes that are copied as they are.
+
+    Attributes:
+        at: where they go, counted from the start of the export.
+        source: the file that holds them.
+        host: where they lie in it.
+    """
+
+    at: int
+    source: FileSource
+    host: HostRange
 
 
 class Target(Protocol):
@@ -38,8 +55,8 @@ class Target(Protocol):
     Attributes:
         in_order: bytes must come from the first to the last, zeros too.
         needs_zeros: what is not written does not read as zeros.
-        in_kernel: :meth:`copy` copies inside the kernel, as far as it is known. The kernel lets one writer at a time
-            into a file: other threads would only spin.
+        in_kernel: :meth:`copy` has the kernel copy, as far as it is known. It lets one writer at a time into a file:
+            other threads would only spin.
     """
 
     in_order: bool
@@ -60,8 +77,8 @@ class Target(Protocol):
             CannotExport: the target is full or fails.
         """
 
-    def copy(self, source: FileSource, host: HostRange, at: int) -> int:
-        """Bytes from the start of ``host`` on that were copied to ``at``; 0 if they could not be read.
+    def copy(self, parts: Sequence[Part]) -> bool:
+        """Copy bytes as they are; False if some cannot be read, whatever was copied until then.
 
         Raises:
             CannotExport: the target is full or fails.
@@ -108,7 +125,6 @@ class FileTarget:
 
     def __init__(self, path: str, size: int, choices: Choices, evidence: Collection[Identity]) -> None:
         self._part = choices.split or max(size, 1)
-        self.in_kernel = True
         self._buffers = threading.local()
         self.outputs: list[Output] = []
         names = part_names(path, size, choices.split)
@@ -126,6 +142,7 @@ class FileTarget:
             raise
         self._size = size
         self._last = os.fstat(self.outputs[-1].fd)
+        self.in_kernel = self._last.st_dev not in devices_of(_PAGEWISE)
 
     @property
     def is_named(self) -> bool:
@@ -168,7 +185,7 @@ class FileTarget:
             at += amount
             size -= amount
 
-    def write(self, at: int, buffers: Sequence[bytes]) -> None:
+    def write(self, at: int, buffers: Sequence[bytes | memoryview]) -> None:
         """Write at the final place; see :class:`Target`."""
         size = sum(map(len, buffers))
         places = list(self._located(at, size))
@@ -183,32 +200,53 @@ class FileTarget:
     def write_zeros(self, at: int, size: int) -> None:
         """Nothing to do: what is not written reads as zeros."""
 
-    def copy(self, source: FileSource, host: HostRange, at: int) -> int:
-        """Copy inside the kernel, or through this process where the kernel cannot; see :class:`Target`."""
-        index, offset = divmod(at, self._part)
-        output, amount = self.outputs[index], min(host.size, self._part - offset)
-        if not self.in_kernel:
-            return self._copy_here(source, int(host.start), (output, offset, amount))
-        try:
-            return os.copy_file_range(source.fd, output.fd, amount, int(host.start), offset)
-        except OSError as error:
-            if error.errno in _TARGET_FULL:
-                raise output.failed(f"copying to {offset:#x}", error) from error
-            self.in_kernel = error.errno not in _NOT_IN_KERNEL
-            return 0 if self.in_kernel else self.copy(source, host, at)
+    def copy(self, parts: Sequence[Part]) -> bool:
+        """Have the kernel copy, or carry the bytes through this process where that is faster; see :class:`Target`."""
+        if self.in_kernel and all(map(self._copy_in_kernel, parts)):
+            return True
+        return not self.in_kernel and self._carry(parts)
 
-    def _copy_here(self, source: FileSource, start: int, to: tuple[Output, int, int]) -> int:
-        """Copy a piece that stays in the cache of the processor; each thread has its own."""
-        output, offset, amount = to
+    def _copy_in_kernel(self, part: Part) -> bool:
+        """Copy one part; False if it cannot be read, or if the kernel does not copy here, which is then known."""
+        done = 0
+        while done < part.host.size:
+            output, offset, amount = next(self._located(part.at + done, part.host.size - done))
+            try:
+                copied = os.copy_file_range(part.source.fd, output.fd, amount, part.host.start + done, offset)
+            except OSError as error:
+                if error.errno in _TARGET_FULL:
+                    raise output.failed(f"copying to {offset:#x}", error) from error
+                self.in_kernel = error.errno not in _NOT_IN_KERNEL
+                return False
+            if not copied:
+                return False
+            done += copied
+        return True
+
+    def _carry(self, parts: Sequence[Part]) -> bool:
+        """Read and write in pieces that stay in the cache of the processor; each thread has its own."""
         if not hasattr(self._buffers, "piece"):
             self._buffers.piece = memoryview(bytearray(_PIECE))
         piece: memoryview = self._buffers.piece
-        try:
-            read = os.preadv(source.fd, [piece[:amount]], start)
-        except OSError:  # the slow way finds out which bytes these are
-            return 0
-        output.write_at(offset, piece[:read])
-        return read
+        at = filled = 0
+        for to, source, host in parts:
+            if filled and to != at + filled:
+                self.write(at, [piece[:filled]])
+                filled = 0
+            done, size = int(host.start), host.size
+            if not filled:
+                at = to
+            while size:
+                amount = min(size, _PIECE - filled)
+                if not _read_into(source.fd, piece[filled : filled + amount], done):
+                    return False
+                done, size, filled = done + amount, size - amount, filled + amount
+                if filled == _PIECE:
+                    self.write(at, [piece])
+                    at, filled = at + filled, 0
+        if filled:
+            self.write(at, [piece[:filled]])
+        return True
 
     def settle(self, at: int, end: int) -> None:
         """Have the disk write what was written; see :class:`Target`."""
@@ -271,9 +309,9 @@ class PipeTarget:
         for done in range(0, size, len(self._ZEROS)):
             self.write(at + done, [self._ZEROS[: size - done]])
 
-    def copy(self, source: FileSource, host: HostRange, at: int) -> int:
+    def copy(self, parts: Sequence[Part]) -> bool:
         """Never: the bytes have to come in order."""
-        return 0
+        return False
 
     def settle(self, at: int, end: int) -> None:
         """Nothing is held back."""
@@ -286,6 +324,14 @@ class PipeTarget:
 
     def close(self) -> None:
         """Nothing to do."""
+
+
+def _read_into(fd: int, piece: memoryview, at: int) -> bool:
+    """Fill ``piece`` with the bytes at ``at``; False if they are not all to be had."""
+    try:
+        return os.preadv(fd, [piece], at) == len(piece)
+    except OSError:
+        return False
 
 
 def check(path: str, size: int, choices: Choices, evidence: Collection[Identity]) -> None:

@@ -10,6 +10,7 @@ import random
 import subprocess
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,13 +23,14 @@ from qcow2inspect.export.choices import HASHES, Choices, OnError, Sparse
 from qcow2inspect.export.hashes import Hashes
 from qcow2inspect.export.names import part_names
 from qcow2inspect.export.raw import export, preflight
-from qcow2inspect.export.target import PipeTarget
+from qcow2inspect.export.target import FileTarget, Part, PipeTarget
 from qcow2inspect.image.image import Image
 from qcow2inspect.image.view import View
 from qcow2inspect.output import Output
 from qcow2inspect.progress import Cancelled, Silent
+from qcow2inspect.source.file import FileSource
 from qcow2inspect.source.memory import MemorySource
-from qcow2inspect.units import GuestOffset, GuestRange
+from qcow2inspect.units import GuestOffset, GuestRange, HostRange
 from tests.images import noise
 
 
@@ -123,11 +125,11 @@ def test_waiting_for_a_hash_can_be_stopped() -> None:
 
 
 @pytest.mark.parametrize(("split", "count"), [(1 << 20, 64), (10_000_001, 7), (64 << 20, 1), (1 << 40, 1)])
-@pytest.mark.parametrize("kernel", [True, False])
+@pytest.mark.parametrize("refused", [True, False])
 def test_parts_make_the_disk(
-    disk: View, tmp_path: Path, split: int, count: int, kernel: bool, monkeypatch: pytest.MonkeyPatch
+    disk: View, tmp_path: Path, split: int, count: int, refused: bool, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if not kernel:
+    if refused:
 
         def refuse(*_: object) -> int:
             raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
@@ -138,6 +140,50 @@ def test_parts_make_the_disk(
     assert [str(part) for part in parts] == list(result.files[:count])
     assert len(parts) == count
     assert b"".join(part.read_bytes() for part in parts) == demo_disk()
+
+
+def test_bytes_arrive_where_they_belong(tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts that touch, leave gaps, are longer than the buffer, and cross from one file into the next."""
+    monkeypatch.setattr(targets, "_PIECE", 4096)
+    content, rng = noise(7, 100_000), random.Random(7)
+    (tmp_path / "in").write_bytes(content)
+    parts, at = [], 0
+    while at < 150_000:
+        size = rng.choice([1, 511, 4096, 4097, 9000, 20_000])
+        parts.append((at, HostRange.at(rng.randrange(len(content) - size), size)))
+        at += size + rng.choice([0, 0, 1, 5000])
+    expected = bytearray(at)
+    for to, host in parts:
+        expected[to : to + host.size] = content[host.start : host.end]
+    target = FileTarget(str(tmp_path / "out"), at, Choices(split=65_537), ())
+    target.set_size()
+    with FileSource(str(tmp_path / "in")) as source:
+        assert target.in_kernel == (way == "kernel")
+        assert target.copy([Part(to, source, host) for to, host in parts])
+        assert not target.copy([Part(0, source, HostRange.at(99_000, 2000))])  # the file has no such bytes
+    target.commit()
+    written = b"".join(Path(name).read_bytes() for name in part_names(str(tmp_path / "out"), at, 65_537))
+    assert written[2000:] == bytes(expected[2000:])
+
+
+def test_what_cannot_be_read_on_the_way_is_read_again(
+    disk: View, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """The quick way that fails gives over to the slow one, which can tell what is wrong."""
+    name = "copy_file_range" if way == "kernel" else "preadv"
+    real, calls = getattr(os, name), []
+
+    def fails_once(*arguments: Any) -> int:
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return int(real(*arguments))
+
+    monkeypatch.setattr(os, name, fails_once)
+    result = export(disk, str(tmp_path / "out.raw"), Choices(on_error=OnError.ZERO))
+    assert len(calls) >= 2
+    assert (tmp_path / "out.raw").read_bytes() == demo_disk()
+    assert result.written == export(disk, str(tmp_path / "again.raw"), Choices()).written
 
 
 def test_too_many_parts_are_refused() -> None:
