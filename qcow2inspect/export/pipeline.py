@@ -2,21 +2,21 @@
 
 ::
 
-    extents -> steps -> bounded queue -> threads: read, inflate, decrypt, write, copy in the kernel
+    extents -> steps (decrypted) -> bounded queue -> threads: read, inflate, write
                                               |
                   main thread <- in order ----+    journal, hashes, pipe, progress
 
 The threads write to the final place themselves; only what must see the bytes in order waits for its turn. Two kinds of
-steps never leave the main thread: those that the kernel copies for us, for it lets one writer at a time into a file
-(where it would copy page by page, threads read and write); and those that are decrypted, which is so many short calls
-that threads would wait for each other in between.
+steps are worked on in the main thread: those that the kernel copies for us, for it lets one writer at a time into a
+file (where it would copy page by page, threads read and write); and those that are decrypted, which is so many short
+calls that threads would wait for each other in between; they are only written in the others.
 """
 
 from __future__ import annotations
 
 import threading
 from contextlib import closing, nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from qcow2inspect.export.choices import Sparse
 from qcow2inspect.export.load import Loaded, Loader
@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from qcow2inspect.progress import Progress
 
 __all__ = ["Pipeline"]
+
+_Begun: TypeAlias = "tuple[Step, Loaded | None]"
+"""A step, and its bytes if they are loaded already."""
 
 
 class Pipeline:
@@ -81,7 +84,7 @@ class Pipeline:
             CannotRead, Damaged, NeedsFile, NeedsKey: bytes cannot be read, and the policy is to fail.
             Cancelled: the user asked to stop.
         """
-        todo = steps(extents, in_kernel=self._copies, cut_zeros=self.counts_all)
+        todo = map(self._begun, steps(extents, in_kernel=self._copies, cut_zeros=self.counts_all))
         with closing(in_order(todo, self._work, self._progress, self._stop, self._is_alone)) as results:
             for step, loaded in results:
                 for trouble in loaded.troubles:
@@ -96,20 +99,26 @@ class Pipeline:
         """True if the kernel can copy the bytes of an extent, as far as it is known beforehand."""
         return self._in_kernel and self._view.plain(extent) is not None
 
-    def _is_alone(self, step: Step) -> bool:
-        """True for steps in which several threads would only wait for each other."""
-        return (step.copied and self._target.in_kernel) or any(map(self._is_encrypted, step.extents))
+    def _begun(self, step: Step) -> _Begun:
+        """A step, decrypted if it must be: in the thread that takes the steps, while others write those before."""
+        return step, self._loader.load(step.extents) if any(map(self._is_encrypted, step.extents)) else None
 
     def _is_encrypted(self, extent: Extent) -> bool:
         return extent.kind is ClusterType.NORMAL and extent.readable and self._view.plain(extent) is None
 
+    def _is_alone(self, begun: _Begun) -> bool:
+        """True for steps in which several threads would only wait for each other."""
+        return begun[0].copied and self._target.in_kernel
+
     # -- in threads -------------------------------------------------------------------------------------------
 
-    def _work(self, step: Step) -> tuple[Step, Loaded]:
+    def _work(self, begun: _Begun) -> tuple[Step, Loaded]:
         """Write one step to its final place, unless the target wants everything in order."""
-        done = Loaded()
-        loaded = self._loader.load(self._uncopied(step, done) if self._in_kernel else step.extents)
-        loaded.written = done.written
+        step, loaded = begun
+        if loaded is None:
+            done = Loaded()
+            loaded = self._loader.load(self._uncopied(step, done) if self._in_kernel else step.extents)
+            loaded.written = done.written
         if not self._target.in_order:
             self._write(step, loaded)
             if not self._hashes:

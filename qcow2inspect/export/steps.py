@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["COPY", "LOAD", "Step", "extents_of", "steps", "with_zeros"]
 
-LOAD = 1 << 20
+LOAD = 2 << 20
 """Bytes that one step takes into memory."""
 COPY = 8 << 20
 """Bytes that one step has the kernel copy."""
