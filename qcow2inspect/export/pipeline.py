@@ -117,8 +117,11 @@ class Pipeline:
         step, loaded = begun
         if loaded is None:
             done = Loaded()
-            loaded = self._loader.load(self._uncopied(step, done) if self._in_kernel else step.extents)
+            rest = self._uncopied(step, done) if self._in_kernel else step.extents
+            loaded = self._loader.load(rest)
             loaded.written = done.written
+            if self._in_kernel and rest is step.extents:
+                self._blank(loaded)
         if not self._target.in_order:
             self._write(step, loaded)
             if not self._hashes:
@@ -142,6 +145,13 @@ class Pipeline:
                 return step.extents  # the slow way finds out which bytes cannot be read
         done.written += sum(part.host.size for part in parts)
         return rest
+
+    def _blank(self, loaded: Loaded) -> None:
+        """Write the zeros that are said to stand there: a medium may have given the bytes once, and not again."""
+        for trouble in loaded.troubles:
+            if trouble.kind == "unreadable" and trouble.written == "zeros":
+                self._target.write(trouble.guest.start - self._origin, [bytes(trouble.guest.size)])
+                loaded.written += trouble.guest.size
 
     def _parts_of(self, extent: Extent) -> Sequence[Part] | None:
         """What is to be copied of an extent, which may be nothing; None if it must be loaded."""

@@ -186,6 +186,45 @@ def test_what_cannot_be_read_on_the_way_is_read_again(
     assert result.written == export(disk, str(tmp_path / "again.raw"), Choices()).written
 
 
+def test_where_zeros_are_listed_zeros_stand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    """A medium that gives bytes once, and not when they are asked for again."""
+    image, out = tmp_path / "image.qcow2", tmp_path / "out.raw"
+    image.write_bytes(build(Recipe(Layout(size=1 << 20), {index: Data(noise(index, 65536)) for index in range(16)})))
+    real = {name: getattr(os, name) for name in ("copy_file_range", "preadv", "pread")}
+    inode = image.stat().st_ino
+    copied: list[int] = []
+    monkeypatch.setattr(targets, "_PIECE", 1 << 18)
+
+    def fails(fd: int) -> None:
+        if copied and os.fstat(fd).st_ino == inode:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    def copy(fd: int, to: int, size: int, *places: int) -> int:
+        fails(fd)
+        copied.append(size)
+        return int(real["copy_file_range"](fd, to, size // 2, *places))
+
+    def read_into(fd: int, buffers: list[memoryview], at: int) -> int:
+        fails(fd)
+        copied.extend(len(buffer) for buffer in buffers if len(buffer) == 1 << 18)
+        return int(real["preadv"](fd, buffers, at))
+
+    def read(fd: int, *arguments: int) -> bytes:
+        fails(fd)
+        return bytes(real["pread"](fd, *arguments))
+
+    with Image.open(image) as opened:
+        disk = opened.active_disk()
+        for name, call in (("copy_file_range", copy), ("preadv", read_into), ("pread", read)):
+            monkeypatch.setattr(os, name, call)
+        export(disk, str(out), Choices(on_error=OnError.ZERO))
+        monkeypatch.undo()
+    assert copied
+    listed = json.loads((tmp_path / "out.raw.errors.json").read_text())["ranges"]
+    assert {entry["written"] for entry in listed} == {"zeros"}
+    assert out.read_bytes() == bytes(1 << 20)
+
+
 def test_too_many_parts_are_refused() -> None:
     assert part_names("x", 1 << 30, 1 << 28) == ["x.001", "x.002", "x.003", "x.004"]
     assert part_names("x", 1000, 1)[-1] == "x.1000"
