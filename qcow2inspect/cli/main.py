@@ -10,6 +10,7 @@ import importlib
 import os
 import signal
 import sys
+import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
@@ -66,8 +67,9 @@ USAGE = 64
 _DAMAGED = 65
 _IO = 74
 _INTERRUPTED = 130
-_ENDS = (signal.SIGTERM, signal.SIGHUP)
+_ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Signals that end a command as Ctrl+C does, unless they are ignored, as under nohup."""
+_MOMENT = 0.005
 
 
 class _Parser(argparse.ArgumentParser):
@@ -223,8 +225,13 @@ def _drop_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """End the command. Inside of the import system a signal would be lost or leave a lock behind: it comes again."""
+    if frame is None or not frame.f_code.co_filename.startswith("<frozen importlib"):
+        raise KeyboardInterrupt
+    again = threading.Timer(_MOMENT, os.kill, (os.getpid(), number))
+    again.daemon = True
+    again.start()
 
 
 def _complain(message: str) -> None:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from qcow2inspect.build.demo import DEFECTS, demo_disk
+from qcow2inspect.cli import main
 from qcow2inspect.cli.main import EXIT_CODES, VERBS
 from tests.cli.conftest import ROOT, Run
 
@@ -239,3 +243,19 @@ def test_the_command_line_never_imports_textual(demo: Path) -> None:
     for verb in ("info", "map", "header", "l1", "refcount", "report"):
         command = [sys.executable, "-c", code, verb, str(demo / "demo.qcow2")]
         assert subprocess.run(command, capture_output=True, cwd=ROOT, timeout=60, check=False).returncode == 0, verb
+
+
+def test_a_signal_inside_the_import_system_comes_again() -> None:
+    """Raised there it would be lost in a callback, or leave a lock behind for which other threads wait for ever."""
+    previous = signal.signal(signal.SIGTERM, main._interrupt)
+    code = "def there():\n    raise_signal(SIGTERM)\n    done.append(True)"
+    inside = compile(code, "<frozen importlib._bootstrap>", "exec")
+    names: dict[str, Any] = {"raise_signal": signal.raise_signal, "SIGTERM": signal.SIGTERM, "done": []}
+    exec(inside, names)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            names["there"]()
+            time.sleep(5)
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+    assert names["done"]
