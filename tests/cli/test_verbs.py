@@ -251,7 +251,7 @@ def test_a_signal_inside_the_import_system_comes_again() -> None:
     code = "def there():\n    raise_signal(SIGTERM)\n    done.append(True)"
     inside = compile(code, "<frozen importlib._bootstrap>", "exec")
     names: dict[str, Any] = {"raise_signal": signal.raise_signal, "SIGTERM": signal.SIGTERM, "done": []}
-    exec(inside, names)
+    exec(inside, names)  # noqa: S102 - only code that was compiled so has the name of the import system
     try:
         with pytest.raises(KeyboardInterrupt):
             names["there"]()
