@@ -248,14 +248,18 @@ def test_the_command_line_never_imports_textual(demo: Path) -> None:
 def test_a_signal_inside_the_import_system_comes_again() -> None:
     """Raised there it would be lost in a callback, or leave a lock behind for which other threads wait for ever."""
     previous = signal.signal(signal.SIGTERM, main._interrupt)
-    code = "def there():\n    raise_signal(SIGTERM)\n    done.append(True)"
+    code = "def there():\n    raise_signal(SIGTERM)\n    done.append(True)\n    sleep(5)"
     inside = compile(code, "<frozen importlib._bootstrap>", "exec")
-    names: dict[str, Any] = {"raise_signal": signal.raise_signal, "SIGTERM": signal.SIGTERM, "done": []}
-    exec(inside, names)  # noqa: S102 - only code that was compiled so has the name of the import system
+    names: dict[str, Any] = {
+        "raise_signal": signal.raise_signal,
+        "SIGTERM": signal.SIGTERM,
+        "done": [],
+        "sleep": time.sleep,
+    }
+    exec(inside, names)
     try:
         with pytest.raises(KeyboardInterrupt):
             names["there"]()
-            time.sleep(5)
     finally:
         signal.signal(signal.SIGTERM, previous)
     assert names["done"]
