@@ -248,14 +248,13 @@ def test_the_command_line_never_imports_textual(demo: Path) -> None:
 def test_a_signal_inside_the_import_system_comes_again() -> None:
     """Raised there it would be lost in a callback, or leave a lock behind for which other threads wait for ever."""
     previous = signal.signal(signal.SIGTERM, main._interrupt)
-    code = "def there():\n    raise_signal(SIGTERM)\n    done.append(True)\n    sleep(5)"
+    code = "def there():\n    raise_signal(SIGTERM)\n    done.append(True)\n    wait()"
     inside = compile(code, "<frozen importlib._bootstrap>", "exec")
-    names: dict[str, Any] = {
-        "raise_signal": signal.raise_signal,
-        "SIGTERM": signal.SIGTERM,
-        "done": [],
-        "sleep": time.sleep,
-    }
+
+    def wait() -> None:
+        time.sleep(5)
+
+    names: dict[str, Any] = {"raise_signal": signal.raise_signal, "SIGTERM": signal.SIGTERM, "done": [], "wait": wait}
     exec(inside, names)
     try:
         with pytest.raises(KeyboardInterrupt):
