@@ -17,6 +17,7 @@ from typing import IO, TYPE_CHECKING, Any
 from qcow2inspect._version import __version__
 from qcow2inspect.errors import CannotExport, CannotRead
 from qcow2inspect.export.load import Trouble
+from qcow2inspect.export.mapped import part_of_disk
 from qcow2inspect.output import open_log
 from qcow2inspect.units import GuestOffset, GuestRange, HostOffset, HostRange
 
@@ -38,7 +39,7 @@ _LONGEST_LINE = 1 << 20
 
 def binding(view: View, choices: Choices, first_encrypted: Extent | None) -> dict[str, Any]:
     """What must be the same for an export to be continued."""
-    within = choices.within
+    within = part_of_disk(view, choices)
     document = {
         "journal": _FORMAT,
         "version": __version__,

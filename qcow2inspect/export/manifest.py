@@ -9,6 +9,7 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from qcow2inspect._version import __version__
+from qcow2inspect.export.mapped import part_of_disk
 from qcow2inspect.export.names import manifest_names
 from qcow2inspect.source.file import FileSource
 from qcow2inspect.source.protection import guards_of
@@ -59,7 +60,7 @@ def make_manifest(view: View, choices: Choices, facts: dict[str, Any], progress:
         Cancelled: the user asked to stop.
     """
     sources = [_source(source, choices, progress) for source in view.sources]
-    within = choices.within
+    within = part_of_disk(view, choices)
     return {
         "manifest": 1,
         "tool": f"qcow2inspect {__version__}",

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from qcow2inspect.export.beside import Beside
+    from qcow2inspect.export.choices import Choices
     from qcow2inspect.export.load import Trouble
     from qcow2inspect.image.assumed import Assumptions
     from qcow2inspect.image.view import View
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from qcow2inspect.progress import Progress
     from qcow2inspect.source.protocol import Source
 
-__all__ = ["MappedView", "write_pieces"]
+__all__ = ["MappedView", "part_of_disk", "write_pieces"]
 
 _ROWS = 1 << 12
 
@@ -42,6 +43,7 @@ class MappedView:
 
     Attributes:
         whole: the other view.
+        within: the part of it that counts; None for all of it.
         absent: bytes of the disk that no piece holds because the file that does is not there.
         first_absent: the first extent of them, with its place on the disk.
 
@@ -55,7 +57,7 @@ class MappedView:
     """
 
     def __init__(self, whole: View, within: GuestRange | None = None, progress: Progress | None = None) -> None:
-        self.whole = whole
+        self.whole, self.within = whole, within
         self.name = f"{whole.name} (what is mapped)"
         self._guest, self._start = array("Q"), array("Q")
         self._not_there = array("Q")
@@ -175,6 +177,11 @@ class MappedView:
         for part, start in self.pieces(within):
             for extent in extents_of(self.whole, GuestRange.at(start, part.size), Silent()):
                 yield replace(extent, guest=GuestRange.at(part.start + (extent.guest.start - start), extent.guest.size))
+
+
+def part_of_disk(view: View, choices: Choices) -> GuestRange | None:
+    """The part of the disk that is exported; None for all of it."""
+    return view.within if isinstance(view, MappedView) else choices.within
 
 
 def write_pieces(beside: Beside, path: str, view: MappedView, doubtful: Sequence[GuestRange] = ()) -> None:

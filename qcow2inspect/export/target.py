@@ -133,7 +133,8 @@ class FileTarget:
             for name in names:
                 if _is_named(name, choices):
                     _take_name(name)
-                output = Output(name, force=choices.force, evidence=evidence, resume=choices.resume)
+                begun = choices.resume and os.path.lexists(part_of(name))  # the last parts may not have been made
+                output = Output(name, force=choices.force, evidence=evidence, resume=begun)
                 output.keep = choices.keep or choices.resume
                 self.outputs.append(output)
         except BaseException:
@@ -158,11 +159,17 @@ class FileTarget:
             output.keep = wanted
 
     def set_size(self, kept: int = 0) -> None:
-        """Give all files their size; what lies behind the first ``kept`` bytes becomes zeros."""
-        for index, output in enumerate(self.outputs):
-            start = index * self._part
-            output.truncate(min(max(kept - start, 0), self._part))
-            output.truncate(min(self._part, self._size - start))
+        """Give all files their size; what lies behind the first ``kept`` bytes becomes zeros.
+
+        Raises:
+            CannotExport: some of the first ``kept`` bytes are not there, or the file system does not allow the size.
+        """
+        kept_of = [min(max(kept - index * self._part, 0), self._part) for index in range(len(self.outputs))]
+        for output, least in zip(self.outputs, kept_of, strict=True):
+            _require_kept(output, least)
+        for index, (output, least) in enumerate(zip(self.outputs, kept_of, strict=True)):
+            output.truncate(least)
+            output.truncate(min(self._part, self._size - index * self._part))
 
     def allocate(self, at: int, size: int) -> None:
         """Reserve the space of ``size`` bytes at ``at``.
@@ -396,6 +403,21 @@ def _take_name(name: str) -> None:
         os.unlink(name)
     else:
         os.rename(name, part_of(name))
+
+
+def _require_kept(output: Output, least: int) -> None:
+    """Refuse to go on with a file that has lost what the journal says is in it: zeros would stand there.
+
+    Raises:
+        CannotExport: it is shorter than ``least`` bytes.
+    """
+    size = os.fstat(output.fd).st_size
+    if size < least:
+        raise CannotExport(
+            f"{part_of(output.path)} holds {size:,} bytes, of {least:,} that were written before",
+            why="somebody changed or removed it meanwhile",
+            hint="start again without --resume, with --force",
+        )
 
 
 def _refuse_needs_file(target: str, choices: Choices, *, verify: bool = False) -> None:

@@ -74,6 +74,13 @@ def test_a_part_of_a_snapshot(tmp_path: Path) -> None:
     assert not any(disk[:K] + disk[K + K // 2 :])
 
 
+def test_the_manifest_names_the_part(tmp_path: Path) -> None:
+    image = Image(MemorySource(build(RECIPES["mixed"])))
+    export(MappedView(image.active_disk(), GuestRange.at(K, K)), str(tmp_path / "out"), Choices(manifest=True))
+    assert json.loads((tmp_path / "out.manifest.json").read_text())["range"] == [K, 2 * K]
+    assert f"guest bytes {K:,} to {2 * K:,}" in (tmp_path / "out.manifest.txt").read_text()
+
+
 def test_damage_is_listed_at_its_place_on_the_disk(tmp_path: Path) -> None:
     recipe = RECIPES["mixed"]
     data = build(Recipe(recipe.layout, recipe.clusters, damage={"L1[0].L2[2]": 0x777, "L1[0].L2[40]": 0x555}))

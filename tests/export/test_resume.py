@@ -24,11 +24,13 @@ from qcow2inspect.errors import CannotExport, CannotRead, Damaged
 from qcow2inspect.export import journal as journals
 from qcow2inspect.export.choices import Choices, OnError
 from qcow2inspect.export.load import Trouble
+from qcow2inspect.export.mapped import MappedView
 from qcow2inspect.export.raw import ExportResult, export
 from qcow2inspect.export.target import FileTarget
 from qcow2inspect.image.image import Image
 from qcow2inspect.progress import Cancelled, Silent
 from qcow2inspect.source.file import FileSource
+from qcow2inspect.source.memory import MemorySource
 from qcow2inspect.units import GuestRange, HostRange
 from tests.images import ROOT, noise
 
@@ -92,6 +94,18 @@ class Stopping(Silent):
     def advance(self, amount: int) -> None:
         self.calls -= 1
         if self.calls < 0:
+            raise Cancelled
+
+
+class StoppingAt(Silent):
+    """Asks to stop once so many bytes are done."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def advance(self, amount: int) -> None:
+        self.size -= amount
+        if self.size < 0:
             raise Cancelled
 
 
@@ -160,7 +174,7 @@ def test_a_killed_export_is_continued_as_often_as_need_be(
     for _ in range(12):
         with start(evidence, out, *(["--resume"] if resume else [])) as process:
             try:
-                assert process.wait(rng.uniform(0.1, 0.6)) == 0
+                assert process.wait(rng.uniform(0.05, 0.3)) == 0
                 break
             except subprocess.TimeoutExpired:
                 process.send_signal(signal.SIGKILL)
@@ -291,6 +305,46 @@ def test_what_is_no_journal_is_refused(junk: bytes, stopped: Path, tmp_path: Pat
     (tmp_path / "out.raw.journal").write_bytes(junk)
     with pytest.raises(CannotExport, match=r"is no journal|belongs to another"):
         run(stopped, tmp_path / "out.raw", RESUMED)
+
+
+def test_mapped_parts_of_one_size_are_told_apart(tmp_path: Path) -> None:
+    clusters = {index: Data(noise(index, CLUSTER)) for index in range(100)}
+    image = Image(MemorySource(build(Recipe(Layout(100 * CLUSTER), clusters))))
+    first, second = (MappedView(image.active_disk(), GuestRange.at(at * CLUSTER, 50 * CLUSTER)) for at in (0, 50))
+    with pytest.raises(Cancelled):
+        export(first, str(tmp_path / "out.raw"), KEPT, progress=StoppingAt(1 << 20))
+    with pytest.raises(CannotExport, match="belongs to another export: within differ"):
+        export(second, str(tmp_path / "out.raw"), RESUMED)
+
+
+@pytest.mark.parametrize("split", [0, 3 << 20])
+def test_bytes_that_are_gone_are_no_zeros(split: int, evidence: Path, tmp_path: Path) -> None:
+    """The journal says that they stand there; somebody has cut the file, or removed one of the parts."""
+    out = tmp_path / "out.raw"
+    with pytest.raises(Cancelled):
+        run(evidence, out, replace(KEPT, split=split), StoppingAt(10 << 20))
+    assert json.loads((tmp_path / "out.raw.journal").read_text().splitlines()[-1])["done"] > 1 << 20
+    if split:
+        (tmp_path / "out.raw.001.part").unlink()
+    else:
+        os.truncate(tmp_path / "out.raw.part", 1 << 20)
+    for _ in range(2):
+        with pytest.raises(CannotExport, match=r"\.part holds [\d,]+ bytes, of [\d,]+ that were written before"):
+            run(evidence, out, replace(RESUMED, split=split))
+    run(evidence, out, replace(RESUMED, split=split, resume=False, force=True))
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_parts_that_were_never_made_are_made(evidence: Path, undisturbed: dict[str, bytes], tmp_path: Path) -> None:
+    """A kill may come while the files of the parts are created, or the copy has not come to them."""
+    out = tmp_path / "out.raw"
+    with pytest.raises(Cancelled):
+        run(evidence, out, replace(KEPT, split=1 << 20), StoppingAt(4 << 20))
+    for number in (24, 25):
+        (tmp_path / f"out.raw.{number:03}.part").unlink()
+    run(evidence, out, replace(RESUMED, split=1 << 20))
+    parts = sorted(tmp_path.glob("out.raw.0*"))
+    assert b"".join(part.read_bytes() for part in parts) == undisturbed["out.raw"]
 
 
 @pytest.mark.parametrize("journal", [True, False])
