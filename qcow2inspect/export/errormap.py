@@ -1,4 +1,10 @@
-"""What is not as the guest had it, as files beside the output: a map that ddrescue's tools read, and JSON."""
+"""What is not as the guest had it, as files beside the output: a map that ddrescue's tools read, and JSON.
+
+Both name exactly the bytes that are not as the guest had them. In the map neighbours of one status are one row. In the
+JSON every range has a row of its own, with its place in the image file and the reason; only where more than a few
+neighbours share kind, layer and what is written are they one row, which says ``several`` and gives place and reason of
+the first, and under ``others`` a reason of every other kind.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +26,11 @@ __all__ = ["write_error_map"]
 
 _STATUS = {"unreadable": "-", "past-end": "-", "absent": "?", "doubtful": "?"}
 """ddrescue's letters: ``+`` finished, ``-`` bad, ``?`` not tried, which is the nearest to absent and to doubtful."""
+_FINISHED = "+"
+_NOTE = (
+    "a range with several: true stands for neighbours that share kind, layer and written; host_offset, host_size and "
+)
+_NOTE += "reason are those of the first of them, others names a reason of every other kind"
 
 
 def write_error_map(
@@ -45,31 +56,57 @@ def write_error_map(
         CannotExport: they cannot be written.
     """
     map_file = _Stream(beside.open(map_of(path)))
+    rows = _Rows(map_file)
     json_file = _Stream(beside.open(json_of(path)))
     map_file.write(f"# Mapfile. Created by qcow2inspect {__version__}\n# Positions count bytes of the output.\n")
     map_file.write("# current_pos  current_status  current_pass\n0x00000000     +               1\n")
     map_file.write("#      pos        size  status\n")
-    json_file.write(f'{{"tool": "qcow2inspect {__version__}", "size": {size}, "origin": {origin}, "ranges": [')
-    done, comma = 0, "\n"
+    head = {"tool": f"qcow2inspect {__version__}", "size": size, "origin": origin, "note": _NOTE}
+    json_file.write(json.dumps(head)[:-1] + ', "ranges": [')
+    comma = "\n"
     for trouble in troubles:
         start, end = trouble.guest.start - origin, trouble.guest.end - origin
-        _row(map_file, done, start, "+")
-        _row(map_file, start, end, _STATUS[trouble.kind])
+        rows.add(start, end, _STATUS[trouble.kind])
         json_file.write(comma + json.dumps(_entry(trouble, origin, disk_offset)))
-        done, comma = end, ",\n"
-    _row(map_file, done, size, "+")
+        comma = ",\n"
+    rows.end(size)
     json_file.write("\n]}\n")
     map_file.flush()
     json_file.flush()
 
 
-def _row(file: _Stream, start: int, end: int, status: str) -> None:
-    if end > start:
-        file.write(f"0x{start:08X}  0x{end - start:08X}  {status}\n")
+class _Rows:
+    """The rows of a map; neighbours of one status are one."""
+
+    def __init__(self, file: _Stream) -> None:
+        self._file = file
+        self._start = self._end = 0
+        self._status = _FINISHED
+
+    def add(self, start: int, end: int, status: str) -> None:
+        """The next bytes that are not finished."""
+        if start > self._end:
+            self._begin(self._end, _FINISHED)
+        if status != self._status:
+            self._begin(start, status)
+        self._end = end
+
+    def end(self, size: int) -> None:
+        """The rest is finished."""
+        if size > self._end:
+            self._begin(self._end, _FINISHED)
+        self._begin(size, "")
+
+    def _begin(self, start: int, status: str) -> None:
+        if status == self._status:
+            return
+        if start > self._start:
+            self._file.write(f"0x{self._start:08X}  0x{start - self._start:08X}  {self._status}\n")
+        self._start, self._status = start, status
 
 
 def _entry(trouble: Trouble, origin: int, disk_offset: Callable[[int], int]) -> dict[str, object]:
-    return {
+    row: dict[str, object] = {
         "output_offset": trouble.guest.start - origin,
         "guest_offset": int(disk_offset(int(trouble.guest.start))),
         "size": trouble.guest.size,
@@ -77,9 +114,14 @@ def _entry(trouble: Trouble, origin: int, disk_offset: Callable[[int], int]) -> 
         "host_size": trouble.host.size if trouble.host else None,
         "layer": trouble.layer,
         "kind": trouble.kind,
-        "reason": printable(trouble.reason.encode("utf-8", "surrogateescape")),
+        "reason": _shown(trouble.reason),
         "written": trouble.written,
     }
+    return row | {"several": True, "others": list(map(_shown, trouble.others))} if trouble.several else row
+
+
+def _shown(reason: str) -> str:
+    return printable(reason.encode("utf-8", "surrogateescape"))
 
 
 class _Stream:

@@ -11,11 +11,11 @@ import contextlib
 import json
 import os
 import threading
-from dataclasses import replace
 from typing import IO, TYPE_CHECKING, Any
 
 from qcow2inspect._version import __version__
 from qcow2inspect.errors import CannotExport, CannotRead
+from qcow2inspect.export.alike import SINGLE, alike, continued, few, lumped
 from qcow2inspect.export.load import Trouble
 from qcow2inspect.export.mapped import part_of_disk
 from qcow2inspect.output import open_log
@@ -83,13 +83,16 @@ class Journal:
     Attributes:
         path: where it lies; empty if it will not outlive the export.
         done: bytes of the output that need not be written again.
+        is_border: says of a byte of the view whether its range belongs to another piece than what lies before it.
     """
 
     def __init__(self, file: IO[bytes], path: str, done: int = 0) -> None:
         self._file = file
         self.path = path
         self.done = done
+        self.is_border: Callable[[int], bool] = lambda _: False
         self._last: Trouble | None = None
+        self._alike = 0
         self._lock = threading.Lock()
 
     @classmethod
@@ -145,9 +148,15 @@ class Journal:
         return journal
 
     def add(self, trouble: Trouble) -> None:
-        """Note a range; those that continue the one before are joined with it."""
+        """Note a range; those that continue the one before are joined with it, as are neighbours if they are many."""
         with self._lock:
-            joined = _joined(self._last, trouble)
+            last = None if self.is_border(int(trouble.guest.start)) else self._last
+            joined = continued(last, trouble)
+            if joined is None and alike(last, trouble):
+                self._alike += 1
+                joined = lumped(last, trouble) if last is not None and self._alike > SINGLE else None
+            elif joined is None:
+                self._alike = 0
             if joined is None:
                 self._settle()
             self._last = joined or trouble
@@ -160,14 +169,12 @@ class Journal:
             self._sync()
 
     def troubles(self) -> Iterator[Trouble]:
-        """All ranges, in order."""
+        """All ranges, in order, joined as if the export had never been stopped."""
         with self._lock:
             self._settle()
             self._file.flush()
         self._file.seek(0)
-        for line in _lines(self._file):
-            if "guest" in line:
-                yield _from_line(line)
+        yield from few((_from_line(line) for line in _lines(self._file) if "guest" in line), self.is_border)
         self._file.seek(0, os.SEEK_END)
 
     def close(self, *, keep: bool) -> None:
@@ -181,7 +188,7 @@ class Journal:
     def _settle(self) -> None:
         if self._last is not None:
             self._write(_to_line(self._last))
-            self._last = None
+            self._last, self._alike = None, 0
 
     def _write(self, line: dict[str, Any]) -> None:
         try:
@@ -268,19 +275,6 @@ def _require_same(path: str, old: dict[str, Any], bound: dict[str, Any]) -> None
         )
 
 
-def _joined(last: Trouble | None, new: Trouble) -> Trouble | None:
-    if last is None or last.guest.end != new.guest.start:
-        return None
-    if (last.kind, last.layer, last.reason, last.written) != (new.kind, new.layer, new.reason, new.written):
-        return None
-    guest = GuestRange(last.guest.start, new.guest.end)
-    if last.host is None or new.host is None:
-        return replace(last, guest=guest) if last.host is new.host else None
-    if last.host.end != new.host.start:
-        return None
-    return replace(last, guest=guest, host=HostRange(last.host.start, new.host.end))
-
-
 def _to_line(trouble: Trouble) -> dict[str, Any]:
     host = [int(trouble.host.start), int(trouble.host.end)] if trouble.host else None
     return {
@@ -290,10 +284,12 @@ def _to_line(trouble: Trouble) -> dict[str, Any]:
         "kind": trouble.kind,
         "reason": trouble.reason,
         "written": trouble.written,
+        **({"several": True, "others": trouble.others} if trouble.several else {}),
     }
 
 
 def _from_line(line: dict[str, Any]) -> Trouble:
     host = HostRange(HostOffset(line["host"][0]), HostOffset(line["host"][1])) if line["host"] else None
     guest = GuestRange(GuestOffset(line["guest"][0]), GuestOffset(line["guest"][1]))
-    return Trouble(guest, host, line["layer"], line["kind"], line["reason"], line["written"])
+    several, others = line.get("several", False), tuple(line.get("others", ()))
+    return Trouble(guest, host, line["layer"], line["kind"], line["reason"], line["written"], several, others)

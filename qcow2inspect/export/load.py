@@ -53,6 +53,8 @@ class Trouble:
         reason: why, for a person.
         written: what stands there now: ``zeros``, ``pattern``, ``as stored``, or ``salvaged`` for what a broken stream
             gave, whose last bytes may be wrong.
+        several: True for neighbours that share all but place and reason: host and reason are those of the first.
+        others: of several, the first reason of every other kind, as far as there are few.
     """
 
     guest: GuestRange
@@ -61,6 +63,8 @@ class Trouble:
     kind: str
     reason: str
     written: str
+    several: bool = False
+    others: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -132,7 +136,7 @@ class Loader:
         if extent.kind is not ClusterType.COMPRESSED or extent.error is not None:
             return False
         streams = self._streams_of(extent.layer)
-        return streams is not None and extent.guest.size == streams.cluster_size
+        return streams is not None and extent.guest.size == streams.cluster_size and not _is_behind(extent, streams)
 
     # -- compressed clusters ----------------------------------------------------------------------------------
 
@@ -182,6 +186,9 @@ class Loader:
             kind, reason = ("absent", _ABSENT) if extent.absent else ("past-end", _PAST_END)
             loaded.troubles.append(Trouble(extent.guest, extent.host, extent.layer, kind, reason, "zeros"))
         if extent.reads_as_zero or extent.past_end:
+            return
+        if extent.kind is ClusterType.COMPRESSED and _is_behind(extent, self._streams_of(extent.layer)):
+            self._give_up(extent, _no_stream(extent), loaded)
             return
         try:
             for at, data in self._read(extent):
@@ -246,6 +253,8 @@ class Loader:
         streams = self._streams_of(extent.layer)
         if streams is None or extent.host is None:
             return b""
+        if _is_behind(extent, streams):
+            return b""
         data = read_padded(streams.image, extent.host.start, extent.host.size)
         skipped = self._on_disk(int(extent.guest.start)) % streams.cluster_size
         return streams.codec.salvage(data, streams.cluster_size)[skipped : skipped + extent.guest.size]
@@ -269,6 +278,18 @@ def _streams(view: View, layer: int) -> Files | None:
 
     whole = view.whole if isinstance(view, MappedView) else view
     return whole.files_of(layer) if isinstance(whole, GuestDisk) else None
+
+
+def _is_behind(extent: Extent, streams: Files | None) -> bool:
+    """True if no byte of the stream of a compressed cluster is in the file; none begins with zeros."""
+    return streams is not None and extent.host is not None and extent.host.start >= streams.image.size
+
+
+def _no_stream(extent: Extent) -> BadStream:
+    return BadStream(
+        f"guest {extent.guest}: the image file ends before the compressed cluster at host {extent.host}",
+        why="its bytes are lost unless another copy exists",
+    )
 
 
 def _neighbours(extents: list[Extent]) -> Iterator[list[Extent]]:

@@ -139,6 +139,11 @@ class MappedView:
             if at < inside.end:
                 yield GuestRange(at, inside.end)
 
+    def begins_piece(self, offset: int) -> bool:
+        """True if a piece begins at a byte of the output."""
+        index = bisect_right(self._start, offset) - 1
+        return index >= 0 and self._start[index] == offset
+
     def split(self, trouble: Trouble) -> Iterator[Trouble]:
         """A trouble cut at the borders of pieces."""
         for part, _ in self.pieces(trouble.guest):

@@ -133,6 +133,8 @@ class _Run:
         """Do it; gives the bytes written, and what a person must know."""
         with ExitStack() as stack:
             journal = self._open_journal()
+            if isinstance(self._view, MappedView):
+                journal.is_border = self._view.begins_piece
             complete = False
             stack.callback(lambda: journal.close(keep=self._keeps and not complete))
             target = self._open_target()
