@@ -226,8 +226,10 @@ def _drop_output() -> None:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    """End the command. Inside of the import system a signal would be lost or leave a lock behind: it comes again."""
-    if frame is None or not frame.f_code.co_filename.startswith("<frozen importlib"):
+    """End the command. While a module is imported a signal would be lost or leave a lock behind: it comes again."""
+    while frame is not None and not frame.f_code.co_filename.startswith("<frozen importlib"):
+        frame = frame.f_back
+    if frame is None:
         raise KeyboardInterrupt
     again = threading.Timer(_MOMENT, os.kill, (os.getpid(), number))
     again.daemon = True

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -247,18 +249,42 @@ def test_the_command_line_never_imports_textual(demo: Path) -> None:
 
 def test_a_signal_inside_the_import_system_comes_again() -> None:
     """Raised there it would be lost in a callback, or leave a lock behind for which other threads wait for ever."""
+    code = "def there():\n    raise_signal(SIGTERM)\n    done.append(True)"
+    names: dict[str, Any] = {"raise_signal": signal.raise_signal, "SIGTERM": signal.SIGTERM, "done": []}
+    exec(compile(code, "<frozen importlib._bootstrap>", "exec"), names)
     previous = signal.signal(signal.SIGTERM, main._interrupt)
-    code = "def there():\n    raise_signal(SIGTERM)\n    done.append(True)\n    wait()"
-    inside = compile(code, "<frozen importlib._bootstrap>", "exec")
-
-    def wait() -> None:
-        time.sleep(5)
-
-    names: dict[str, Any] = {"raise_signal": signal.raise_signal, "SIGTERM": signal.SIGTERM, "done": [], "wait": wait}
-    exec(inside, names)
     try:
         with pytest.raises(KeyboardInterrupt):
-            names["there"]()
+            _have_patience(names["there"])
     finally:
         signal.signal(signal.SIGTERM, previous)
     assert names["done"]
+
+
+MODULE = """
+import signal
+class Named:
+    def __set_name__(self, owner, name):
+        signal.raise_signal(signal.SIGTERM)
+class Owner:
+    named = Named()
+"""
+
+
+def test_a_signal_while_a_module_is_imported_comes_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A class in the making would turn the interruption into another error."""
+    (tmp_path / "signalled_module.py").write_text(MODULE)
+    monkeypatch.syspath_prepend(tmp_path)
+    previous = signal.signal(signal.SIGTERM, main._interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            _have_patience(lambda: importlib.import_module("signalled_module"))
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+    assert sys.modules.pop("signalled_module").Owner
+
+
+def _have_patience(work: Callable[[], object]) -> None:
+    """Do it, then wait for the signal."""
+    work()
+    time.sleep(5)
