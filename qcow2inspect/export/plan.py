@@ -12,10 +12,10 @@ from qcow2inspect.export.steps import extents_of
 from qcow2inspect.format.mapping import ClusterType
 from qcow2inspect.image.windows import coarse_extents
 from qcow2inspect.progress import Silent
-from qcow2inspect.units import GuestRange, exact_size, human_size
+from qcow2inspect.units import GuestOffset, GuestRange, exact_size, human_size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from qcow2inspect.image.view import Extent, View
     from qcow2inspect.progress import Progress
@@ -44,6 +44,7 @@ class Plan:
         first_unreadable: the first extent that cannot be read.
         first_encrypted: the first extent of stored bytes that do not lie in the file as they are.
         on_error: what will be done about what cannot be read.
+        on_disk: where on the disk a byte of the view lies; not for ``first_absent``, which knows.
     """
 
     size: int
@@ -57,6 +58,7 @@ class Plan:
     first_unreadable: Extent | None = None
     first_encrypted: Extent | None = None
     on_error: OnError = OnError.FAIL
+    on_disk: Callable[[int], GuestOffset] = GuestOffset
     _kept: list[Extent] | None = field(default_factory=list)
 
     @property
@@ -85,7 +87,7 @@ class Plan:
         if error is None or self.first_unreadable is None:
             return error
         what = f"{error.what} ({exact_size(self.unreadable)} of {human_size(self.size)}, from guest offset "
-        what += f"{self.first_unreadable.guest.start} on)"
+        what += f"{self.on_disk(int(self.first_unreadable.guest.start))} on)"
         return type(error)(what, why=error.why, hint=error.hint, exit_code=error.exit_code)
 
     @property
@@ -93,14 +95,14 @@ class Plan:
         """What a person must know about the bytes that come out."""
         said = []
         if self.first_unreadable is not None and self.on_error is not OnError.FAIL:
-            where = f"from guest offset {self.first_unreadable.guest.start} on"
+            where = f"from guest offset {self.on_disk(int(self.first_unreadable.guest.start))} on"
             said.append(f"{exact_size(self.unreadable)} cannot be read, {where}: {self.first_unreadable.why_not}")
         if self.first_absent is not None:
             what = f"{exact_size(self.absent)} lie in a file that is not there"
             said.append(f"{what}, from guest offset {self.first_absent.guest.start} on: zeros stand in their place")
         if self.first_past_end is not None:
             what = f"{exact_size(self.past_end)} of guest data or of its L2 tables"
-            where = f"from guest offset {self.first_past_end.guest.start} on"
+            where = f"from guest offset {self.on_disk(int(self.first_past_end.guest.start))} on"
             said.append(f"the image file ends too early: {what}, {where}, are missing and read as zeros")
         return said
 
@@ -171,7 +173,7 @@ def make_plan(
     within = GuestRange.at(0, view.size) if within is None else within
     plan = Plan(within.size, on_error=on_error)
     if isinstance(view, MappedView):
-        plan.absent, plan.first_absent = view.absent, view.first_absent
+        plan.absent, plan.first_absent, plan.on_disk = view.absent, view.first_absent, view.disk_offset
     progress.begin("Planning", None)
     layers: set[int] = set()
     for number, extent in enumerate(_until_full(plan, view, within, progress)):

@@ -85,7 +85,8 @@ def test_damage_is_listed_at_its_place_on_the_disk(tmp_path: Path) -> None:
     recipe = RECIPES["mixed"]
     data = build(Recipe(recipe.layout, recipe.clusters, damage={"L1[0].L2[2]": 0x777, "L1[0].L2[40]": 0x555}))
     view = MappedView(Image(MemorySource(data)).active_disk())
-    export(view, str(tmp_path / "out"), Choices(on_error=OnError.PATTERN))
+    result = export(view, str(tmp_path / "out"), Choices(on_error=OnError.PATTERN))
+    assert f"from guest offset {2 * K:#x} on" in result.warnings[0]
     listed = json.loads((tmp_path / "out.errors.json").read_text())["ranges"]
     assert [(one["output_offset"], one["guest_offset"], one["size"]) for one in listed] == [
         (K, 2 * K, K),
