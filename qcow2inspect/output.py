@@ -1,7 +1,8 @@
 """Files that appear under their name only when they are complete, and never over evidence.
 
 Everything is written to ``NAME.part`` in the same folder. :meth:`Output.commit` flushes it to the disk and gives it
-its name; anything else removes it. A name that means an evidence file, by hard link or symbolic link too, is refused.
+its name; anything else removes it. A name that means an evidence file, by hard link or symbolic link too, is refused,
+and so is every file that may be one; see :mod:`qcow2inspect.evidence`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import stat
 from typing import IO, TYPE_CHECKING
 
 from qcow2inspect.errors import CannotExport
+from qcow2inspect.evidence import Identity, held, loose_ends
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from typing import Self
 
 __all__ = [
+    "HOW_TO_OPEN",
     "Identity",
     "Output",
     "append_line",
@@ -29,13 +32,14 @@ __all__ = [
     "locked",
     "open_log",
     "part_of",
+    "require_known",
 ]
-
-Identity = tuple[int, int]
-"""Device and inode of a file."""
 
 finished: list[str] = []
 """Names of all files that appeared in this process, in order."""
+
+HOW_TO_OPEN = "--follow any, --backing NAME=PATH"
+"""How the files that an image names are opened, in hints of the command line."""
 
 _IOV_MAX = 1024
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -55,23 +59,29 @@ def _advice(code: int | None, *, keep: bool) -> str:
     return f"continue it (--resume) when that is mended, or {hint}" if keep else hint
 
 
-def check_target(path: str, *, force: bool, evidence: Collection[Identity] = (), resume: bool = False) -> None:
+def check_target(
+    path: str, *, force: bool, evidence: Collection[Identity] = (), resume: bool = False, ours: bool = False
+) -> None:
     """See whether a file may be written at ``path``; nothing is touched.
 
     Args:
         path: where the file shall appear.
         force: an existing regular file may be replaced.
-        evidence: files that must never be written, by device and inode.
+        evidence: files that must never be written, beside those that the whole process knows.
         resume: an unfinished file may be there, and will be continued.
+        ours: what is there is known to be a file of ours.
 
     Raises:
-        CannotExport: the path is evidence, a folder, no regular file, taken, or its folder cannot be written.
+        CannotExport: the path is evidence or may be, a folder, no regular file, taken, or its folder cannot be written.
     """
     if not os.path.basename(path) and not os.path.isdir(path):
         raise CannotExport(f"“{path}” names no file", hint="give the name of a file")
+    kept = held().union(evidence)
     for name in (path, part_of(path)):
-        _refuse_evidence(name, evidence)
-        _refuse_existing(name, path, force=force or (resume and name != path))
+        _refuse_evidence(name, kept)
+        continued = resume and name != path
+        if _is_there(name, path, force=force or continued) and not (ours or continued):
+            require_known(name)
     folder = os.path.dirname(path) or "."
     if not os.path.isdir(folder):
         raise CannotExport(f"{path}: the folder {folder} does not exist", hint="create it, or choose another place")
@@ -91,9 +101,10 @@ class Output:
     Args:
         path: the name under which it shall appear.
         force: an existing file may be replaced.
-        evidence: files that must never be written, by device and inode.
+        evidence: files that must never be written, beside those that the whole process knows.
         resume: go on with the unfinished file that is there.
         listed: name it among those that are :data:`finished`.
+        ours: what is there is known to be a file of ours.
 
     Attributes:
         path: the name under which it shall appear.
@@ -111,14 +122,16 @@ class Output:
         evidence: Collection[Identity] = (),
         resume: bool = False,
         listed: bool = True,
+        ours: bool = False,
     ) -> None:
         self.path = path
         self._listed = listed
         self.keep = resume
-        self._force = force
+        self._evidence = evidence
         self._fd = -1
         self._over = True
-        check_target(path, force=force, evidence=evidence, resume=resume)
+        self._replaced = _identity(path)
+        check_target(path, force=force, evidence=evidence, resume=resume, ours=ours)
         flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | (0 if resume else os.O_CREAT | os.O_EXCL)
         try:
             if force and not resume:
@@ -211,13 +224,18 @@ class Output:
             os.fsync(self._fd)
             os.close(self._fd)
             self._fd = -1
-            _rename(part_of(self.path), self.path, force=self._force)
+            _refuse_evidence(self.path, held().union(self._evidence))
+            there = _identity(self.path)
+            _rename(part_of(self.path), self.path, force=there is not None and there == self._replaced)
             self._over = True
             finished.extend([self.path] if self._listed else [])
             _sync_folder(self.path)
         except FileExistsError as error:
             self._leave()
             raise CannotExport(f"{self.path} appeared meanwhile and is kept", hint="choose another name") from error
+        except CannotExport:
+            self._leave()
+            raise
         except OSError as error:
             self._leave()
             raise self.failed("finishing", error) from error
@@ -274,7 +292,7 @@ def append_line(path: str, line: str, *, instead: bool = False) -> None:
         CannotExport: it cannot be written.
     """
     if instead:
-        with Output(path, force=True, listed=False) as output:
+        with Output(path, force=True, listed=False, ours=True) as output:
             output.write_at(0, line.encode("utf-8", "backslashreplace") + b"\n")
             output.commit()
         return
@@ -327,17 +345,47 @@ def _refuse_evidence(name: str, evidence: Collection[Identity]) -> None:
             status = look(name)
             if (status.st_dev, status.st_ino) in evidence:
                 raise CannotExport(
-                    f"{name} is the image itself (same file under this name)",
+                    f"{name} is evidence: the image, or a file that it names",
                     why="evidence is never written to",
                     hint="choose another target",
                 )
 
 
-def _refuse_existing(name: str, path: str, *, force: bool) -> None:
+def require_known(name: str) -> None:
+    """Refuse to replace what is at ``name`` as long as it might belong to a chain whose end nobody knows.
+
+    Raises:
+        CannotExport: an open image names a file that was not opened.
+    """
+    ends = loose_ends()
+    if ends:
+        raise CannotExport(
+            f"{name} exists and is not replaced: {ends[0]}, which is not opened, and this may be a file behind it",
+            hint=f"open all files of the chain ({HOW_TO_OPEN}), choose another name, or remove the file first",
+        )
+
+
+def _identity(name: str) -> Identity | None:
+    """What stands under a name itself, be it a link; None if nothing does."""
+    try:
+        status = os.lstat(name)
+    except (OSError, ValueError):
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _is_there(name: str, path: str, *, force: bool) -> bool:
+    """True if something stands under ``name`` that may be replaced.
+
+    Raises:
+        CannotExport: it may not be.
+    """
     try:
         mode = os.lstat(name).st_mode
+        if stat.S_ISLNK(mode) and os.path.exists(name):
+            mode = os.stat(name).st_mode
     except FileNotFoundError:
-        return
+        return False
     except (OSError, ValueError) as error:
         raise CannotExport(f"{path}: cannot be a target: {error}", hint="choose another name") from error
     if stat.S_ISDIR(mode):
@@ -347,6 +395,7 @@ def _refuse_existing(name: str, path: str, *, force: bool) -> None:
     if not force:
         left_over = " (left over from an unfinished run)" if name != path else ""
         raise CannotExport(f"{name} exists{left_over}", hint="choose another name, or say --force to replace it")
+    return True
 
 
 def _rename(part: str, path: str, *, force: bool) -> None:

@@ -186,7 +186,7 @@ def test_evidence_is_never_a_target(kind: str, force: bool, tmp_path: Path, evid
     LINKS[kind](evidence, target)
     status = evidence.stat()
     before = names(tmp_path)
-    with pytest.raises(CannotExport, match="is the image itself") as caught:
+    with pytest.raises(CannotExport, match="is evidence: the image") as caught:
         Output(str(target), force=force, evidence={(status.st_dev, status.st_ino)})
     assert caught.value.exit_code == 77
     assert evidence.read_bytes() == b"QFI\xfb"
@@ -197,7 +197,7 @@ def test_evidence_is_never_a_target(kind: str, force: bool, tmp_path: Path, evid
 def test_evidence_itself_and_by_another_spelling(tmp_path: Path, evidence: Path) -> None:
     status = evidence.stat()
     for name in (str(evidence), f"{tmp_path}/./evidence.qcow2", f"{tmp_path}/../{tmp_path.name}/evidence.qcow2"):
-        with pytest.raises(CannotExport, match="is the image itself"):
+        with pytest.raises(CannotExport, match="is evidence: the image"):
             check_target(name, force=True, evidence={(status.st_dev, status.st_ino)})
 
 

@@ -14,7 +14,7 @@ from qcow2inspect.errors import CannotExport, NotQcow2
 from qcow2inspect.format.geometry import MAX_BACKING_NAME, SECTOR
 from qcow2inspect.format.header import CompressionType
 from qcow2inspect.format.mapping import ClusterType
-from qcow2inspect.image.follow import open_chain
+from qcow2inspect.image.follow import image_in, open_chain
 from qcow2inspect.image.gate import Follow, OpenGate
 from qcow2inspect.output import Output
 from qcow2inspect.progress import Cancelled, Silent
@@ -97,6 +97,7 @@ def create_image(
         Cancelled: the user asked to stop; nothing is left behind.
     """
     with FileSource(raw_path) as raw:
+        _known = image_in(raw)  # as long as it is known here, what it names is not written to either
         return create_from(raw, image_path, form, force=force, progress=progress)
 
 

@@ -75,8 +75,9 @@ def add_key(parser: argparse.ArgumentParser) -> None:
 @contextmanager
 def opened(options: argparse.Namespace) -> Iterator[Chain]:
     """The image of the options with the files it names, as far as the options allow it."""
+    from qcow2inspect.evidence import protect, release
     from qcow2inspect.image.follow import open_chain
-    from qcow2inspect.source.shield import protect, release
+    from qcow2inspect.source.shield import require_apart
 
     with open_chain(options.image, gate_of(options), assumed_of(options)) as chain:
         names = {name for layer in chain.layers for file in layer.named for name in (file.text, file.stored)}
@@ -84,6 +85,7 @@ def opened(options: argparse.Namespace) -> Iterator[Chain]:
             if not _splits(text).keys() & names:
                 warn(f"--backing {text}: no file of this chain is called that")
         evidence = chain.evidence  # files that the image names and nobody opened are evidence too
+        require_apart(f"{options.image}, or a file that it names,", evidence)
         protect(evidence)
         try:
             yield chain

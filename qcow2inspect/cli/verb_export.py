@@ -46,7 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "the raw file to write; - for standard output; a block device with --force-device"
     parser.add_argument("out", metavar="OUT", help=text)
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
-    text = "replace OUT and the files beside it, and start though the disk looks too full"
+    text = "replace OUT and the files beside it, and start though the disk looks too full; nothing is replaced while "
+    text += "the image names a file that is not opened (--follow): what is there might be a file behind that one"
     parser.add_argument("--force", action="store_true", help=text)
     _add_target(parser)
     _add_care(parser)

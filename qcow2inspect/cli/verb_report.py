@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     names = "; ".join(f"{item.name}: {item.title}" for item in formats().values())
     parser.add_argument("--format", choices=list(formats()), help=f"{names}; by the ending of FILE, else text")
     parser.add_argument("-o", "--output", metavar="FILE", help="write to FILE instead of stdout")
-    parser.add_argument("--force", action="store_true", help="replace FILE if it exists")
+    parser.add_argument("--force", action="store_true", help="replace FILE if it exists; see export --help")
     text = f"only these parts, with commas: {', '.join(SECTIONS)}"
     parser.add_argument("--sections", metavar="LIST", help=text)
     parser.add_argument("--without", metavar="LIST", help="all but these parts")

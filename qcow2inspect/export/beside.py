@@ -25,21 +25,27 @@ class Beside:
     Args:
         evidence: files that must never be written.
         is_made: says whether the output is made.
+        force: what is there may be replaced.
+        ours: what is there is known to be a file of ours.
     """
 
-    def __init__(self, evidence: Collection[Identity], is_made: Callable[[], bool]) -> None:
+    def __init__(
+        self, evidence: Collection[Identity], is_made: Callable[[], bool], *, force: bool, ours: bool = False
+    ) -> None:
         self._evidence, self._is_made = evidence, is_made
+        self._force, self._ours = force or ours, ours
         self._stack = ExitStack()
         self._outputs: list[Output] = []
         self._named: list[str] = []
 
     def open(self, name: str) -> Output:
-        """A file that will have this name; what is there is replaced.
+        """A file that will have this name.
 
         Raises:
-            CannotExport: it cannot be made.
+            CannotExport: it must not or cannot be made.
         """
-        output = self._stack.enter_context(Output(name, force=True, evidence=self._evidence))
+        output = Output(name, force=self._force, evidence=self._evidence, ours=self._ours)
+        self._stack.enter_context(output)
         self._outputs.append(output)
         return output
 

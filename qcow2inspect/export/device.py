@@ -8,7 +8,9 @@ import os
 from typing import TYPE_CHECKING
 
 from qcow2inspect.errors import CannotExport
+from qcow2inspect.evidence import held
 from qcow2inspect.source.file import FileSource
+from qcow2inspect.source.shield import identities_of
 from qcow2inspect.units import exact_size, human_size
 
 if TYPE_CHECKING:
@@ -124,7 +126,8 @@ def require_device(path: str, size: int, evidence: Collection[Identity]) -> None
         CannotExport: it is evidence, is in use, or is too small.
     """
     status = os.stat(path)
-    if (status.st_dev, status.st_ino) in evidence or status.st_rdev in {device for device, _ in evidence}:
+    kept = held().union(evidence)
+    if not kept.isdisjoint(identities_of(status)) or status.st_rdev in {device for device, _ in kept}:
         raise CannotExport(f"{path} is, or holds, the image itself", why="evidence is never written to")
     if _mounted(path):
         raise CannotExport(f"{path} is in use: {describe_device(path)}", hint="unmount it first")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import stat
 import threading
 from typing import IO, TYPE_CHECKING, Any
 
@@ -139,7 +140,10 @@ class Journal:
         _require_same(path, old[0], bound)
         done = max((line["done"] for line in old[1:] if "done" in line), default=0)
         kept = [line for line in old[1:] if "guest" in line and line["guest"][1] <= done]
-        journal = cls.fresh(f"{path}.new", bound)
+        new = f"{path}.new"
+        if os.path.lexists(new) and not is_journal(new, or_empty=True):
+            raise CannotExport(f"{new} exists and is no journal of an export", hint="move it away")
+        journal = cls.fresh(new, bound)
         for line in [*kept, {"done": done}]:
             journal._write(line)
         journal._sync()
@@ -207,11 +211,19 @@ class Journal:
         return CannotExport(f"{self.path or 'the journal'}: writing failed: {error.strerror}", exit_code=74)
 
 
-def is_journal(path: str) -> bool:
-    """True if the file at ``path`` begins as a journal does."""
+def is_journal(path: str, *, or_empty: bool = False) -> bool:
+    """True if the file at ``path`` begins as a journal does.
+
+    Args:
+        path: the file; a link is none.
+        or_empty: a journal that was made and not written to is one, too.
+    """
     try:
+        if not stat.S_ISREG(os.lstat(path).st_mode):
+            return False
         with open_log(path, fresh=False) as file:
-            return file.read(len(_BEGIN)) == _BEGIN
+            begin = file.read(len(_BEGIN))
+            return begin == _BEGIN or (or_empty and not begin)
     except OSError:
         return False
 

@@ -42,7 +42,7 @@ def forget_journal(path: str) -> None:
     name = journal_of(path)
     if not os.path.lexists(name):
         return
-    if os.path.getsize(name) and not is_journal(name):
+    if not is_journal(name, or_empty=True):
         raise CannotExport(f"{name} is no journal of an export", hint="choose another name for the output")
     os.unlink(name)
 

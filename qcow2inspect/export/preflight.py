@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 
 from qcow2inspect.errors import CannotExport, Qcow2InspectError
 from qcow2inspect.export.choices import Choices, Sparse
+from qcow2inspect.export.leftovers import is_begun
 from qcow2inspect.export.names import STDOUT, is_device, journal_of, sidecars
 from qcow2inspect.export.plan import Plan, make_plan
 from qcow2inspect.export.target import check
 from qcow2inspect.output import Identity, check_target, free_space
-from qcow2inspect.source.shield import held
 from qcow2inspect.units import GuestRange, human_size
 
 if TYPE_CHECKING:
     from qcow2inspect.image.view import View
     from qcow2inspect.progress import Progress
 
-__all__ = ["Check", "Preflight", "evidence_of", "is_file", "preflight", "simple", "within_of"]
+__all__ = ["Check", "Preflight", "continues", "evidence_of", "is_file", "preflight", "simple", "within_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,11 +142,17 @@ def _check_files(view: View, path: str, choices: Choices) -> None:
     check(path, size, choices, evidence)
     if not is_file(path):
         return
+    ours = continues(path, size, choices)
     for name in sidecars(path):
-        check_target(name, force=choices.force or choices.resume, evidence=evidence)
-    check_target(journal_of(path), force=choices.force or choices.resume, evidence=evidence)
+        check_target(name, force=choices.force or ours, evidence=evidence, ours=ours)
+    check_target(journal_of(path), force=choices.force or choices.resume, evidence=evidence, ours=ours)
+
+
+def continues(path: str, size: int, choices: Choices) -> bool:
+    """True if an export is there to be continued: its journal proves that what lies beside it is of that export."""
+    return choices.resume and is_begun(path, size, choices.split)
 
 
 def evidence_of(view: View) -> tuple[Identity, ...]:
-    """Files that must never be written: those that the view reads, and whatever else is evidence now."""
-    return (*(source.identity for source in view.sources if source.identity is not None), *held())
+    """Files that must never be written, beside those that the whole process knows: those that the view reads."""
+    return tuple(source.identity for source in view.sources if source.identity is not None)

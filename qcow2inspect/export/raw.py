@@ -149,7 +149,7 @@ class _Run:
             self._unless_cancelled(target.flush)
             self._verify(target)
             warnings = [*self._flight.warnings, *_changed(self._view)]
-            beside = stack.enter_context(Beside(self._evidence, lambda: getattr(target, "is_named", False)))
+            beside = stack.enter_context(self._beside(target))
             self._doubts = self._doubts_of(search)
             self._write_sidecars(beside, journal, warnings, command)
             beside.commit()
@@ -184,6 +184,10 @@ class _Run:
         if self._choices.resume:
             return Journal.resumed(journal_of(self._path), bound)
         return Journal.fresh(journal_of(self._path), bound)
+
+    def _beside(self, target: Target) -> Beside:
+        resumes, force = self._choices.resume, self._choices.force
+        return Beside(self._evidence, lambda: getattr(target, "is_named", False), force=force, ours=resumes)
 
     def _reserve(self, target: FileTarget) -> None:
         if self._choices.sparse is Sparse.OFF:
@@ -346,7 +350,8 @@ class _Run:
 
     def _remove_stale(self) -> None:
         """What lies beside an earlier output of this name is not about this one."""
-        for name in sidecars(self._path) if is_file(self._path) else ():
+        replaces = self._choices.force or self._choices.resume
+        for name in sidecars(self._path) if replaces and is_file(self._path) else ():
             if name not in self.files and os.path.isfile(name) and not os.path.islink(name):
                 os.unlink(name)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from qcow2inspect.errors import CannotExport
 from qcow2inspect.export.names import STDOUT, is_device, part_names
-from qcow2inspect.output import Output, check_target, part_of
+from qcow2inspect.output import Output, check_target, part_of, require_known
 from qcow2inspect.source.file import FileSource
 from qcow2inspect.source.kernel import devices_of
 from qcow2inspect.units import exact_size
@@ -359,13 +359,14 @@ def check(path: str, size: int, choices: Choices, evidence: Collection[Identity]
             raise CannotExport(what, why="everything on it would be lost", hint="--force-device writes to it")
         _refuse_needs_file("a block device", choices)
         require_device(path, size, evidence)
+        require_known(path)
     else:
         names = part_names(path, size, choices.split)
         _require_open(len(names))
         for name in names:
             named = _is_named(name, choices)
             resume = choices.resume and not named
-            check_target(name, force=choices.force or named, evidence=evidence, resume=resume)
+            check_target(name, force=choices.force or named, evidence=evidence, resume=resume, ours=named)
 
 
 def _require_open(count: int) -> None:

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from qcow2inspect.errors import BadAddress, NeedsFile, NeedsKey, Qcow2InspectError, Unsupported
 from qcow2inspect.format.header import CryptMethod
-from qcow2inspect.image.gate import NamedFile, identities, read_data_name, read_name
+from qcow2inspect.image.gate import NamedFile, identities
 from qcow2inspect.image.image import Image
 from qcow2inspect.image.mapping import Mapping, active_mapping, snapshot_called, snapshot_mappings
+from qcow2inspect.image.names import named_files
 from qcow2inspect.image.support import Support, needs_backing
 from qcow2inspect.image.view import RawDisk, Window
 from qcow2inspect.source.file import FileSource
@@ -73,10 +74,8 @@ class Layer:
     @property
     def named(self) -> Iterator[NamedFile]:
         """The files that the image names: its backing file and its external data file."""
-        if self.image is not None and needs_backing(self.image):
-            yield read_name(self.image.backing_name)
-        if isinstance(self.image, Image) and self.image.has_data_file and self.image.data_file_name:
-            yield read_data_name(self.image.data_file_name)
+        if self.image is not None:
+            yield from (file for _, file in named_files(self.image))
 
     @property
     def is_encrypted(self) -> bool:

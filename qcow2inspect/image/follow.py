@@ -10,6 +10,7 @@ from qcow2inspect.image.assumed import NOTHING_ASSUMED, Assumptions
 from qcow2inspect.image.chain import AnyImage, Chain, Layer
 from qcow2inspect.image.gate import MissingFile, OpenGate, read_data_name, read_name
 from qcow2inspect.image.image import Image, require_magic
+from qcow2inspect.image.names import BACKING, DATA
 from qcow2inspect.image.probe import probe
 from qcow2inspect.image.support import needs_backing, needs_data_file, needs_key
 from qcow2inspect.layout.structure import printable
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from qcow2inspect.source.protocol import Source
 
-__all__ = ["MAX_LAYERS", "Identity", "chain_of", "open_chain"]
+__all__ = ["MAX_LAYERS", "Identity", "chain_of", "image_in", "open_chain"]
 
 MAX_LAYERS = 64
 """Files in a chain at most."""
@@ -86,6 +87,14 @@ def _open_image(source: Source, assumed: Assumptions = NOTHING_ASSUMED) -> tuple
     return "qcow2", Image(source, assumed)
 
 
+def image_in(source: Source) -> AnyImage | None:
+    """The image that the bytes of a file make; None if they make none that can be opened."""
+    try:
+        return _open_image(source)[1]
+    except Qcow2InspectError:
+        return None
+
+
 def _follow(chain: Chain, gate: OpenGate) -> None:
     seen = {chain.layers[0].source.identity}
     while True:
@@ -117,14 +126,15 @@ def _open_data_file(layer: Layer, gate: OpenGate) -> None:
     layer.data_file = needs_data_file(image)
     if image.data_file_name:
         try:
-            layer.data_file = gate.open(read_data_name(image.data_file_name), layer.name, "external data file")
+            layer.data_file = source = gate.open(read_data_name(image.data_file_name), layer.name, DATA)
+            image.opened(DATA, source)
         except NeedsFile as error:
             layer.data_file = error
 
 
 def _open_backing(layer: Layer, image: AnyImage, gate: OpenGate, seen: set[Identity], depth: int) -> Layer:
     named = read_name(image.backing_name)
-    source = gate.open(named, layer.name, "backing file")
+    source = gate.open(named, layer.name, BACKING)
     try:
         if source.identity in seen:
             layer.end_code = "QCOW-BACK-LOOP"
@@ -141,10 +151,12 @@ def _open_backing(layer: Layer, image: AnyImage, gate: OpenGate, seen: set[Ident
             )
         seen.add(source.identity)
         stated = printable(image.backing_format.split(b"\0")[0])
-        return _layer_of(source, stated or named.format)  # the extension outweighs a json: name
+        behind = _layer_of(source, stated or named.format)  # the extension outweighs a json: name
+        image.opened(BACKING, source)
     except BaseException:
         source.close()
         raise
+    return behind
 
 
 def _layer_of(source: FileSource, stated: str) -> Layer:

@@ -19,6 +19,7 @@ from qcow2inspect.format.geometry import MAX_BACKING_NAME
 from qcow2inspect.layout.structure import brief, printable, visible
 from qcow2inspect.source.file import FileSource
 from qcow2inspect.source.kernel import KERNELS_PLACES, kernels_devices
+from qcow2inspect.source.shield import identities_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -195,8 +196,7 @@ def identities(named: NamedFile, beside: str) -> Iterator[tuple[int, int]]:
     """Device and inode of what a name may mean, found without opening it."""
     for path in (os.path.join(os.path.dirname(beside), named.path), named.path) if named.path else ():
         with suppress(OSError, ValueError):
-            status = os.stat(path)
-            yield status.st_dev, status.st_ino
+            yield from identities_of(os.stat(path))
 
 
 def _one_of(near: str, named: NamedFile, beside: str, role: str) -> str:

@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from qcow2inspect.errors import CannotRead, Damaged, NotQcow2, Unsupported
+from qcow2inspect.evidence import watch
 from qcow2inspect.format.extensions import ExtensionArea, HeaderExtension, parse_extensions
 from qcow2inspect.format.extensions.backing_format import BackingFormat
 from qcow2inspect.format.extensions.bitmaps import Bitmaps
@@ -29,6 +30,7 @@ from qcow2inspect.image.assumed import NOTHING_ASSUMED, Assumptions
 from qcow2inspect.image.cache import Cache
 from qcow2inspect.image.guard import Obstacle, obstacles
 from qcow2inspect.image.imagefile import ImageFile
+from qcow2inspect.image.names import named_evidence
 from qcow2inspect.image.table import L2Table, Table
 from qcow2inspect.image.view import HostFile
 from qcow2inspect.layout import packed
@@ -128,6 +130,7 @@ class Image(ImageFile):
             self.header.incompatible_features.extended_l2 and self.header.cluster_bits >= 14,
         )
         self._tables: Cache[L2Table] = Cache(_TABLE_MEMORY // self.geometry.cluster_size, self._read_l2_table)
+        watch(self, named_evidence)
 
     def _read_stored(self, offset: int, size: int) -> bytes:
         """Like :meth:`read`, but short at the end of the file."""

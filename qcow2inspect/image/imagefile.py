@@ -35,6 +35,7 @@ class ImageFile:
     def __init__(self, source: Source, assumed: Assumptions = NOTHING_ASSUMED) -> None:
         self.source = source
         self.assumed = assumed
+        self._behind: dict[str, FileSource] = {}
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], assumed: Assumptions = NOTHING_ASSUMED) -> Self:
@@ -58,6 +59,19 @@ class ImageFile:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def opened(self, role: str, source: FileSource) -> None:
+        """A file that the image names was opened, here or elsewhere.
+
+        Args:
+            role: what it is to the image.
+            source: the file.
+        """
+        self._behind[role] = source
+
+    def has_open(self, role: str) -> bool:
+        """True if the file that is this to the image is open."""
+        return role in self._behind and self._behind[role].is_open
 
     @property
     def name(self) -> str:

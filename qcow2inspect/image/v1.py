@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from qcow2inspect.errors import Damaged, NotQcow2, Unsupported
+from qcow2inspect.evidence import watch
 from qcow2inspect.format.geometry import MAX_BACKING_NAME
 from qcow2inspect.format.header import CryptMethod
 from qcow2inspect.format.v1 import HeaderV1, L1EntryV1, L2EntryV1
@@ -21,6 +22,7 @@ from qcow2inspect.image.cache import Cache
 from qcow2inspect.image.guard import Obstacle
 from qcow2inspect.image.image import require_magic
 from qcow2inspect.image.imagefile import ImageFile
+from qcow2inspect.image.names import named_evidence
 from qcow2inspect.image.table import Table
 from qcow2inspect.image.view import HostFile
 from qcow2inspect.units import HostOffset
@@ -79,6 +81,7 @@ class V1Image(ImageFile):
         self._require("l2_bits", L2_BITS_V1, "without the size of L2 tables no cluster can be found")
         self.obstacles: tuple[Obstacle, ...] = tuple(_obstacles(self.header))
         self._tables: Cache[Table[L2EntryV1[int]]] = Cache(_TABLE_MEMORY // self._l2_size, self._read_l2_table)
+        watch(self, named_evidence)
 
     def _require(self, field: str, possible: range, why: str) -> None:
         value = getattr(self.header, field)

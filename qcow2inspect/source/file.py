@@ -12,7 +12,8 @@ import stat
 from typing import TYPE_CHECKING
 
 from qcow2inspect.errors import CannotRead
-from qcow2inspect.source.shield import identities_of, protect, release, require_apart
+from qcow2inspect.evidence import protect, release
+from qcow2inspect.source.shield import identities_of, require_apart
 from qcow2inspect.units import HostOffset, HostRange
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from qcow2inspect.output import Identity
+    from qcow2inspect.evidence import Identity
 
 __all__ = ["CHANGED", "FileSource", "Moved"]
 
@@ -102,6 +103,11 @@ class FileSource:
     def fd(self) -> int:
         """The read-only file descriptor, for copies inside the kernel."""
         return self._fd
+
+    @property
+    def is_open(self) -> bool:
+        """True until it is closed."""
+        return self._fd >= 0
 
     @property
     def is_regular(self) -> bool:

@@ -13,17 +13,17 @@ from __future__ import annotations
 import os
 import stat
 import sys
-import threading
 from typing import TYPE_CHECKING, Any
 
 from qcow2inspect.errors import CannotExport
+from qcow2inspect.evidence import holds_any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from qcow2inspect.output import Identity
+    from qcow2inspect.evidence import Identity
 
-__all__ = ["held", "identities_of", "is_raised", "protect", "raise_shield", "release", "require_apart"]
+__all__ = ["identities_of", "is_raised", "raise_shield", "require_apart"]
 
 _DEVICE = -1
 _OPEN_TO_WRITE = os.O_WRONLY | os.O_RDWR | os.O_TRUNC
@@ -43,8 +43,6 @@ _CHANGES: dict[str, tuple[tuple[int, int | None], ...]] = {
 }
 """Audit event -> where in its arguments paths or descriptors stand, and the descriptors of folders they start from."""
 
-_held: dict[Identity, int] = {}
-_lock = threading.RLock()  # the garbage collector may close a file, and come back here, at any time
 _raised = False
 
 
@@ -65,28 +63,6 @@ def identities_of(status: os.stat_result) -> tuple[Identity, ...]:
     """All that tells whether another name means the same file; a block device is known by its number too."""
     own = (status.st_dev, status.st_ino)
     return (own, (_DEVICE, status.st_rdev)) if stat.S_ISBLK(status.st_mode) else (own,)
-
-
-def protect(identities: Iterable[Identity]) -> None:
-    """These files are evidence, until :func:`release` is called as often."""
-    with _lock:
-        for identity in identities:
-            _held[identity] = _held.get(identity, 0) + 1
-
-
-def held() -> tuple[Identity, ...]:
-    """All that is evidence now."""
-    with _lock:
-        return tuple(_held)
-
-
-def release(identities: Iterable[Identity]) -> None:
-    """Take back one :func:`protect`."""
-    with _lock:
-        for identity in identities:
-            _held[identity] = _held.get(identity, 1) - 1
-            if not _held[identity]:
-                del _held[identity]
 
 
 def require_apart(name: str, identities: Iterable[Identity]) -> None:
@@ -117,7 +93,7 @@ def _watch(event: str, args: tuple[Any, ...]) -> None:
 
 def _refuse(event: str, path: Any, folder: int | None) -> None:
     """Raise if ``path`` means a file that is held."""
-    if _held and not _held.keys().isdisjoint(_identities(path, folder)):
+    if holds_any(lambda: _identities(path, folder)):
         what = event.removeprefix("os.")
         raise CannotExport(
             f"{os.fsdecode(path) if not isinstance(path, int) else f'file descriptor {path}'} is evidence: "

@@ -268,21 +268,12 @@ class ExportJob(Job):
 # -- the work ---------------------------------------------------------------------------------------------------
 
 
-def _refuse_evidence(chain: Chain, order: Order) -> None:
-    """No file of the chain is ever written, also none that is named and not open."""
-    from qcow2inspect.output import check_target
-
-    more = order.chain.evidence if order.chain is not None else set()
-    check_target(order.target, force=True, evidence=chain.evidence | more)
-
-
 def preflight(chain: Chain, order: Order, progress: TaskProgress, post: Callable[[Message], object]) -> None:
     """Check whether an order could be carried out."""
 
     def work() -> Message:
         from qcow2inspect.export import raw
 
-        _refuse_evidence(chain, order)
         flight = raw.preflight(order.view(chain), order.target, choices=order.choices, progress=progress)
         return Preflighted(order, flight)
 
@@ -335,7 +326,6 @@ def _write(session: Session, job: ExportJob, order: Order) -> None:
 def _copied(chain: Chain, job: ExportJob, order: Order, command: tuple[str, ...]) -> ExportResult:
     from qcow2inspect.export.raw import export
 
-    _refuse_evidence(chain, order)
     view = order.view(chain)
     job.size = order.choices.within.size if order.choices.within else view.size
     return export(view, order.target, order.choices, progress=job.progress, command=command)

@@ -146,5 +146,5 @@ def test_no_file_of_the_chain_is_replaced_by_one_beside_the_output(
     for dry in (["--dry-run"], []):
         ran = run("export", "--force", *words, *dry, "top", "out", cwd=tmp_path)
         assert ran.code == 77, ran
-        assert f"{name} is the image itself" in ran.err
+        assert f"{name} is evidence: the image" in ran.err
         assert sorted(os.listdir(tmp_path)) == sorted([name, "top"]), "refused before the first byte"

@@ -184,7 +184,7 @@ def test_export_never_writes_onto_the_evidence(demo: Path, run: Run, tmp_path: P
     for target in (image, tmp_path / "hard", tmp_path / "soft", tmp_path / "x.raw"):
         ran = run("export", image, target, "--force")
         assert ran.code == 77, target
-        assert "is the image itself" in ran.err
+        assert "is evidence: the image" in ran.err
     assert image.read_bytes() == (demo / "demo.qcow2").read_bytes()
 
 

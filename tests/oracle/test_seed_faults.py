@@ -131,6 +131,6 @@ def test_seed_export_over_the_image(tmp_path: Path) -> None:
     path = tmp_path / "disk.qcow2"
     data = build(Recipe(Layout(1 << 20), {0: Data(b"x")}))
     path.write_bytes(data)
-    with Image.open(path) as image, pytest.raises(CannotExport, match="is the image itself"):
+    with Image.open(path) as image, pytest.raises(CannotExport, match="is evidence: the image"):
         export_raw(image.active_disk(), str(path), force=True)
     assert path.read_bytes() == data

@@ -82,7 +82,7 @@ def test_reports_never_replace_or_hit_evidence(tmp_path: Path) -> None:
     path = tmp_path / "evidence.qcow2"
     path.write_bytes(build(demo_recipe()))
     status = path.stat()
-    with pytest.raises(CannotExport, match="is the image itself"):
+    with pytest.raises(CannotExport, match="is evidence: the image"):
         write_report(dossier(demo_recipe()), str(path), force=True, evidence=[(status.st_dev, status.st_ino)])
     with pytest.raises(CannotExport, match="exists"):
         write_report(dossier(demo_recipe()), str(path))

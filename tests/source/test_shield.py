@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from qcow2inspect import evidence
 from qcow2inspect.errors import CannotExport
 from qcow2inspect.source import shield
 from qcow2inspect.source.file import FileSource
@@ -108,15 +109,15 @@ def test_a_file_is_evidence_as_often_as_it_is_open(folder: Path) -> None:
     identity = shield.identities_of((folder / "image").stat())[0]
     with FileSource(folder / "image"):
         with FileSource(folder / "hard"):
-            assert identity in shield._held
-        assert identity in shield._held
-    assert identity not in shield._held
+            assert identity in evidence._held
+        assert identity in evidence._held
+    assert identity not in evidence._held
 
 
 def test_what_we_wrote_ourselves_is_no_evidence(folder: Path) -> None:
     with FileSource(folder / "image", is_ours=True) as source:
         assert source.read_at(0, 5) == b"bytes"
-        assert shield.identities_of((folder / "image").stat())[0] not in shield._held
+        assert shield.identities_of((folder / "image").stat())[0] not in evidence._held
 
 
 def test_a_file_that_cannot_be_opened_is_no_evidence(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,7 +128,7 @@ def test_a_file_that_cannot_be_opened_is_no_evidence(folder: Path, monkeypatch: 
     with pytest.raises(MemoryError):
         FileSource(folder / "image")
     monkeypatch.undo()
-    assert shield.identities_of((folder / "image").stat())[0] not in shield._held
+    assert shield.identities_of((folder / "image").stat())[0] not in evidence._held
 
 
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])

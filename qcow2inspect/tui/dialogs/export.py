@@ -214,7 +214,7 @@ class ExportDialog(OrderDialog):
             notes.append(("points", self._next_words(message.order, result.plan.seconds), "dim"))
             self._ready = message.order
         elif result.problem.hint:
-            notes.append(("points", result.problem.hint.replace("say --force", f"mark “{_OVERWRITE}”"), "key"))
+            notes.append(("points", self.hint_of(result.problem).replace("say --force", f"mark “{_OVERWRITE}”"), "key"))
         self.checks.show(*notes)
         self.offer("Enter start   Tab next   Space change   Esc close" if self._ready else "Esc close")
 

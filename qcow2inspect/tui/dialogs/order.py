@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 from textual import work
 
+from qcow2inspect.output import HOW_TO_OPEN
 from qcow2inspect.tui.dialogs.parts import Dialog, Notes
 from qcow2inspect.tui.exporting import Order, preflight
 from qcow2inspect.tui.tasks.running import TaskProgress
 
 if TYPE_CHECKING:
+    from qcow2inspect.errors import Qcow2InspectError
     from qcow2inspect.export.raw import Preflight
     from qcow2inspect.tui.session import Session
     from qcow2inspect.tui.tasks.running import TaskFailed
@@ -68,6 +70,10 @@ class OrderDialog(Dialog[Order | None]):
         """The lines that say what the checks found."""
         lines = [("yes" if check.ok else "no", check.text, "text" if check.ok else "bad") for check in result.checks]
         return lines + [("warning", warning, "warn") for warning in result.warnings]
+
+    def hint_of(self, problem: Qcow2InspectError) -> str:
+        """What to do about it here, where others say options."""
+        return problem.hint.replace(HOW_TO_OPEN, self.session.called("open_files"))
 
     def on_task_failed(self, message: TaskFailed) -> None:
         """Say why not."""

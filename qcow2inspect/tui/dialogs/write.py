@@ -92,7 +92,7 @@ class WriteDialog(OrderDialog):
             self.offer("Enter write   Esc close")
             notes.append(("points", shlex.join(command_of(self.session, message.order)), "dim"))
         else:
-            hint = result.problem.hint or ""
+            hint = self.hint_of(result.problem)
             notes.append(("points", _NEW if "--force" in hint or not hint else hint, "key"))
         self.checks.show(*notes)
         self._go_on()
