@@ -20,7 +20,7 @@ from qcow2inspect.image.address import resolve
 from qcow2inspect.image.image import Image
 from qcow2inspect.image.tree import Tree
 from qcow2inspect.layout.structure import visible
-from qcow2inspect.units import GuestOffset, GuestRange, HostOffset, parse_size
+from qcow2inspect.units import GuestRange, HostOffset, parse_size
 
 if TYPE_CHECKING:
     import argparse
@@ -94,8 +94,8 @@ class _GuestPiece:
 
 def _guest_pieces(view: View, part: GuestRange, files: Sequence[tuple[int, str]]) -> Iterator[_GuestPiece]:
     for extent in view.extents(part):
-        for at in range(extent.guest.start, extent.guest.end, _PIECE):
-            piece = extent.cut(GuestRange(GuestOffset(at), GuestOffset(min(at + _PIECE, extent.guest.end))))
+        for at in range(extent.start, extent.end, _PIECE):
+            piece = extent.cut(at, min(at + _PIECE, extent.end))
             name = _place(piece, files)
             try:
                 yield _GuestPiece(at, view.read_extent(piece), name, piece, files[piece.layer][0])

@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import json
 import sys
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from qcow2inspect.cli.common import add_image, add_json, print_rows, say, warn
@@ -48,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
                 sys.stdout.write(piece)
             return 0
         files = [layer.name for layer in chain.layers] if options.layers else []
-        extents = (replace(extent, layer=extent.layer + first_layer(options)) for extent in disk.extents())
+        extents = (extent._replace(layer=extent.layer + first_layer(options)) for extent in disk.extents())
         if options.json:
             lead = itertools.chain(["[\n  "], itertools.repeat(",\n  "))
             for start, extent in zip(lead, extents, strict=False):

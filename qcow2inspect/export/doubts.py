@@ -66,16 +66,14 @@ def find_doubts(
     for extent in extents:
         if extent.layer:
             behind.append(extent)
-        if not extent.readable or extent.host is None or extent.past_end:
+        if extent.error is not None or extent.past_end:
             continue
         if extent.kind is ClusterType.COMPRESSED:
-            found += _cut_off(view, extent, extent.host)
-        if extent.layer:
-            continue
-        if extent.kind is ClusterType.NORMAL:
-            runs.add(extent, extent.host)
-        elif extent.kind is ClusterType.COMPRESSED:
-            streams.add(extent, HostRange.at(extent.host.start, extent.guest.size))
+            found += _cut_off(view, extent)
+            if not extent.layer:
+                streams.add(extent)
+        elif extent.kind is ClusterType.NORMAL and not extent.layer:
+            runs.add(extent)
     found += streams.equal()
     found += runs.shared()
     found += runs.inside(_tables(view, survey))
@@ -244,11 +242,11 @@ def _apart(found: list[Trouble]) -> list[Trouble]:
     return kept
 
 
-def _cut_off(view: View, extent: Extent, host: HostRange) -> Iterator[Trouble]:
+def _cut_off(view: View, extent: Extent) -> Iterator[Trouble]:
     """A compressed cluster whose stream the end of the file cuts by more than any writer leaves out."""
     files = view.files_of(extent.layer) if isinstance(view, GuestDisk) else None
-    if files is not None and host.end - files.image.size >= SECTOR:
-        where = host if extent.guest.size <= files.cluster_size else None  # several streams lie anywhere
+    if files is not None and extent.host_end - files.image.size >= SECTOR:
+        where = extent.host if extent.size <= files.cluster_size else None  # several streams lie anywhere
         yield Trouble(extent.guest, where, extent.layer, "doubtful", _CUT, "as stored")
 
 
@@ -258,10 +256,10 @@ class _Runs:
     def __init__(self) -> None:
         self._guest, self._host, self._size = array("q"), array("q"), array("q")
 
-    def add(self, extent: Extent, host: HostRange) -> None:
-        self._guest.append(int(extent.guest.start))
-        self._host.append(int(host.start))
-        self._size.append(host.size)
+    def add(self, extent: Extent) -> None:
+        self._guest.append(extent.start)
+        self._host.append(extent.host_start)
+        self._size.append(extent.end - extent.start)
 
     def _columns(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         import numpy as np

@@ -54,7 +54,7 @@ def binding(view: View, choices: Choices, first_encrypted: Extent | None) -> dic
         "sources": [_identity(source) for source in view.sources],
     }
     if first_encrypted is not None:  # nothing else would tell that another key was given
-        sample = first_encrypted.cut(first_encrypted.guest.clip(0, int(first_encrypted.guest.start) + 4096))
+        sample = first_encrypted.cut(first_encrypted.start, min(first_encrypted.end, first_encrypted.start + 4096))
         document["key"] = _hash(lambda: view.read_extent(sample))
     return document
 

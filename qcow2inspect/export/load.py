@@ -6,6 +6,7 @@ What comes out are pieces: guest offset and bytes. Between pieces lie zeros.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from qcow2inspect.errors import BadStream, CannotRead, Qcow2InspectError
@@ -36,7 +37,6 @@ PATTERN = b"UNREADABLE IN THE EVIDENCE FILE\n"
 _LONGEST_READ = 4 << 20
 _GAP = 64 << 10
 _BLOCK = 4096
-_NO_BYTES = 0
 _PAST_END = "the image file ends before the bytes that should be here"
 _ABSENT = "the bytes lie in a file that is not there"
 
@@ -136,7 +136,7 @@ class Loader:
         if extent.kind is not ClusterType.COMPRESSED or extent.error is not None:
             return False
         streams = self._streams_of(extent.layer)
-        return streams is not None and extent.guest.size == streams.cluster_size and not _is_behind(extent, streams)
+        return streams is not None and extent.size == streams.cluster_size and not _is_behind(extent, streams)
 
     # -- compressed clusters ----------------------------------------------------------------------------------
 
@@ -154,24 +154,23 @@ class Loader:
             self._inflate_batch(batch, streams, found)
         zeros = bytes(streams.cluster_size)
         for extent in extents:
-            data = found.get(int(extent.guest.start))
+            data = found.get(extent.start)
             if data is None:  # the slow way finds out what is wrong, and says it
                 self._load_one(extent, loaded)
             elif data != zeros:
-                self._keep(int(extent.guest.start), data, loaded)
+                self._keep(extent.start, data, loaded)
 
     def _inflate_batch(self, batch: list[Extent], streams: Files, found: dict[int, bytes]) -> None:
-        runs = [extent.host for extent in batch if extent.host is not None]
-        start, end = min(run.start for run in runs), max(run.end for run in runs)
+        start, end = min(extent.host_start for extent in batch), max(extent.host_end for extent in batch)
         try:
-            data = memoryview(_read_all(streams.image, HostRange(start, end)))
+            data = memoryview(_read_all(streams.image, start, end))
         except CannotRead:
             return
         inflate, size = streams.codec.decompress, streams.cluster_size
-        for extent, run in zip(batch, runs, strict=True):
+        for extent in batch:
             self.stop_if_asked()
             try:
-                found[int(extent.guest.start)] = inflate(data[run.start - start : run.end - start], size)
+                found[extent.start] = inflate(data[extent.host_start - start : extent.host_end - start], size)
             except BadStream:
                 continue
 
@@ -199,24 +198,25 @@ class Loader:
             self._give_up(extent, error, loaded)
 
     def _read(self, extent: Extent) -> list[Piece]:
-        plain, streams = self._view.plain(extent), self._streams_of(extent.layer)
-        if extent.kind is ClusterType.COMPRESSED and streams is not None and extent.host is not None:
-            _read_all(streams.image, extent.host)  # a file that became shorter must not look like a broken stream
-        if plain is None:
-            return [(int(extent.guest.start), self._view.read_extent(extent))]
-        source, host = plain
-        shift = extent.guest.start - host.start
-        return [(part.start + shift, _read_all(source, part)) for part in self.stored.within(source, host)]
+        source, streams = self._view.plain_source(extent), self._streams_of(extent.layer)
+        if extent.kind is ClusterType.COMPRESSED and streams is not None:
+            # a file that became shorter must not look like a broken stream
+            _read_all(streams.image, extent.host_start, extent.host_end)
+        if source is None:
+            return [(extent.start, self._view.read_extent(extent))]
+        shift = extent.start - extent.host_start
+        parts = self.stored.within(source, extent.host_start, extent.host_end)
+        return [(start + shift, _read_all(source, start, end)) for start, end in parts]
 
     def _load_in_halves(self, extent: Extent, error: CannotRead, loaded: Loaded) -> None:
         """Part the bytes that a failing medium still gives from those it does not, down to the sector."""
-        size = extent.guest.size
+        size = extent.size
         if extent.kind is not ClusterType.NORMAL or size <= SECTOR:
             self._give_up(extent, error, loaded)
             return
-        middle = GuestOffset(extent.guest.start + max(SECTOR, size // 2 // SECTOR * SECTOR))
-        self._load_one(extent.cut(GuestRange(extent.guest.start, middle)), loaded)
-        self._load_one(extent.cut(GuestRange(middle, extent.guest.end)), loaded)
+        middle = extent.start + max(SECTOR, size // 2 // SECTOR * SECTOR)
+        self._load_one(extent.cut(extent.start, middle), loaded)
+        self._load_one(extent.cut(middle, extent.end), loaded)
 
     def _keep(self, at: int, data: bytes, loaded: Loaded) -> None:
         if self._sparse is Sparse.DETECT:
@@ -256,8 +256,8 @@ class Loader:
         if _is_behind(extent, streams):
             return b""
         data = read_padded(streams.image, extent.host.start, extent.host.size)
-        skipped = self._on_disk(int(extent.guest.start)) % streams.cluster_size
-        return streams.codec.salvage(data, streams.cluster_size)[skipped : skipped + extent.guest.size]
+        skipped = self._on_disk(extent.start) % streams.cluster_size
+        return streams.codec.salvage(data, streams.cluster_size)[skipped : skipped + extent.size]
 
     def _on_disk(self, offset: int) -> int:
         """Where on the disk a byte of the view belongs."""
@@ -296,35 +296,28 @@ def _neighbours(extents: list[Extent]) -> Iterator[list[Extent]]:
     """Compressed extents in the order of the file, together where one read serves them well."""
     batch: list[Extent] = []
     start = end = 0
-    for extent in sorted(extents, key=_host_start):
-        run = extent.host
-        assert run is not None  # a compressed cluster has one
-        if batch and (run.start > end + _GAP or run.end > start + _LONGEST_READ):
+    for extent in sorted(extents, key=attrgetter("host_start")):
+        if batch and (extent.host_start > end + _GAP or extent.host_end > start + _LONGEST_READ):
             yield batch
             batch = []
         if not batch:
-            start = end = int(run.start)
+            start = end = extent.host_start
         batch.append(extent)
-        end = max(end, int(run.end))
+        end = max(end, extent.host_end)
     yield batch
 
 
-def _host_start(extent: Extent) -> int:
-    return int(extent.host.start) if extent.host is not None else _NO_BYTES
-
-
-def _read_all(source: Source, host: HostRange) -> bytes:
-    """All bytes of a range; what lies behind the end that the file had when it was opened reads as zeros."""
-    data = source.read_at(host.start, host.size)
-    there = host.clip(0, source.size).size
-    if len(data) < there:
-        at = HostOffset(host.start + len(data))
+def _read_all(source: Source, start: int, end: int) -> bytes:
+    """The host bytes ``[start, end)``; what lies behind the end that the file had when it was opened reads as zeros."""
+    data = source.read_at(start, end - start)
+    if len(data) < min(end, source.size) - start:
+        at = HostOffset(start + len(data))
         raise CannotRead(
             f"{source.name} became shorter while it was read: nothing is left at {at}",
             hint="work on a copy that nobody changes",
             exit_code=74,
         )
-    return data.ljust(host.size, b"\0")
+    return data.ljust(end - start, b"\0")
 
 
 def _without_zeros(at: int, data: bytes) -> list[Piece]:

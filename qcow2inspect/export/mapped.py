@@ -70,19 +70,19 @@ class MappedView:
                 if extent.absent:
                     self._leave_out(extent)
                 continue
-            if extent.guest.start != end:
-                self._guest.append(int(extent.guest.start))
+            if extent.start != end:
+                self._guest.append(extent.start)
                 self._start.append(self.size)
-            self.size += extent.guest.size
-            end = int(extent.guest.end)
+            self.size += extent.size
+            end = extent.end
 
     def _leave_out(self, extent: Extent) -> None:
-        self.absent += extent.guest.size
+        self.absent += extent.size
         self.first_absent = self.first_absent or extent
-        if self._not_there and self._not_there[-1] == extent.guest.start:
-            self._not_there[-1] = int(extent.guest.end)
+        if self._not_there and self._not_there[-1] == extent.start:
+            self._not_there[-1] = extent.end
         else:
-            self._not_there.extend((int(extent.guest.start), int(extent.guest.end)))
+            self._not_there.extend((extent.start, extent.end))
 
     def left_out(self) -> Iterator[GuestRange]:
         """The ranges of :attr:`absent`, in order, neighbours joined."""
@@ -155,16 +155,15 @@ class MappedView:
     # -- a view -------------------------------------------------------------------------------------------------------
 
     def _on_disk(self, extent: Extent) -> Extent:
-        start = self.disk_offset(int(extent.guest.start))
-        return replace(extent, guest=GuestRange.at(start, extent.guest.size))
+        return extent.moved(int(self.disk_offset(extent.start)))
 
     def read_extent(self, extent: Extent) -> bytes:
         """The bytes of an extent."""
         return self.whole.read_extent(self._on_disk(extent))
 
-    def plain(self, extent: Extent) -> tuple[Source, HostRange] | None:
-        """Where the bytes of an extent lie as they are."""
-        return self.whole.plain(self._on_disk(extent))
+    def plain_source(self, extent: Extent) -> Source | None:
+        """The file that holds the bytes as they are."""
+        return self.whole.plain_source(self._on_disk(extent))
 
     def read_at(self, offset: int, size: int) -> bytes:
         """``size`` bytes from ``offset`` on; fewer only at the end."""
@@ -181,7 +180,7 @@ class MappedView:
         """The extents of all pieces."""
         for part, start in self.pieces(within):
             for extent in extents_of(self.whole, GuestRange.at(start, part.size), Silent()):
-                yield replace(extent, guest=GuestRange.at(part.start + (extent.guest.start - start), extent.guest.size))
+                yield extent.moved(int(part.start) + extent.start - start)
 
 
 def part_of_disk(view: View, choices: Choices) -> GuestRange | None:

@@ -27,7 +27,7 @@ from qcow2inspect.source.file import FileSource
 from qcow2inspect.workers import in_order
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     from qcow2inspect.export.choices import Choices
     from qcow2inspect.export.hashes import Hashes
@@ -84,7 +84,8 @@ class Pipeline:
             CannotRead, Damaged, NeedsFile, NeedsKey: bytes cannot be read, and the policy is to fail.
             Cancelled: the user asked to stop.
         """
-        todo = map(self._begun, steps(extents, in_kernel=self._copies, cut_zeros=self.counts_all))
+        cut = steps(extents, is_plain=self._is_plain, copies=self._in_kernel, cut_zeros=self.counts_all)
+        todo = map(self._begun, cut)
         with closing(in_order(todo, self._work, self._progress, self._stop, self._is_alone)) as results:
             for step, loaded in results:
                 for trouble in loaded.troubles:
@@ -95,16 +96,12 @@ class Pipeline:
                     checkpoints.reached(step.end - self._origin)
                 self._progress.advance(step.end - step.start if self.counts_all else step.work)
 
-    def _copies(self, extent: Extent) -> bool:
-        """True if the kernel can copy the bytes of an extent, as far as it is known beforehand."""
-        return self._in_kernel and self._view.plain(extent) is not None
+    def _is_plain(self, extent: Extent) -> bool:
+        return self._view.plain_source(extent) is not None
 
     def _begun(self, step: Step) -> _Begun:
         """A step, decrypted if it must be: in the thread that takes the steps, while others write those before."""
-        return step, self._loader.load(step.extents) if any(map(self._is_encrypted, step.extents)) else None
-
-    def _is_encrypted(self, extent: Extent) -> bool:
-        return extent.kind is ClusterType.NORMAL and extent.readable and self._view.plain(extent) is None
+        return step, self._loader.load(step.extents) if step.encrypted else None
 
     def _is_alone(self, begun: _Begun) -> bool:
         """True for steps in which several threads would only wait for each other."""
@@ -132,18 +129,12 @@ class Pipeline:
     def _uncopied(self, step: Step, done: Loaded) -> list[Extent]:
         """Copy what can be copied as it is; the extents that must be loaded."""
         parts: list[Part] = []
-        rest = []
-        for extent in step.extents:
-            found = self._parts_of(extent)
-            if found is None:
-                rest.append(extent)
-            else:
-                parts += found
+        rest = [extent for extent in step.extents if not self._is_copied(extent, parts)]
         with self._turn if self._target.in_kernel else nullcontext():
             self._loader.stop_if_asked()
             if not self._target.copy(parts):
                 return step.extents  # the slow way finds out which bytes cannot be read
-        done.written += sum(part.host.size for part in parts)
+        done.written += sum(part.end - part.start for part in parts)
         return rest
 
     def _blank(self, loaded: Loaded) -> None:
@@ -153,18 +144,19 @@ class Pipeline:
                 self._target.write(trouble.guest.start - self._origin, [bytes(trouble.guest.size)])
                 loaded.written += trouble.guest.size
 
-    def _parts_of(self, extent: Extent) -> Sequence[Part] | None:
-        """What is to be copied of an extent, which may be nothing; None if it must be loaded."""
-        if extent.past_end or extent.absent:
-            return None
-        place = self._view.plain(extent)
-        if place is None:
-            return () if extent.reads_as_zero else None
-        source, host = place
+    def _is_copied(self, extent: Extent, parts: list[Part]) -> bool:
+        """Add what is to be copied of an extent, which may be nothing; False if it must be loaded."""
+        if extent.past_end or extent.absent or extent.error is not None:
+            return False
+        if extent.kind is not ClusterType.NORMAL:
+            return extent.kind is not ClusterType.COMPRESSED
+        source = self._view.plain_source(extent)
         if not isinstance(source, FileSource):
-            return None
-        shift = extent.guest.start - self._origin - host.start
-        return [Part(part.start + shift, source, part) for part in self._loader.stored.within(source, host)]
+            return False
+        shift = extent.start - self._origin - extent.host_start
+        for start, end in self._loader.stored.within(source, extent.host_start, extent.host_end):
+            parts.append(Part(start + shift, source, start, end))
+        return True
 
     def _write(self, step: Step, loaded: Loaded) -> None:
         at = step.start

@@ -109,7 +109,7 @@ class Plan:
     def add(self, extent: Extent) -> None:
         """Count one more extent, and keep it unless there are too many."""
         self._remember(extent)
-        size = extent.guest.size
+        size = extent.end - extent.start
         if extent.error is not None:
             self.unreadable += size
             self.first_unreadable = self.first_unreadable or extent
@@ -145,8 +145,8 @@ def _until_full(plan: Plan, view: View, within: GuestRange, progress: Progress) 
     """The extents of a view; once they are too many to keep, sums are all that is wanted of them."""
     for extent in extents_of(view, within, progress):
         yield extent
-        if plan.is_full and extent.guest.end % _LARGEST_CLUSTER == 0:
-            rest = GuestRange(extent.guest.end, within.end)
+        if plan.is_full and extent.end % _LARGEST_CLUSTER == 0:
+            rest = GuestRange(GuestOffset(extent.end), within.end)
             yield from coarse_extents(view, rest, progress)
             return
 
@@ -180,7 +180,7 @@ def make_plan(
         plan.add(extent)
         if extent.layer not in layers and extent.kind is ClusterType.NORMAL and extent.readable and not extent.past_end:
             layers.add(extent.layer)  # one key for all of a layer
-            if plan.first_encrypted is None and view.plain(extent) is None:
+            if plan.first_encrypted is None and view.plain_source(extent) is None:
                 plan.first_encrypted = extent
         if number % _STEP == 0:
             progress.advance(0)

@@ -26,21 +26,19 @@ class StoredRanges:
         self._known: dict[int, _Runs] = {}
         self._lock = threading.Lock()
 
-    def within(self, source: Source, host: HostRange) -> Iterable[HostRange]:
-        """The parts of ``host`` that ``source`` stores, in order."""
+    def within(self, source: Source, start: int, end: int) -> Iterable[tuple[int, int]]:
+        """Start and end of the parts of the host bytes ``[start, end)`` that ``source`` stores, in order."""
         known = self._known.get(id(source))
-        return (host,) if known and known.whole and host.end <= source.size else self._within(source, host)
+        return ((start, end),) if known and known.whole and end <= source.size else self._within(source, start, end)
 
-    def _within(self, source: Source, host: HostRange) -> Iterator[HostRange]:
-        at, end = int(host.start), min(int(host.end), source.size)
+    def _within(self, source: Source, start: int, end: int) -> Iterator[tuple[int, int]]:
+        at, end = start, min(end, source.size)
         while at < end:
             with self._lock:
                 runs = self._known.get(id(source)) or self._known.setdefault(id(source), _Runs(source))
                 stop, stored = runs.at(at)
-            if stored and at == host.start and stop >= host.end:
-                yield host
-            elif stored:
-                yield HostRange(HostOffset(at), HostOffset(min(stop, end)))
+            if stored:
+                yield at, min(stop, end)
             at = stop
 
 

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from qcow2inspect.export.choices import Choices
     from qcow2inspect.output import Identity
-    from qcow2inspect.units import HostRange
 
 __all__ = ["FileTarget", "Part", "PipeTarget", "Target", "check", "open_target"]
 
@@ -41,12 +40,14 @@ class Part(NamedTuple):
     Attributes:
         at: where they go, counted from the start of the export.
         source: the file that holds them.
-        host: where they lie in it.
+        start: where they begin in it.
+        end: where they end in it.
     """
 
     at: int
     source: FileSource
-    host: HostRange
+    start: int
+    end: int
 
 
 class Target(Protocol):
@@ -215,11 +216,11 @@ class FileTarget:
 
     def _copy_in_kernel(self, part: Part) -> bool:
         """Copy one part; False if it cannot be read, or if the kernel does not copy here, which is then known."""
-        done = 0
-        while done < part.host.size:
-            output, offset, amount = next(self._located(part.at + done, part.host.size - done))
+        done, size = 0, part.end - part.start
+        while done < size:
+            output, offset, amount = next(self._located(part.at + done, size - done))
             try:
-                copied = os.copy_file_range(part.source.fd, output.fd, amount, part.host.start + done, offset)
+                copied = os.copy_file_range(part.source.fd, output.fd, amount, part.start + done, offset)
             except OSError as error:
                 if error.errno in _TARGET_FULL:
                     raise output.failed(f"copying to {offset:#x}", error) from error
@@ -236,18 +237,18 @@ class FileTarget:
             self._buffers.piece = memoryview(bytearray(_PIECE))
         piece: memoryview = self._buffers.piece
         at = filled = 0
-        for to, source, host in parts:
+        for to, source, start, end in parts:
             if filled and to != at + filled:
                 self.write(at, [piece[:filled]])
                 filled = 0
-            done, size = int(host.start), host.size
             if not filled:
                 at = to
-            while size:
-                amount = min(size, _PIECE - filled)
+            done = start
+            while done < end:
+                amount = min(end - done, _PIECE - filled)
                 if not _read_into(source.fd, piece[filled : filled + amount], done):
                     return False
-                done, size, filled = done + amount, size - amount, filled + amount
+                done, filled = done + amount, filled + amount
                 if filled == _PIECE:
                     self.write(at, [piece])
                     at, filled = at + filled, 0

@@ -97,7 +97,12 @@ def hash_view(
         return step, loader.load(step.extents)
 
     try:
-        todo = steps(extents_of(view, GuestRange.at(0, view.size), progress), in_kernel=lambda _: False, cut_zeros=True)
+        todo = steps(
+            extents_of(view, GuestRange.at(0, view.size), progress),
+            is_plain=lambda extent: True,
+            copies=False,
+            cut_zeros=True,
+        )
         with closing(in_order(todo, load, progress, stop)) as results:
             for step, loaded in results:
                 _see(step, loaded, hashes, pieces)

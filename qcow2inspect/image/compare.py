@@ -143,13 +143,13 @@ class _Side:
 
     def end_at(self, at: GuestOffset) -> GuestOffset:
         """Where what is at ``at`` ends."""
-        while self._extent is not None and self._extent.guest.end <= at:
+        while self._extent is not None and self._extent.end <= at:
             self._extent = next(self._extents, None)
-        return min(self._extent.guest.end, self._end) if self._extent else self._end
+        return GuestOffset(min(self._extent.end, self._end)) if self._extent else self._end
 
     def cut(self, part: GuestRange) -> Extent | None:
         """What is in ``part``, which ends where the extent does or before."""
-        return self._extent.cut(part) if self._extent else None
+        return self._extent.cut(int(part.start), int(part.end)) if self._extent else None
 
 
 def _is_zero(extent: Extent | None) -> bool:

@@ -26,7 +26,7 @@ from qcow2inspect.image.holes import WORTHWHILE, in_holes
 from qcow2inspect.image.mapping import active_mapping
 from qcow2inspect.image.runs import HAS_HOST, RunFinder, columns_pay
 from qcow2inspect.image.support import Support, alone, refused
-from qcow2inspect.image.view import Extent
+from qcow2inspect.image.view import NOWHERE, Extent
 from qcow2inspect.source.protocol import read_padded
 from qcow2inspect.units import GuestOffset, GuestRange, HostOffset, HostRange
 
@@ -125,10 +125,9 @@ class Disk(GuestDisk):
         if self._backing is None or not is_absent(own):
             return own
         if guest >= self._backing.size:
-            return own.cut(GuestRange(GuestOffset(max(own.guest.start, self._backing.size)), own.guest.end))
+            return own.cut(max(own.start, self._backing.size), own.end)
         below = self._backing.lookup(guest)
-        start, end = max(own.guest.start, below.guest.start), min(own.guest.end, below.guest.end)
-        return one_layer_up(below.cut(GuestRange(start, end)), own)
+        return one_layer_up(below, max(own.start, below.start), min(own.end, below.end), own)
 
     def _lookup_here(self, guest: GuestOffset) -> Extent:
         geometry = self._geometry
@@ -149,9 +148,7 @@ class Disk(GuestDisk):
         return raw
 
     def _clip(self, extent: Extent) -> Extent:
-        if extent.guest.end <= self.size:
-            return extent
-        return extent.cut(GuestRange(extent.guest.start, GuestOffset(self.size)))
+        return extent if extent.end <= self.size else extent.cut(extent.start, self.size)
 
     def _table(self, l1_index: int, entry: L1Entry[int]) -> L2Table | Extent:
         """The L2 table of an L1 entry, or the extent of its whole span if there is none to read."""
@@ -161,7 +158,7 @@ class Disk(GuestDisk):
             past_end = self._l1.where(l1_index).end > self.image.end
             return self._extent(span, ClusterType.UNALLOCATED, past_end=past_end)
         if not self._geometry.is_aligned(at):
-            return Extent(
+            return Extent.of(
                 span,
                 ClusterType.INVALID,
                 error=Damaged(
@@ -252,29 +249,25 @@ class Disk(GuestDisk):
         why_not = {ClusterType.NORMAL: self._needs_key, **dict.fromkeys(ABSENT, self._needs_backing)}
         absent = ABSENT if self._absent_as_zero else ()
         for start, size, number, at, host_size, sound, entry in self._finder.runs(table, first, last):
-            part, kind = GuestRange.at(guest + start, size), _KINDS[number]
+            first, kind = guest + start, _KINDS[number]
             if sound:
-                host = HostRange.at(at, host_size) if host_size else None
-                yield Extent(part, kind, host, 0, why_not.get(kind), False, kind in absent)
+                low, high = (at, at + host_size) if host_size else (NOWHERE, NOWHERE)
+                yield Extent(first, first + size, kind, low, high, 0, why_not.get(kind), False, kind in absent)
             elif kind is ClusterType.COMPRESSED:
-                yield self._compressed(part, entry)
+                yield self._compressed(GuestRange.at(first, size), entry)
             else:
-                yield from self._split_at_end(self._stored(part, kind, at))
+                yield from self._split_at_end(self._stored(GuestRange.at(first, size), kind, at))
 
     def _split_at_end(self, extent: Extent) -> Iterator[Extent]:
         """A run of host clusters that crosses the end of the file, cut where whole clusters are missing."""
-        if extent.host is None or extent.past_end or isinstance(extent.error, Damaged) or self._needs_data_file:
-            yield extent
-            return
         border = self._geometry.host_clusters(self._file.size) * self._geometry.cluster_size
-        kept = extent.host.clip(0, border).size
-        if kept == extent.host.size or not kept:
+        is_odd = extent.past_end or isinstance(extent.error, Damaged) or self._needs_data_file
+        if is_odd or not extent.host_start < border < extent.host_end:
             yield extent
             return
-        cut = GuestOffset(extent.guest.start + kept)
-        yield extent.cut(GuestRange(extent.guest.start, cut))
-        rest = GuestRange(cut, extent.guest.end)
-        yield self._stored(rest, extent.kind, border)
+        rest = extent.cut(extent.start + border - extent.host_start, extent.end)
+        yield extent.cut(extent.start, rest.start)
+        yield self._stored(rest.guest, extent.kind, border)
 
     # -- extents ----------------------------------------------------------------------------------------------
 
@@ -294,7 +287,7 @@ class Disk(GuestDisk):
                 f"guest {guest}: the subcluster allocation bitmap of an extended L2 entry contradicts itself",
                 why="whether these bytes are stored, zero or absent cannot be told",
             )
-        return Extent(guest, kind, error=error, past_end=past_end, absent=absent)
+        return Extent.of(guest, kind, error=error, past_end=past_end, absent=absent)
 
     def _stored(self, guest: GuestRange, kind: ClusterType, host: int) -> Extent:
         """An extent of any type but compressed; ``host`` is where its first byte lies, if the type has one."""
@@ -322,7 +315,7 @@ class Disk(GuestDisk):
                 error = self._needs_data_file or self._needs_key
             cluster = where.start - where.start % self._geometry.cluster_size
             past_end = not self._needs_data_file and cluster >= self._file.size
-        return Extent(guest, kind, where, error=error, past_end=past_end, absent=plain.absent)
+        return Extent.of(guest, kind, where, error=error, past_end=past_end, absent=plain.absent)
 
     def _compressed(self, guest: GuestRange, raw: int) -> Extent:
         run = compressed_descriptor(self._geometry.cluster_bits)(raw).run()
@@ -332,7 +325,7 @@ class Disk(GuestDisk):
                 f"guest {guest}: a compressed cluster in an image with an external data file",
                 why="the specification forbids it and QEMU refuses to read it",
             )
-        return Extent(guest, ClusterType.COMPRESSED, run, error=error)
+        return Extent.of(guest, ClusterType.COMPRESSED, run, error=error)
 
     # -- bytes ------------------------------------------------------------------------------------------------
 
@@ -353,8 +346,8 @@ class Disk(GuestDisk):
                 at += len(data)
                 continue
             extent = self.lookup(GuestOffset(at))
-            stop = min(extent.guest.end, end)
-            parts.append(self.read_extent(extent.cut(GuestRange(GuestOffset(at), GuestOffset(stop)))))
+            stop = min(extent.end, end)
+            parts.append(self.read_extent(extent.cut(at, stop)))
             at = stop
         return b"".join(parts)
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from qcow2inspect.errors import Qcow2InspectError
 from qcow2inspect.format.mapping import ClusterType
-from qcow2inspect.image.view import Extent
-from qcow2inspect.units import GuestOffset, GuestRange, HostRange
+from qcow2inspect.image.view import NOWHERE, Extent
+from qcow2inspect.units import GuestOffset, GuestRange
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -30,25 +29,37 @@ def is_absent(extent: Extent) -> bool:
     return extent.kind in ABSENT and extent.error is None
 
 
-def one_layer_up(extent: Extent, through: Extent) -> Extent:
-    """An extent of the backing view as the overlay sees it; what is odd about the way there is not forgotten."""
+def one_layer_up(extent: Extent, start: int, end: int, through: Extent) -> Extent:
+    """The part ``[start, end)`` of an extent of the backing view as the overlay sees it.
+
+    Args:
+        extent: of the backing view.
+        start: first byte, inside of the extent.
+        end: one past the last byte.
+        through: the extent of the overlay; what is odd about the way there is not forgotten.
+    """
+    low, high = extent.host_start, extent.host_end
+    if high != NOWHERE and extent.kind is not ClusterType.COMPRESSED:
+        low += start - extent.start
+        high = low + end - start
     past_end = extent.past_end or through.past_end
-    return Extent(extent.guest, extent.kind, extent.host, extent.layer + 1, extent.error, past_end, extent.absent)
+    return Extent(start, end, extent.kind, low, high, extent.layer + 1, extent.error, past_end, extent.absent)
 
 
 def one_layer_down(extent: Extent) -> Extent:
     """An extent of a backing view as that view has it."""
-    return replace(extent, layer=extent.layer - 1)
+    return extent._replace(layer=extent.layer - 1)
 
 
 def inside(part: GuestRange, extents: Iterable[Extent]) -> Iterator[Extent]:
-    """The extents, those that stick out of ``part`` cut."""
-    start, end = part.start, part.end
+    """The extents, those that stick out of ``part`` cut; none is empty."""
+    start, end = int(part.start), int(part.end)
     for extent in extents:
-        if extent.guest.start >= start and extent.guest.end <= end:
-            yield extent
-        else:
-            yield extent.cut(extent.guest.clip(start, end))
+        if extent.start >= start and extent.end <= end:
+            if extent.end > extent.start:
+                yield extent
+        elif extent.start < end and extent.end > start:
+            yield extent.cut(max(extent.start, start), min(extent.end, end))
 
 
 def through(own: Iterable[Extent], backing: View, end: int) -> Iterator[Extent]:
@@ -81,59 +92,52 @@ class _Behind:
 
     def seen(self, own: Extent) -> Iterator[Extent]:
         """What lies behind an extent that the overlay does not hold; itself past the end of the backing view."""
-        at, stop = own.guest.start, GuestOffset(min(own.guest.end, self._end))
+        at, stop = own.start, min(own.end, self._end)
         while at < stop:
-            below = self._around(at, stop)
-            part = GuestRange(at, min(below.guest.end, stop))
-            yield one_layer_up(below.cut(part), own)
-            at = part.end
-        if at < own.guest.end:
-            yield own.cut(GuestRange(at, own.guest.end))
+            below = self._now
+            if below is None or at >= below.end or at < below.start:
+                below = self._around(at, stop)
+            end = min(below.end, stop)
+            yield one_layer_up(below, at, end, own)
+            at = end
+        if at < own.end:
+            yield own.cut(at, own.end)
 
-    def _around(self, at: GuestOffset, stop: GuestOffset) -> Extent:
+    def _around(self, at: int, stop: int) -> Extent:
         """The extent around ``at``; a table that cannot be read matters only if it is needed before ``stop``."""
         found = None
         with suppress(Qcow2InspectError):
             found = self._forward(at) or self._asked(at, self._end)
         return found or self._asked(at, stop)
 
-    def _forward(self, at: GuestOffset) -> Extent | None:
+    def _forward(self, at: int) -> Extent | None:
         """Go on to the extent around ``at``; None if that is too far."""
-        if self._now is None or at - self._now.guest.end > _REACH:
+        if self._now is None or at - self._now.end > _REACH:
             return None
-        while self._now is not None and self._now.guest.end <= at:
+        while self._now is not None and self._now.end <= at:
             self._now = next(self._rest, None)
         return self._now
 
-    def _asked(self, at: GuestOffset, end: int) -> Extent:
-        self._rest = iter(self._backing.extents(GuestRange(at, GuestOffset(end))))
+    def _asked(self, at: int, end: int) -> Extent:
+        self._rest = iter(self._backing.extents(GuestRange(GuestOffset(at), GuestOffset(end))))
         self._now = next(self._rest)
         return self._now
 
 
 def joined(extents: Iterable[Extent]) -> Iterator[Extent]:
-    """The extents that are not empty; those that continue each other as one."""
+    """The extents; those that continue each other, in the guest and in the host file, as one."""
     last: Extent | None = None
     for extent in extents:
-        if not extent.guest:
-            continue
-        if last is not None and _continues(last, extent):
-            host = HostRange(last.host.start, extent.host.end) if last.host and extent.host else None
-            last = replace(last, guest=GuestRange(last.guest.start, extent.guest.end), host=host)
-            continue
-        if last is not None:
+        if last is None:
+            last = extent
+        elif last.host_end == extent.host_start and last.kind is extent.kind and _share_fate(last, extent):
+            last = last._replace(end=extent.end, host_end=extent.host_end)
+        else:
             yield last
-        last = extent
+            last = extent
     if last is not None:
         yield last
 
 
-def _continues(last: Extent, new: Extent) -> bool:
-    """True if ``new`` goes on where ``last`` ends, in the guest and in the host file."""
-    if last.kind is not new.kind or last.past_end != new.past_end or new.kind is ClusterType.COMPRESSED:
-        return False
-    if last.error is not new.error:
-        return False
-    if last.host is None or new.host is None:
-        return last.host is new.host
-    return last.host.end == new.host.start
+def _share_fate(last: Extent, new: Extent) -> bool:
+    return last.kind is not ClusterType.COMPRESSED and last.past_end == new.past_end and last.error is new.error

@@ -11,7 +11,7 @@ from qcow2inspect.format.geometry import SECTOR
 from qcow2inspect.format.mapping import ClusterType
 from qcow2inspect.image.cache import Cache
 from qcow2inspect.image.extents import inside, joined, one_layer_down, through
-from qcow2inspect.image.view import clipped
+from qcow2inspect.image.view import NOWHERE, clipped
 from qcow2inspect.source.protocol import read_padded
 from qcow2inspect.units import GuestRange, HostRange
 
@@ -99,28 +99,31 @@ class GuestDisk(ABC):
             raise extent.error.with_traceback(None)  # many extents share it: what one read left must not pile up
         if extent.layer and self._backing is not None:
             return self._backing.read_extent(one_layer_down(extent))
-        if extent.kind is ClusterType.NORMAL and extent.host is not None:
-            return self._read_normal(extent, extent.host)
+        if extent.kind is ClusterType.NORMAL and extent.host_end != NOWHERE:
+            return self._read_normal(extent)
         if extent.kind is not ClusterType.COMPRESSED:
-            return bytes(extent.guest.size)
-        start = extent.guest.start % self._files.cluster_size
-        return self._inflated[extent.guest.start - start][start : start + extent.guest.size]
+            return bytes(extent.size)
+        start = extent.start % self._files.cluster_size
+        return self._inflated[extent.start - start][start : start + extent.size]
 
-    def _read_normal(self, extent: Extent, host: HostRange) -> bytes:
+    def _read_normal(self, extent: Extent) -> bytes:
+        host = extent.host_start
         if self._cipher is None or extent.past_end:
-            return read_padded(self._files.data, host.start, host.size)
-        before = host.start % SECTOR
-        size = -(-(before + host.size) // SECTOR) * SECTOR
-        data = read_padded(self._files.data, host.start - before, size)
-        first = int(host.start if self._cipher.counts_host_sectors else extent.guest.start) // SECTOR
-        return self._cipher.decrypt(data, first)[before : before + host.size]
+            return read_padded(self._files.data, host, extent.size)
+        before = host % SECTOR
+        size = -(-(before + extent.size) // SECTOR) * SECTOR
+        data = read_padded(self._files.data, host - before, size)
+        first = (host if self._cipher.counts_host_sectors else extent.start) // SECTOR
+        return self._cipher.decrypt(data, first)[before : before + extent.size]
 
-    def plain(self, extent: Extent) -> tuple[Source, HostRange] | None:
-        """Where the bytes of a normal extent lie as they are; None for every other one."""
-        if not extent.layer:
-            return self._plain_here(extent)
-        below = self._at_layer(extent.layer)
-        return below._plain_here(extent) if isinstance(below, GuestDisk) else below.plain(extent)
+    def plain_source(self, extent: Extent) -> Source | None:
+        """The file that holds the bytes of a normal extent as they are; None for every other one."""
+        if extent.kind is not ClusterType.NORMAL or extent.error is not None:
+            return None
+        below = self._at_layer(extent.layer) if extent.layer else self
+        if not isinstance(below, GuestDisk):
+            return below.plain_source(extent)
+        return below._files.data if below._cipher is None or extent.past_end else None
 
     def files_of(self, layer: int) -> Files | None:
         """Where the bytes of a layer lie; None if it has no clusters, as a raw backing file."""
@@ -134,12 +137,6 @@ class GuestDisk(ABC):
             if isinstance(below, GuestDisk) and below._backing is not None:
                 below = below._backing
         return below
-
-    def _plain_here(self, extent: Extent) -> tuple[Source, HostRange] | None:
-        """Where the bytes of an extent lie that one of the files of this layer holds."""
-        if extent.error is not None or extent.kind is not ClusterType.NORMAL or extent.host is None:
-            return None
-        return (self._files.data, extent.host) if self._cipher is None or extent.past_end else None
 
     def _inflate(self, guest: int) -> bytes:
         """The whole guest cluster at ``guest``, which is compressed."""

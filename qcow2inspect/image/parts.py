@@ -68,7 +68,7 @@ class Part:
 
     def cut(self, guest: GuestRange) -> Part:
         """The piece of this part that ``guest`` is."""
-        a, b = (side.cut(guest) if side is not None else None for side in (self.a, self.b))
+        a, b = (side.cut(int(guest.start), int(guest.end)) if side is not None else None for side in (self.a, self.b))
         return replace(self, guest=guest, a=a, b=b)
 
     def inside(self, start: int, end: int) -> Part:

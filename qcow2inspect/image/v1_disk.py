@@ -100,7 +100,7 @@ class V1Disk(GuestDisk):
 
     def _unallocated(self, guest: GuestRange, *, past_end: bool = False) -> Extent:
         kind, error = ClusterType.UNALLOCATED, self._needs_backing
-        return Extent(guest, kind, error=error, past_end=past_end, absent=self._absent_as_zero)
+        return Extent.of(guest, kind, error=error, past_end=past_end, absent=self._absent_as_zero)
 
     def _span(self, l1_index: int, entry: L1EntryV1[int], part: GuestRange) -> Iterator[Extent]:
         """What one L2 table maps, as far as ``part`` touches it."""
@@ -109,7 +109,7 @@ class V1Disk(GuestDisk):
         if at + self.image.l2_entries * 8 > LAST_OFFSET_V1:
             what = f"guest {guest}: L1[{l1_index}] points to {at}, beyond any possible file"
             why = "the L2 table that maps these bytes cannot be found"
-            yield Extent(guest, ClusterType.INVALID, error=Damaged(what, why=why))
+            yield Extent.of(guest, ClusterType.INVALID, error=Damaged(what, why=why))
         elif at >= self.image.end:
             yield self._unallocated(guest, past_end=True)
         else:
@@ -139,7 +139,7 @@ class V1Disk(GuestDisk):
         if not raw:
             return self._unallocated(guest)
         if entry.compressed:
-            return Extent(guest, ClusterType.COMPRESSED, self._descriptor(raw).run())
+            return Extent.of(guest, ClusterType.COMPRESSED, self._descriptor(raw).run())
         where = HostRange.at(entry.host_cluster_offset, guest.size)
         error: Qcow2InspectError | None = self._needs_key
         if where.start % SECTOR or where.end > LAST_OFFSET_V1:
@@ -148,7 +148,7 @@ class V1Disk(GuestDisk):
                 f"guest {guest}: the L2 entry points to host {where.start}, {trouble}",
                 why="QEMU refuses to read these bytes",
             )
-        return Extent(guest, ClusterType.NORMAL, where, error=error, past_end=where.start >= self.image.end)
+        return Extent.of(guest, ClusterType.NORMAL, where, error=error, past_end=where.start >= self.image.end)
 
     # -- bytes ------------------------------------------------------------------------------------------------
 

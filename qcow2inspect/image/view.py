@@ -6,9 +6,8 @@ Hex pane, search, hash and export take a view and need not know what is behind i
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass, replace
 from itertools import accumulate
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from qcow2inspect.format.geometry import SECTOR
 from qcow2inspect.format.mapping import ClusterType
@@ -22,18 +21,22 @@ if TYPE_CHECKING:
     from qcow2inspect.errors import Qcow2InspectError
     from qcow2inspect.source.protocol import Source
 
-__all__ = ["Extent", "HostFile", "HostParts", "RawDisk", "View", "Window", "clipped"]
+__all__ = ["NOWHERE", "Extent", "HostFile", "HostParts", "RawDisk", "View", "Window", "clipped"]
 
 
-@dataclass(frozen=True, slots=True)
-class Extent:
-    """A range of a view whose bytes all come from the same kind of place.
+NOWHERE = -1
+"""Host offset of what has no host cluster."""
+
+
+class Extent(NamedTuple):
+    """A range of a view whose bytes all come from the same kind of place; a row of numbers, for there are millions.
 
     Attributes:
-        guest: bytes of the view, half-open.
+        start: first byte of the view.
+        end: one past the last byte.
         kind: what the L2 entries (or subclusters) say.
-        host: host bytes that belong to it: the data (normal), the reserved clusters (zero-alloc), the run that
-            holds the stream (compressed); None if there is no host cluster.
+        host_start: first host byte that belongs to it; -1 if there is no host cluster.
+        host_end: one past the last host byte; -1 if there is no host cluster.
         layer: 0 for the image itself, 1 for its backing file, and so on.
         error: why the bytes cannot be read; None if they can.
         past_end: True if the image file ends before the L2 table or data cluster that should be here, so that
@@ -41,22 +44,64 @@ class Extent:
         absent: True if the bytes lie in a file that is not there, and read as zeros because the user said so.
     """
 
-    guest: GuestRange
+    start: int
+    end: int
     kind: ClusterType
-    host: HostRange | None = None
+    host_start: int = NOWHERE
+    host_end: int = NOWHERE
     layer: int = 0
     error: Qcow2InspectError | None = None
     past_end: bool = False
     absent: bool = False
 
-    def cut(self, guest: GuestRange) -> Extent:
-        """The part that covers ``guest``, which lies inside; a compressed run belongs to all of its cluster."""
-        if guest == self.guest:
+    @classmethod
+    def of(
+        cls,
+        guest: GuestRange,
+        kind: ClusterType,
+        host: HostRange | None = None,
+        *,
+        error: Qcow2InspectError | None = None,
+        past_end: bool = False,
+        absent: bool = False,
+    ) -> Extent:
+        """The extent of a guest range, of the image itself."""
+        start, end = (int(host.start), int(host.end)) if host is not None else (NOWHERE, NOWHERE)
+        return cls(int(guest.start), int(guest.end), kind, start, end, 0, error, past_end, absent)
+
+    @property
+    def guest(self) -> GuestRange:
+        """Bytes of the view, half-open."""
+        return GuestRange(GuestOffset(self.start), GuestOffset(self.end))
+
+    @property
+    def host(self) -> HostRange | None:
+        """Host bytes that belong to it; None if there is no host cluster.
+
+        The data (normal), the reserved clusters (zero-alloc), the run that holds the stream (compressed).
+        """
+        if self.host_end == NOWHERE:
+            return None
+        return HostRange(HostOffset(self.host_start), HostOffset(self.host_end))
+
+    @property
+    def size(self) -> int:
+        """Bytes of the view."""
+        return self.end - self.start
+
+    def cut(self, start: int, end: int) -> Extent:
+        """The part ``[start, end)``, which lies inside; a compressed run belongs to all of its cluster."""
+        if start == self.start and end == self.end:
             return self
-        host = self.host
-        if host is not None and self.kind is not ClusterType.COMPRESSED:
-            host = HostRange.at(host.start + (guest.start - self.guest.start), guest.size)
-        return Extent(guest, self.kind, host, self.layer, self.error, self.past_end, self.absent)
+        low, high = self.host_start, self.host_end
+        if high != NOWHERE and self.kind is not ClusterType.COMPRESSED:
+            low += start - self.start
+            high = low + end - start
+        return Extent(start, end, self.kind, low, high, self.layer, self.error, self.past_end, self.absent)
+
+    def moved(self, start: int) -> Extent:
+        """The same for bytes that begin at ``start`` in another view."""
+        return self._replace(start=start, end=start + self.size)
 
     @property
     def readable(self) -> bool:
@@ -100,8 +145,8 @@ class View(Protocol):
             CannotRead, Damaged, NeedsFile, NeedsKey: they cannot be read.
         """
 
-    def plain(self, extent: Extent) -> tuple[Source, HostRange] | None:
-        """Where the bytes of an extent lie as they are, to be copied without a look; None if they do not."""
+    def plain_source(self, extent: Extent) -> Source | None:
+        """The file in which the host bytes of an extent are its bytes as they are; None if none is."""
 
     def read_at(self, offset: int, size: int) -> bytes:
         """``size`` bytes from ``offset`` on; fewer only at the end, none past it.
@@ -147,11 +192,11 @@ class HostFile:
 
     def read_extent(self, extent: Extent) -> bytes:
         """The bytes of an extent."""
-        return self._source.read_at(extent.guest.start, extent.guest.size)
+        return self._source.read_at(extent.start, extent.size)
 
-    def plain(self, extent: Extent) -> tuple[Source, HostRange] | None:
-        """Every byte lies where it is."""
-        return (self._source, extent.host) if extent.host else None
+    def plain_source(self, extent: Extent) -> Source | None:
+        """The file: every byte lies where it is."""
+        return self._source
 
     def read_at(self, offset: int, size: int) -> bytes:
         """``size`` bytes from ``offset`` on; fewer only at the end."""
@@ -197,11 +242,11 @@ class HostParts:
 
     def read_extent(self, extent: Extent) -> bytes:
         """The bytes of an extent."""
-        return read_padded(self._source, extent.host.start, extent.host.size) if extent.host else b""
+        return read_padded(self._source, extent.host_start, extent.size)
 
-    def plain(self, extent: Extent) -> tuple[Source, HostRange] | None:
-        """Every byte lies where it is."""
-        return (self._source, extent.host) if extent.host else None
+    def plain_source(self, extent: Extent) -> Source | None:
+        """The file: every byte lies where it is."""
+        return self._source
 
     def read_at(self, offset: int, size: int) -> bytes:
         """``size`` bytes from ``offset`` on; fewer only at the end."""
@@ -220,17 +265,17 @@ class HostParts:
         part = clipped(within, self.size)
         for index in range(max(0, bisect_right(self._starts, part.start) - 1), len(self._parts) if part else 0):
             extent = self._extent(index)
-            if extent.guest.start >= part.end:
+            if extent.start >= part.end:
                 return
-            yield extent.cut(extent.guest.clip(part.start, part.end))
+            yield extent.cut(max(extent.start, int(part.start)), min(extent.end, int(part.end)))
 
     def _extent(self, index: int) -> Extent:
         part = self._parts[index]
-        return Extent(GuestRange.at(self._starts[index], part.size), ClusterType.NORMAL, part)
+        return Extent.of(GuestRange.at(self._starts[index], part.size), ClusterType.NORMAL, part)
 
 
 def _as_it_is(part: GuestRange, kind: ClusterType = ClusterType.NORMAL) -> Extent:
-    return Extent(part, kind, HostRange(HostOffset(part.start), HostOffset(part.end)))
+    return Extent.of(part, kind, HostRange(HostOffset(part.start), HostOffset(part.end)))
 
 
 class RawDisk:
@@ -254,11 +299,11 @@ class RawDisk:
 
     def read_extent(self, extent: Extent) -> bytes:
         """The bytes of an extent."""
-        return self.read_at(extent.guest.start, extent.guest.size)
+        return self.read_at(extent.start, extent.size)
 
-    def plain(self, extent: Extent) -> tuple[Source, HostRange] | None:
-        """Where the bytes of a stored extent lie."""
-        return (self._source, extent.host) if extent.host and extent.kind is ClusterType.NORMAL else None
+    def plain_source(self, extent: Extent) -> Source | None:
+        """The file, for what it stores."""
+        return self._source if extent.kind is ClusterType.NORMAL else None
 
     def read_at(self, offset: int, size: int) -> bytes:
         """``size`` bytes from ``offset`` on; fewer only at the end."""
@@ -312,16 +357,13 @@ class Window:
         """That of the other view."""
         return self._view.assumed
 
-    def _moved(self, extent: Extent, by: int) -> Extent:
-        return replace(extent, guest=GuestRange.at(extent.guest.start + by, extent.guest.size))
-
     def read_extent(self, extent: Extent) -> bytes:
         """The bytes of an extent."""
-        return self._view.read_extent(self._moved(extent, self.start))
+        return self._view.read_extent(extent.moved(extent.start + self.start))
 
-    def plain(self, extent: Extent) -> tuple[Source, HostRange] | None:
-        """Where the bytes of an extent lie as they are."""
-        return self._view.plain(self._moved(extent, self.start))
+    def plain_source(self, extent: Extent) -> Source | None:
+        """The file that holds the bytes as they are."""
+        return self._view.plain_source(extent.moved(extent.start + self.start))
 
     def read_at(self, offset: int, size: int) -> bytes:
         """``size`` bytes from ``offset`` on; fewer only at the end."""
@@ -334,11 +376,11 @@ class Window:
         if not 0 <= guest < self.size:
             raise IndexError(guest)
         extent = self._view.lookup(GuestOffset(self.start + guest))
-        inside = extent.guest.clip(self.start, self.start + self.size)
-        return self._moved(extent.cut(inside), -self.start)
+        inside = extent.cut(max(extent.start, self.start), min(extent.end, self.start + self.size))
+        return inside.moved(inside.start - self.start)
 
     def extents(self, within: GuestRange | None = None) -> Iterator[Extent]:
         """The extents of the part."""
         part = clipped(within, self.size)
         for extent in self._view.extents(GuestRange.at(self.start + part.start, part.size)):
-            yield self._moved(extent, -self.start)
+            yield extent.moved(extent.start - self.start)

@@ -6,7 +6,6 @@ A table that cannot be read makes the bytes it maps unreadable and no others.
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from qcow2inspect.errors import Qcow2InspectError
@@ -78,34 +77,35 @@ def _window(view: View, window: GuestRange, grain: int, shortest: int) -> Iterat
     waiting = [window]
     while waiting:
         part = waiting.pop()
-        done = part.start
+        done = int(part.start)
         try:
             for extent in view.extents(part):
-                done = extent.guest.end
-                if extent.host is not None and extent.host.end > shortest:
+                done = extent.end
+                if extent.host_end > shortest:
                     yield from _until_end(view, extent)
                 else:
                     yield extent
         except Qcow2InspectError as error:
             first, last = done // grain, -(-part.end // grain)
             if last - first == 1:
-                yield Extent(GuestRange(done, part.end), ClusterType.INVALID, error=error)
+                yield Extent(done, int(part.end), ClusterType.INVALID, error=error)
                 continue
             middle = GuestOffset((first + last) // 2 * grain)
-            waiting += [GuestRange(middle, part.end), GuestRange(done, middle)]
+            waiting += [GuestRange(middle, part.end), GuestRange(GuestOffset(done), middle)]
 
 
 def _until_end(view: View, extent: Extent) -> Iterator[Extent]:
     """An extent, in two if the file that holds it ends inside: the second part is not there."""
-    host, files = extent.host, view.files_of(extent.layer) if isinstance(view, GuestDisk) else None
-    if files is None or host is None or extent.kind is not ClusterType.NORMAL or extent.past_end:
+    files = view.files_of(extent.layer) if isinstance(view, GuestDisk) else None
+    if files is None or extent.kind is not ClusterType.NORMAL or extent.past_end:
         yield extent
         return
-    end = files.data.size if view.plain(extent) else files.data.size // SECTOR * SECTOR  # a key opens whole sectors
-    if host.end <= end or host.start >= files.data.size:
+    size = files.data.size
+    end = size if view.plain_source(extent) else size // SECTOR * SECTOR  # a key opens whole sectors
+    if extent.host_end <= end or extent.host_start >= size:
         yield extent
         return
-    middle = GuestOffset(extent.guest.start + max(0, end - host.start))
-    if middle > extent.guest.start:
-        yield extent.cut(GuestRange(extent.guest.start, middle))
-    yield replace(extent.cut(GuestRange(middle, extent.guest.end)), past_end=True)
+    middle = extent.start + max(0, end - extent.host_start)
+    if middle > extent.start:
+        yield extent.cut(extent.start, middle)
+    yield extent.cut(middle, extent.end)._replace(past_end=True)

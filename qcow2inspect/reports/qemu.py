@@ -248,11 +248,10 @@ def _goes_on(last: dict[str, Any], entry: dict[str, Any]) -> bool:
 def _entries(disk: View, image: AnyImage | None, extent: Extent, *, look_through: bool) -> Iterator[dict[str, Any]]:
     """The entry of an extent; where QEMU suspects preallocation it looks through to the holes of the host file."""
     entry = _entry(image, extent)
-    plain = disk.plain(extent) if look_through and entry["data"] else None
-    if plain is None or "offset" not in entry:
+    source, host = disk.plain_source(extent) if look_through and entry["data"] else None, extent.host
+    if source is None or host is None or "offset" not in entry:
         yield entry
         return
-    source, host = plain
     for part, is_hole in _stored_and_holes(source, host):
         start = entry["start"] + (part.start - host.start)
         yield entry | {"start": start, "length": part.size, "offset": int(part.start), "zero": is_hole}

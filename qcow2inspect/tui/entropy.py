@@ -178,7 +178,7 @@ def _stored(view: View, cluster: GuestRange) -> Extent:
     """The first part of a cluster that is stored; the first part if none is."""
     first = view.lookup(cluster.start)
     if first.guest.end >= cluster.end or not first.reads_as_zero:
-        return first.cut(GuestRange(cluster.start, min(first.guest.end, cluster.end)))
+        return first.cut(int(cluster.start), min(first.end, int(cluster.end)))
     parts = list(view.extents(cluster))
     return next((part for part in parts if not part.reads_as_zero), parts[0])
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from qcow2inspect.errors import CannotRead, Qcow2InspectError
 from qcow2inspect.format.mapping import ClusterType
 from qcow2inspect.image.view import Extent
-from qcow2inspect.units import GuestOffset, GuestRange
+from qcow2inspect.units import GuestOffset
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,17 +64,17 @@ def read_chunk(view: View, start: int, size: int = CHUNK) -> Chunk:
 
 
 def _piece(view: View, at: int, end: int) -> tuple[Extent, bytes]:
-    extent = Extent(GuestRange.at(at, end - at), ClusterType.INVALID)
+    extent = Extent(at, end, ClusterType.INVALID)
     try:
         extent = view.lookup(GuestOffset(at))
-        part = GuestRange(GuestOffset(at), GuestOffset(min(end, extent.guest.end)))
-        data = view.read_extent(extent.cut(part))
+        part = extent.cut(at, min(end, extent.end))
+        data = view.read_extent(part)
         if len(data) == part.size:
             return extent, data
-        error: Qcow2InspectError = CannotRead(f"guest {part}: the file became shorter while it was read")
+        error: Qcow2InspectError = CannotRead(f"guest {part.guest}: the file became shorter while it was read")
     except Qcow2InspectError as caught:
         error = caught
-    return replace(extent, error=error), bytes(min(end, extent.guest.end) - at)
+    return extent._replace(error=error), bytes(min(end, extent.end) - at)
 
 
 class GuestReader:

@@ -69,19 +69,18 @@ class _Places:
             if number % _STEP == 0:
                 self._progress.advance(0)
             if _is_missing(extent):
-                self.unread += extent.guest.size
+                self.unread += extent.size
             elif not extent.reads_as_zero:
                 yield from self._stored(extent)
 
     def _stored(self, extent: Extent) -> Iterator[range]:
         """The parts of an extent that are no holes of the file they lie in."""
-        plain = self._view.plain(extent)
-        if plain is None:
-            yield range(extent.guest.start, extent.guest.end)
+        source, host = self._view.plain_source(extent), extent.host
+        if source is None or host is None:
+            yield range(extent.start, extent.end)
             return
-        source, host = plain
         for part in source.data_ranges(host):
-            at = extent.guest.start + (part.start - host.start)
+            at = extent.start + (part.start - host.start)
             yield range(at, at + part.size)
 
 

@@ -35,7 +35,7 @@ from qcow2inspect.reports.text import render_text
 from qcow2inspect.rules import examine
 from qcow2inspect.source.memory import MemorySource
 from qcow2inspect.survey.survey import take_survey
-from qcow2inspect.units import GuestOffset, GuestRange, HostOffset
+from qcow2inspect.units import GuestOffset, HostOffset
 from tests.fuzz.seeds import PASSPHRASE
 
 EXTENTS = 4000
@@ -256,8 +256,7 @@ def _look_up(disk: View, extent: Extent) -> None:
         one = disk.lookup(at)
         same = (one.kind, one.past_end, bool(one.error)) == (extent.kind, extent.past_end, bool(extent.error))
         require(at in one.guest and same, f"{disk.name}: lookup and map differ at {at}: {one} {extent}")
-    end = GuestOffset(min(extent.guest.end, extent.guest.start + READ))
-    part = extent.cut(GuestRange(extent.guest.start, end))
+    part = extent.cut(extent.start, min(extent.end, extent.start + READ))
     try:
         data = disk.read_extent(part)
     except Qcow2InspectError as error:

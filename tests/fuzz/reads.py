@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from qcow2inspect.errors import CannotRead, Qcow2InspectError
 from qcow2inspect.image.view import Extent, View
-from qcow2inspect.units import GuestOffset, GuestRange
+from qcow2inspect.units import GuestRange
 from tests.fuzz.oracle import IMAGE, WHOLE, Answer, Difference, Oracle, Ours, kind_of
 from tests.fuzz.qemu_io import Died, QemuIo
 
@@ -125,8 +125,7 @@ def _without_events(text: str) -> str:
 def _runs(disk: View, size: int) -> Iterator[Run]:
     within = GuestRange.at(0, min(size, disk.size))
     for extent in itertools.islice(disk.extents(within), EXTENTS):
-        end = GuestOffset(min(extent.guest.end, extent.guest.start + LONGEST))
-        yield from _runs_of(disk, extent.cut(GuestRange(extent.guest.start, end)))
+        yield from _runs_of(disk, extent.cut(extent.start, min(extent.end, extent.start + LONGEST)))
 
 
 def _runs_of(disk: View, extent: Extent) -> Iterator[Run]:

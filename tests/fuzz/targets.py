@@ -75,7 +75,7 @@ def read_target(data: bytes) -> None:
                 disk = _chain(image).disk(lenient=lenient)
                 for extent in itertools.islice(disk.extents(), _EXTENTS):
                     with suppress(Qcow2InspectError):
-                        disk.read_extent(extent.cut(extent.guest.clip(extent.guest.start, extent.guest.start + _READ)))
+                        disk.read_extent(extent.cut(extent.start, min(extent.end, extent.start + _READ)))
                 for _ in itertools.islice(map_entries(disk, [image]), _EXTENTS):
                     pass
                 disk.read_at(0, _READ)

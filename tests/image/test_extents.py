@@ -39,7 +39,7 @@ class Clusters:
             self.told += 1
             kind = self._kinds[number]
             host = HostRange.at(number * K, K) if kind is ClusterType.NORMAL else None
-            yield Extent(GuestRange.at(number * K, K), kind, host)
+            yield Extent.of(GuestRange.at(number * K, K), kind, host)
 
 
 def seen(own: Clusters, behind: Any) -> list[Extent]:
@@ -66,7 +66,7 @@ def test_a_table_behind_data_of_the_overlay_is_not_needed() -> None:
 def test_a_table_that_is_needed_and_cannot_be_read_is_an_error_after_what_comes_before() -> None:
     absent, normal = ClusterType.UNALLOCATED, ClusterType.NORMAL
     behind: Any = Clusters([normal] * 3, frozenset({2}))
-    extents = through([Extent(GuestRange.at(0, 3 * K), absent)], behind, 3 * K)
+    extents = through([Extent.of(GuestRange.at(0, 3 * K), absent)], behind, 3 * K)
     assert [next(extents).guest.end, next(extents).guest.end] == [K, 2 * K]
     with pytest.raises(CannotRead, match="cluster 2"):
         next(extents)

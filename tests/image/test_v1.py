@@ -114,11 +114,10 @@ def test_extents() -> None:
 def test_plain_extents_lie_as_they_are() -> None:
     disk = disk_of(SMALL)
     for extent in disk.extents():
-        plain = disk.plain(extent)
-        assert (plain is not None) == (extent.kind is ClusterType.NORMAL)
-        if plain is not None:
-            source, where = plain
-            assert source.read_at(where.start, where.size) == disk.read_extent(extent)
+        source = disk.plain_source(extent)
+        assert (source is not None) == (extent.kind is ClusterType.NORMAL)
+        if source is not None:
+            assert source.read_at(extent.host_start, extent.size) == disk.read_extent(extent)
 
 
 def test_an_encrypted_image_needs_its_key() -> None:
@@ -129,7 +128,7 @@ def test_an_encrypted_image_needs_its_key() -> None:
     assert locked.read_at(2 * 4096, 6) == b"packed"  # compressed clusters are never encrypted
     assert locked.read_at(3 * 4096, 6) == bytes(6)
     assert disk.read_at(700, 300) == SMALL.model()[700:1000]
-    assert all(disk.plain(extent) is None for extent in disk.extents())
+    assert all(disk.plain_source(extent) is None for extent in disk.extents())
     assert isinstance(make_plan(locked).problem, NeedsKey)
 
 
@@ -166,10 +165,10 @@ def test_an_overlay_with_its_backing_file(clusters: int) -> None:
     assert {extent.layer for extent in disk.extents()} == {0, 1}
     assert len(disk.sources) == 2
     for extent in disk.extents():
-        plain = disk.plain(extent)
-        if plain is not None:
-            assert plain[0] is disk.sources[extent.layer]
-            assert plain[0].read_at(plain[1].start, plain[1].size) == disk.read_extent(extent)
+        source = disk.plain_source(extent)
+        if source is not None:
+            assert source is disk.sources[extent.layer]
+            assert source.read_at(extent.host_start, extent.size) == disk.read_extent(extent)
 
 
 def test_a_backing_file_of_version_3() -> None:

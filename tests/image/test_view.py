@@ -57,7 +57,7 @@ def test_raw_disks_of_odd_sizes_with_holes(size: int, tmp_path: Path) -> None:
         agree(disk)
         for extent in disk.extents():
             assert disk.read_extent(extent) == read_all(disk)[extent.guest.start : extent.guest.end]
-            assert (disk.plain(extent) is None) == (extent.kind is ClusterType.ZERO_ALLOC)
+            assert (disk.plain_source(extent) is None) == (extent.kind is ClusterType.ZERO_ALLOC)
         with pytest.raises(IndexError):
             disk.lookup(GuestOffset(disk.size))
         assert disk.read_at(disk.size + 5, 5) == b""

@@ -143,7 +143,7 @@ def kinds_of_guest(survey: Survey, view: View, colouring: Colouring) -> list[int
     size, found = survey.image.geometry.cluster_size, []
     for start in range(0, view.size, size):
         part = GuestRange(GuestOffset(start), GuestOffset(min(start + size, view.size)))
-        extents = [extent.cut(part) for extent in view.extents(part)]
+        extents = list(view.extents(part))
         found.append(max(int(kind_of_extent(survey, extent, colouring, extent.guest)) for extent in extents))
     return found
 
