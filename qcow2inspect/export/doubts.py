@@ -179,10 +179,11 @@ def _behind(view: View, extents: list[Extent], progress: Progress) -> Iterator[T
     layer, below = 0, view
     while isinstance(below, Disk) and isinstance(below.support.backing, Disk):
         layer, below = layer + 1, below.support.backing
-        shown = [extent.guest for extent in extents if extent.layer >= layer]
         alone = Disk(below.image, below.mapping, replace(below.support, backing=None), lenient=True)
         every = coarse_extents(alone, GuestRange.at(0, alone.size), progress)
-        for doubt in find_doubts(alone, every, survey=survey_of(alone, progress)):
+        doubts = find_doubts(alone, every, survey=survey_of(alone, progress))
+        shown = [extent.guest for extent in extents if extent.layer >= layer] if doubts else []
+        for doubt in doubts:
             first = bisect_right(shown, int(doubt.guest.start), key=lambda part: int(part.end))
             for part in takewhile(doubt.guest.overlaps, islice(shown, first, None)):
                 yield replace(_of(doubt, doubt.guest.clip(int(part.start), int(part.end))), layer=layer)

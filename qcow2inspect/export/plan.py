@@ -108,28 +108,28 @@ class Plan:
 
     def add(self, extent: Extent) -> None:
         """Count one more extent, and keep it unless there are too many."""
-        self._remember(extent)
-        size = extent.end - extent.start
-        if extent.error is not None:
-            self.unreadable += size
-            self.first_unreadable = self.first_unreadable or extent
-            return
-        if extent.past_end:
-            self.past_end += size
-            self.first_past_end = self.first_past_end or extent
-        if extent.absent:
-            self.absent += size
-            self.first_absent = self.first_absent or extent
-        if extent.kind is ClusterType.NORMAL:
-            self.plain += size
-        elif extent.kind is ClusterType.COMPRESSED:
-            self.compressed += size
-
-    def _remember(self, extent: Extent) -> None:
         if self._kept is not None:
             self._kept.append(extent)
             if len(self._kept) > _KEPT:
                 self._kept = None
+        if extent.error is not None:
+            self.unreadable += extent.size
+            self.first_unreadable = self.first_unreadable or extent
+            return
+        if extent.past_end or extent.absent:
+            self._add_missing(extent)
+        if extent.kind is ClusterType.NORMAL:
+            self.plain += extent.end - extent.start
+        elif extent.kind is ClusterType.COMPRESSED:
+            self.compressed += extent.end - extent.start
+
+    def _add_missing(self, extent: Extent) -> None:
+        if extent.past_end:
+            self.past_end += extent.size
+            self.first_past_end = self.first_past_end or extent
+        if extent.absent:
+            self.absent += extent.size
+            self.first_absent = self.first_absent or extent
 
     @property
     def is_full(self) -> bool:

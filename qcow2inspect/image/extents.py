@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from qcow2inspect.errors import Qcow2InspectError
@@ -105,10 +104,10 @@ class _Behind:
 
     def _around(self, at: int, stop: int) -> Extent:
         """The extent around ``at``; a table that cannot be read matters only if it is needed before ``stop``."""
-        found = None
-        with suppress(Qcow2InspectError):
-            found = self._forward(at) or self._asked(at, self._end)
-        return found or self._asked(at, stop)
+        try:
+            return self._forward(at) or self._asked(at, self._end)
+        except Qcow2InspectError:
+            return self._asked(at, stop)
 
     def _forward(self, at: int) -> Extent | None:
         """Go on to the extent around ``at``; None if that is too far."""

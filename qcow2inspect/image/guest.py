@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from qcow2inspect.errors import BadStream, Qcow2InspectError
@@ -120,23 +122,29 @@ class GuestDisk(ABC):
         """The file that holds the bytes of a normal extent as they are; None for every other one."""
         if extent.kind is not ClusterType.NORMAL or extent.error is not None:
             return None
-        below = self._at_layer(extent.layer) if extent.layer else self
-        if not isinstance(below, GuestDisk):
-            return below.plain_source(extent)
-        return below._files.data if below._cipher is None or extent.past_end else None
+        view, files, is_encrypted = self._layers[extent.layer]
+        if files is None:
+            return view.plain_source(extent)
+        return files.data if not is_encrypted or extent.past_end else None
 
     def files_of(self, layer: int) -> Files | None:
         """Where the bytes of a layer lie; None if it has no clusters, as a raw backing file."""
-        below = self._at_layer(layer)
-        return below._files if isinstance(below, GuestDisk) else None
+        return self._layers[layer][1]
 
-    def _at_layer(self, layer: int) -> GuestDisk | View:
-        """What stands so many layers behind this one."""
-        below: GuestDisk | View = self
-        for _ in range(layer):
-            if isinstance(below, GuestDisk) and below._backing is not None:
-                below = below._backing
-        return below
+    @cached_property
+    def ends(self) -> list[int]:
+        """By layer: one past the last host byte that holds normal clusters; what lies behind a raw layer has none."""
+        return [sys.maxsize if files is None else files.data.size for _, files, _ in self._layers]
+
+    @cached_property
+    def _layers(self) -> list[tuple[GuestDisk | View, Files | None, bool]]:
+        """This disk and what lies behind it, one behind the other: where its clusters lie, whether they need a key."""
+        found: list[tuple[GuestDisk | View, Files | None, bool]] = []
+        below: GuestDisk | View | None = self
+        while isinstance(below, GuestDisk):
+            found.append((below, below._files, below._cipher is not None))
+            below = below._backing
+        return found if below is None else [*found, (below, None, False)]
 
     def _inflate(self, guest: int) -> bytes:
         """The whole guest cluster at ``guest``, which is compressed."""

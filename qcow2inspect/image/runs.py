@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from qcow2inspect.format.geometry import SECTOR
 from qcow2inspect.format.mapping import ClusterType, L2Entry, classify, classify_column, compressed_descriptor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import numpy as np
     import numpy.typing as npt
@@ -66,6 +66,9 @@ class Run(NamedTuple):
     host_size: int
     sound: bool
     entry: int
+
+
+_AS_RUN: Callable[[tuple[int, ...]], Run] = partial(tuple.__new__, Run)  # as Run._make, which counts them
 
 
 @dataclass(frozen=True)
@@ -170,7 +173,7 @@ class RunFinder:
             rows[1] = np.add.reduceat(sizes, kept)
         else:
             rows = list(columns)
-        return map(Run._make, zip(*(column.tolist() for column in rows), strict=True))
+        return map(_AS_RUN, zip(*(column.tolist() for column in rows), strict=True))
 
     def _new_fates(
         self, kinds: npt.NDArray[np.uint8], hosts: npt.NDArray[np.uint64], aligned: npt.NDArray[np.bool_]

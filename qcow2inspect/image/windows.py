@@ -16,7 +16,7 @@ from qcow2inspect.image.view import Extent
 from qcow2inspect.units import GuestOffset, GuestRange
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from qcow2inspect.image.view import View
     from qcow2inspect.progress import Progress
@@ -36,13 +36,13 @@ def extents_of(view: View, within: GuestRange, progress: Progress) -> Iterator[E
     Raises:
         Cancelled: the user asked to stop.
     """
-    grain, shortest = _grain(view), min((source.size for source in view.sources), default=0)
+    grain, ends = _grain(view), view.ends if isinstance(view, GuestDisk) else None
     at, size = int(within.start), max(_FIRST_WINDOW, grain)
     while at < within.end:
         progress.advance(0)
         end = min((at + size) // grain * grain, int(within.end))
         began = time.monotonic()
-        yield from _window(view, GuestRange(GuestOffset(at), GuestOffset(end)), grain, shortest)
+        yield from _window(view, GuestRange(GuestOffset(at), GuestOffset(end)), grain, ends)
         at = end
         size = size * 2 if time.monotonic() - began < _PATIENCE else max(grain, size // 2)
 
@@ -72,8 +72,8 @@ def _grain(view: View) -> int:
     return min(spans)
 
 
-def _window(view: View, window: GuestRange, grain: int, shortest: int) -> Iterator[Extent]:
-    """The extents of a window; in halves if a table in it cannot be read; all files have the ``shortest`` bytes."""
+def _window(view: View, window: GuestRange, grain: int, ends: Sequence[int] | None) -> Iterator[Extent]:
+    """The extents of a window; in halves if a table in it cannot be read; ``ends`` are those of the files, by layer."""
     waiting = [window]
     while waiting:
         part = waiting.pop()
@@ -81,7 +81,7 @@ def _window(view: View, window: GuestRange, grain: int, shortest: int) -> Iterat
         try:
             for extent in view.extents(part):
                 done = extent.end
-                if extent.host_end > shortest:
+                if ends is not None and extent.host_end > ends[extent.layer]:
                     yield from _until_end(view, extent)
                 else:
                     yield extent
