@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qcow2inspect.format.mapping import L1Entry
-from qcow2inspect.rules.tables import is_wiped
 from qcow2inspect.survey.content import REFCOUNTS
 from qcow2inspect.survey.faults import Fault
 
@@ -58,7 +57,7 @@ def doubt_about(survey: Survey, offset: int) -> str:
     kind = survey.overwritten.get(table)
     if kind is not None:
         return _REFCOUNTS if kind == REFCOUNTS else _DATA
-    return _WIPED if not types[table].any() and is_wiped(survey) else ""
+    return _WIPED if not types[table].any() and survey.is_wiped else ""
 
 
 def _reasons(survey: Survey) -> dict[int, str]:
@@ -67,7 +66,7 @@ def _reasons(survey: Survey) -> dict[int, str]:
     if tables is None:
         return {}
     why = dict.fromkeys(_twice(survey), _SECOND)
-    if is_wiped(survey):
+    if survey.is_wiped:
         why |= {int(tables.offsets[table]): _WIPED for table in survey.empty_tables.tolist()}
     for table, kind in survey.overwritten.items():
         why[int(tables.offsets[table])] = _REFCOUNTS if kind == REFCOUNTS else _DATA

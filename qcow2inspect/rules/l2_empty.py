@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from qcow2inspect.findings import Category, Finding, Severity
 from qcow2inspect.rules.base import entry_evidence, guest_impact
 from qcow2inspect.rules.spans import SHOWN, survey_rule
-from qcow2inspect.rules.tables import guest_of_tables, is_wiped, l1_entries_of
+from qcow2inspect.rules.tables import guest_of_tables, l1_entries_of
 from qcow2inspect.units import bytes_of, counted
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ __all__ = ["RULE"]
 
 def _find(survey: Survey) -> Iterator[Finding]:
     empty = survey.empty_tables
-    if not len(empty) or is_wiped(survey):
+    if not len(empty) or survey.is_wiped:
         return
     entries = l1_entries_of(survey, empty)
     guest = guest_of_tables(survey, empty)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from qcow2inspect.findings import Category, Finding, Severity
 from qcow2inspect.rules.base import entry_evidence, guest_impact
 from qcow2inspect.rules.spans import KEPT_CLUSTERS, SHOWN, survey_rule
-from qcow2inspect.rules.tables import guest_of_tables, is_wiped, l1_entries_of
+from qcow2inspect.rules.tables import guest_of_tables, l1_entries_of
 from qcow2inspect.survey.faults import Fault
 from qcow2inspect.units import bytes_of, counted
 
@@ -31,7 +31,7 @@ __all__ = ["RULE"]
 
 
 def _find(survey: Survey) -> Iterator[Finding]:
-    if not is_wiped(survey):
+    if not survey.is_wiped:
         return
     empty = survey.empty_tables
     entries = l1_entries_of(survey, empty)

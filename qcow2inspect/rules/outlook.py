@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qcow2inspect.rules.tables import is_wiped
 from qcow2inspect.survey.faults import Fault
 from qcow2inspect.survey.odd import Odd
 from qcow2inspect.units import counted, human_size
@@ -44,7 +43,7 @@ def _leaks(survey: Survey) -> Iterator[str]:
 def _is_lost_data(survey: Survey) -> bool:
     """True if clusters without a pointer are consistent with guest data whose map was destroyed."""
     lost = (Odd.L1_EOF, Odd.L1_UNALIGNED, Odd.L1_FLAGS_ONLY, Odd.L2_UNALIGNED)
-    return is_wiped(survey) or bool(survey.overwritten) or any(survey.odd_count.get(kind) for kind in lost)
+    return survey.is_wiped or bool(survey.overwritten) or any(survey.odd_count.get(kind) for kind in lost)
 
 
 def _all(survey: Survey) -> Iterator[str]:

@@ -29,7 +29,6 @@ __all__ = [
     "differences",
     "first_content",
     "guest_of_tables",
-    "is_wiped",
     "l1_entries_of",
     "mistaken",
     "overwritten_findings",
@@ -100,14 +99,6 @@ def _intruders(survey: Survey, entries: list[OddEntry]) -> str:
             others.append(f"guest data {entry_evidence(survey, survey.referrers[cluster][0]).path}")
     more = f", and {len(others) - 1:,} more such" if len(others) > 1 else ""
     return f" ({others[0]} in the same place{more})" if others else ""
-
-
-def is_wiped(survey: Survey) -> bool:
-    """True if empty L2 tables and orphaned clusters fit together: no more clusters than lost tables could map."""
-    empty = len(survey.empty_tables)
-    orphans = survey.faults.count.get(Fault.ORPHAN, 0)
-    lost = empty + len(survey.overwritten)
-    return bool(empty) and 0 < orphans <= lost * survey.image.geometry.l2_entries
 
 
 def mistaken(survey: Survey, *kinds: ClusterType) -> int:

@@ -159,6 +159,15 @@ class Survey:
         used = (self.tables.active > 0) & ~self.tables.is_phantom & (self.tables.offsets < self.image.end)
         return np.flatnonzero(used & (self.table_types.sum(axis=1) == 0))
 
+    @property
+    def is_wiped(self) -> bool:
+        """True if empty L2 tables and orphaned clusters fit together: no more clusters than lost tables could map."""
+        empty = len(self.empty_tables)
+        if not empty:
+            return False
+        lost = empty + len(self.overwritten)
+        return 0 < self.faults.count.get(Fault.ORPHAN, 0) <= lost * self.image.geometry.l2_entries
+
     def note(self, kind: Odd, count: int, entries: Iterator[OddEntry]) -> None:
         """Keep ``count`` entries that are odd in one way; only as many are taken from ``entries`` as are kept."""
         if not count:
