@@ -75,7 +75,7 @@ def find_doubts(
         elif extent.kind is ClusterType.NORMAL and not extent.layer:
             runs.add(extent)
     found += streams.equal()
-    found += runs.shared()
+    found += runs.shared(_unit(view))
     found += runs.inside(_tables(view, survey))
     found += _astray(view, survey)
     found += _behind(view, behind, progress or Silent())
@@ -281,14 +281,19 @@ class _Runs:
             part = GuestRange.at(int(guest[index]), int(size[index]))
             yield Trouble(part, None, 0, "doubtful", _TWICE, "as stored")
 
-    def shared(self) -> Iterator[Trouble]:
-        """The parts of ranges that lie where another one lies too."""
+    def shared(self, unit: int) -> Iterator[Trouble]:
+        """The parts of ranges that lie where another one lies too.
+
+        Args:
+            unit: bytes that belong to one place only, though it may use a part of them.
+        """
         import numpy as np
 
         if not self._guest:
             return
         guest, start, size = self._columns()
-        low, high = _covered_twice(start, start + size)
+        low, high = _covered_twice(*_claims(guest - start, start // unit, (start + size - 1) // unit + 1))
+        low, high = low * unit, high * unit
         first, last = np.searchsorted(high, start, side="right"), np.searchsorted(low, start + size)
         for index in np.flatnonzero(first < last).tolist():
             at, end = int(start[index]), int(start[index] + size[index])
@@ -312,6 +317,22 @@ class _Runs:
                     yield _doubt(int(guest[index]), int(start[index]), int(part.start), int(part.end), _META)
 
 
+def _claims(place: Ints, start: Ints, end: Ints) -> tuple[Ints, Ints]:
+    """What ranges claim: those that overlap and belong to one place are one claim.
+
+    Args:
+        place: what tells the places apart.
+        start: where the ranges start, in order.
+        end: where they end, in order for those of one place.
+    """
+    import numpy as np
+
+    order = np.argsort(place, kind="stable")
+    place, start, end = place[order], start[order], end[order]
+    anew = np.flatnonzero(np.concatenate(([True], (place[1:] != place[:-1]) | (start[1:] >= end[:-1]))))
+    return start[anew], np.maximum.reduceat(end, anew)
+
+
 def _covered_twice(start: Ints, end: Ints) -> tuple[Ints, Ints]:
     """Where ranges lie that two or more of some ranges cover: their starts and their ends, in order, apart."""
     import numpy as np
@@ -331,6 +352,12 @@ def _doubt(guest: int, host: int, low: int, high: int, reason: str) -> Trouble:
     return Trouble(
         GuestRange.at(guest + low - host, high - low), HostRange.at(low, high - low), 0, "doubtful", reason, "as stored"
     )
+
+
+def _unit(view: View) -> int:
+    """Host bytes that belong to one guest place only: a whole cluster where subclusters are mapped, else each byte."""
+    disk = _disk_of(view)
+    return disk.image.geometry.cluster_size if disk is not None and disk.image.geometry.extended_l2 else 1
 
 
 def _disk_of(view: View) -> Disk | None:

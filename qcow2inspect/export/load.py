@@ -282,7 +282,7 @@ def _streams(view: View, layer: int) -> Files | None:
 
 def _is_behind(extent: Extent, streams: Files | None) -> bool:
     """True if no byte of the stream of a compressed cluster is in the file; none begins with zeros."""
-    return streams is not None and extent.host is not None and extent.host.start >= streams.image.size
+    return streams is not None and extent.host_start >= streams.image.size
 
 
 def _no_stream(extent: Extent) -> BadStream:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from unittest import mock
 
-from qcow2inspect.build.recipe import Compressed, Data, Recipe, build
+from qcow2inspect.build.recipe import Compressed, Data, Recipe, Subclusters, build
 from qcow2inspect.build.writer import Layout
 from qcow2inspect.export.choices import Choices, OnError
 from qcow2inspect.export.doubts import find_doubts, with_doubts
@@ -61,6 +61,21 @@ def test_a_sound_image_has_none() -> None:
 def test_two_places_that_share_a_cluster() -> None:
     assert doubts({"L1[0].L2[3]": entry("L1[0].L2[7]")}) == [(3 * K, K), (7 * K, K)]
     assert doubts({"L1[1].L2[88]": entry("L1[1].L2[89]")}) == [(600 * K, 2 * K)]
+
+
+def test_two_places_that_share_a_cluster_and_use_different_subclusters() -> None:
+    size = 1 << 16
+    low, high, both = 0x0F, 0xFF00, 0x0F0F0000
+    clusters = {n: Subclusters(bits, noise(n, size)) for n, bits in ((1, low), (2, high), (3, both), (4, low))}
+    recipe = Recipe(Layout(1 << 20, cluster_bits=16, extended_l2=True), clusters)
+    disk = Image(MemorySource(build(recipe))).active_disk()
+    assert find_doubts(disk, disk.extents()) == []
+    first = Image(MemorySource(build(recipe))).l2_table(disk.image.l1[0].l2_table_offset)[1].raw
+    damaged = Recipe(recipe.layout, clusters, damage={"L1[0].L2[3]": first})
+    disk = Image(MemorySource(build(damaged))).active_disk()
+    found = [(int(one.guest.start), one.guest.size) for one in find_doubts(disk, disk.extents())]
+    part = size // 32
+    assert found == [(size, 4 * part), (3 * size + 16 * part, 4 * part), (3 * size + 24 * part, 4 * part)]
 
 
 def test_every_one_of_several_places_that_overlap_is_doubtful() -> None:
