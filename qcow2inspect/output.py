@@ -26,6 +26,7 @@ __all__ = [
     "Identity",
     "Output",
     "append_line",
+    "check_log",
     "check_target",
     "finished",
     "free_space",
@@ -42,6 +43,7 @@ HOW_TO_OPEN = "--follow any, --backing NAME=PATH"
 """How the files that an image names are opened, in hints of the command line."""
 
 _IOV_MAX = 1024
+_LINKS = 40
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -140,8 +142,13 @@ class Output:
             self._fd = os.open(part_of(path), flags, 0o666)
             self._over = False
         except OSError as error:
-            doing = "opened" if resume else "created"
-            raise CannotExport(f"{part_of(path)}: cannot be {doing}: {error.strerror}", exit_code=74) from error
+            what = f"{part_of(path)}: cannot be {'opened' if resume else 'created'}: {error.strerror}"
+            raise CannotExport(what, hint=_advice(error.errno, keep=False), exit_code=74) from error
+        try:
+            _require_alone(self._fd, part_of(path), path)
+        except CannotExport:
+            self._leave()
+            raise
 
     @property
     def fd(self) -> int:
@@ -280,6 +287,24 @@ def open_log(path: str, *, fresh: bool) -> IO[bytes]:
     return os.fdopen(os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666), "rb+" if fresh else "rb")
 
 
+def check_log(path: str, evidence: Collection[Identity] = ()) -> None:
+    """See whether lines may be added to a file of ours; nothing is touched.
+
+    Args:
+        path: the file; it need not be there yet.
+        evidence: files that must never be written, beside those that the whole process knows.
+
+    Raises:
+        CannotExport: it is evidence, no regular file, or has another name, which may be that of evidence.
+    """
+    _refuse_evidence(path, held().union(evidence))
+    with contextlib.suppress(FileNotFoundError):
+        status = os.lstat(path)
+        if not stat.S_ISREG(status.st_mode):
+            raise CannotExport(f"{path} is no regular file", hint="move it away, or choose another folder")
+        _refuse_other_names(status, path, 1)
+
+
 def append_line(path: str, line: str, *, instead: bool = False) -> None:
     """Add a line to a text file that is made if it is not there, and have it on the disk.
 
@@ -296,10 +321,12 @@ def append_line(path: str, line: str, *, instead: bool = False) -> None:
             output.write_at(0, line.encode("utf-8", "backslashreplace") + b"\n")
             output.commit()
         return
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    check_log(path)
     try:
         fd = os.open(path, flags, 0o666)
         try:
+            _require_alone(fd, path)
             _append(fd, line.encode("utf-8", "backslashreplace") + b"\n")
         finally:
             os.close(fd)
@@ -365,6 +392,21 @@ def require_known(name: str) -> None:
         )
 
 
+def _require_alone(fd: int, name: str, path: str = "") -> None:
+    """See that what is written to an open file appears under ``name``, and under ``path``, only."""
+    status = os.fstat(fd)
+    _refuse_other_names(status, name, 1 + (_identity(path) == (status.st_dev, status.st_ino)))
+
+
+def _refuse_other_names(status: os.stat_result, name: str, known: int) -> None:
+    if status.st_nlink > known:
+        raise CannotExport(
+            f"{name} has another name (a hard link)",
+            why="what is written to it would stand there too",
+            hint="put a copy in its place",
+        )
+
+
 def _identity(name: str) -> Identity | None:
     """What stands under a name itself, be it a link; None if nothing does."""
     try:
@@ -387,15 +429,29 @@ def _is_there(name: str, path: str, *, force: bool) -> bool:
     except FileNotFoundError:
         return False
     except (OSError, ValueError) as error:
+        if getattr(error, "errno", None) == errno.ENAMETOOLONG:
+            long = f"the name of {os.path.basename(name)} is too long for the system"
+            raise CannotExport(f"{path}: {long}", hint="choose a shorter name") from error
         raise CannotExport(f"{path}: cannot be a target: {error}", hint="choose another name") from error
     if stat.S_ISDIR(mode):
         raise CannotExport(f"{name} is a folder", hint="give the name of a file")
-    if not stat.S_ISREG(mode) and not stat.S_ISLNK(mode):
+    if (not stat.S_ISREG(mode) and not stat.S_ISLNK(mode)) or _is_descriptor(name):
         raise CannotExport(f"{name} is no regular file", hint="choose another target")
     if not force:
         left_over = " (left over from an unfinished run)" if name != path else ""
         raise CannotExport(f"{name} exists{left_over}", hint="choose another name, or say --force to replace it")
     return True
+
+
+def _is_descriptor(name: str) -> bool:
+    """True if ``name`` stands for a file that a process has open, as ``/dev/stdout`` does, whatever that file is."""
+    for _ in range(_LINKS):
+        if os.path.realpath(os.path.dirname(name)).startswith("/proc/"):
+            return True
+        if not os.path.islink(name):
+            return False
+        name = os.path.join(os.path.dirname(name), os.readlink(name))
+    return False
 
 
 def _rename(part: str, path: str, *, force: bool) -> None:

@@ -6,11 +6,12 @@ import os
 
 from qcow2inspect.build.recipe import Cluster, Compressed, Data, Recipe, Snapshot, Zero, build
 from qcow2inspect.build.writer import Layout
-from qcow2inspect.errors import CannotExport
+from qcow2inspect.errors import CannotExport, CannotRead
 from qcow2inspect.format.header import CryptMethod
 from qcow2inspect.output import Output
+from qcow2inspect.source.file import FileSource
 
-__all__ = ["DEFECTS", "damaged_recipe", "demo_disk", "demo_recipe", "encrypted_recipe", "write_demo"]
+__all__ = ["DEFECTS", "damaged_recipe", "demo_disk", "demo_recipe", "encrypted_recipe", "holds", "write_demo"]
 
 _CLUSTER = 1 << 16
 _SIZE = 64 << 20
@@ -88,8 +89,21 @@ def damaged_recipe() -> Recipe:
     return Recipe(sound.layout, sound.clusters, sound.snapshots, damage=dict(zip(DEFECTS, _VALUES, strict=True)))
 
 
-def write_demo(folder: str) -> tuple[str, str, str]:
-    """Write the three images into ``folder``, replacing those of an earlier run.
+def holds(path: str, data: bytes) -> bool:
+    """True if the file at ``path`` holds exactly this."""
+    try:
+        with FileSource(path, is_ours=True) as source:
+            return source.size == len(data) and source.read_at(0, source.size) == data
+    except CannotRead:
+        return False
+
+
+def write_demo(folder: str, *, force: bool = False) -> tuple[str, str, str]:
+    """Write the three images into ``folder``; those of an earlier run stay.
+
+    Args:
+        folder: made if it is not there.
+        force: replace files of these names that hold something else.
 
     Returns:
         The paths of the sound, the encrypted and the damaged image.
@@ -104,9 +118,10 @@ def write_demo(folder: str) -> tuple[str, str, str]:
     recipes = {"demo": demo_recipe(), "demo-encrypted": encrypted_recipe(), "demo-damaged": damaged_recipe()}
     paths = []
     for name, recipe in recipes.items():
-        path = os.path.join(folder, f"{name}.qcow2")
-        with Output(path, force=True) as output:
-            output.write_at(0, build(recipe))
-            output.commit()
+        path, data = os.path.join(folder, f"{name}.qcow2"), build(recipe)
         paths.append(path)
+        if not holds(path, data):
+            with Output(path, force=force) as output:
+                output.write_at(0, data)
+                output.commit()
     return paths[0], paths[1], paths[2]

@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from qcow2inspect import __version__
-from qcow2inspect.case.log import add_action, read_log
+from qcow2inspect.case.log import HEAD, LOG, add_action, read_log
 from qcow2inspect.errors import CannotExport, Qcow2InspectError
-from qcow2inspect.output import append_line
+from qcow2inspect.output import append_line, check_log
 from qcow2inspect.progress import Silent
 from qcow2inspect.source.file import FileSource
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
+    from qcow2inspect.evidence import Identity
     from qcow2inspect.progress import Progress
 
 __all__ = ["Case", "Kept", "fingerprint", "fingerprint_of", "kept_file", "kept_files", "manifest_body", "moment_facts"]
@@ -29,6 +30,8 @@ _VOLATILE = re.compile(
 )
 """Where the evidence lay, when it was modified, how it was protected, and by which Python it was read."""
 _MARKS = "marks.txt"
+_NOTES = "notes.txt"
+_LARGEST = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,19 +61,22 @@ class Case:
 
     Args:
         folder: its path.
+        evidence: files that must never be written, beside those that the whole process knows.
 
     Raises:
-        CannotExport: it cannot be made.
+        CannotExport: it cannot be made, or a file of it is evidence.
         Broken: its log is not as it was written.
     """
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, evidence: Collection[Identity] = ()) -> None:
         self.folder = folder
         try:
             for part in ("exports", "reports"):
                 os.makedirs(os.path.join(folder, part), exist_ok=True)
         except OSError as error:
             raise CannotExport(f"{folder}: no case can be kept here: {error.strerror}", exit_code=74) from error
+        for name in (LOG, HEAD, _NOTES, _MARKS):
+            check_log(os.path.join(folder, name), evidence)
         self._actions = list(read_log(folder))
 
     # -- notes and marks --------------------------------------------------------------------------------------
@@ -78,7 +84,7 @@ class Case:
     @property
     def notes(self) -> tuple[str, ...]:
         """The examiner's notes, a line each."""
-        return tuple(self._lines("notes.txt"))
+        return tuple(self._lines(_NOTES))
 
     @property
     def marks(self) -> tuple[tuple[str, str], ...]:
@@ -87,7 +93,7 @@ class Case:
 
     def remember(self, notes: Iterable[str] = (), marks: Iterable[tuple[str, str]] = ()) -> None:
         """Keep notes and marks that are not kept yet."""
-        for name, lines in (("notes.txt", notes), (_MARKS, (f"{address}={words}" for address, words in marks))):
+        for name, lines in ((_NOTES, notes), (_MARKS, (f"{address}={words}" for address, words in marks))):
             known = set(self._lines(name))
             for line in lines:
                 flat = " ".join(line.split())
@@ -107,7 +113,10 @@ class Case:
         if not os.path.exists(path):
             return []
         with FileSource(path, is_ours=True) as source:
-            text = source.read_at(0, source.size).decode("utf-8", "replace")
+            data = source.read_at(0, min(source.size, _LARGEST + 1))
+        if b"\0" in data or len(data) > _LARGEST:
+            raise CannotExport(f"{path} is no text of a case", hint="move it away, or choose another folder")
+        text = data.decode("utf-8", "replace")
         found: list[str] = []
         for line in filter(None, map(str.strip, text.splitlines())):
             if name == _MARKS and line.startswith("-") and line[1:] in found:

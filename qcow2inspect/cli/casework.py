@@ -6,7 +6,7 @@ import hashlib
 import io
 import os
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from qcow2inspect.cli.common import progress_bar, warn
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from qcow2inspect.case import Case
     from qcow2inspect.dossier.section import Report
+    from qcow2inspect.evidence import Identity
 
     class _Bytes(Protocol):
         def write(self, data: bytes, /) -> object: ...
@@ -41,7 +42,7 @@ def prepare(options: argparse.Namespace) -> None:
     from qcow2inspect.case import Case
     from qcow2inspect.dossier.wishes import report_time
 
-    options.case_folder = case = Case(options.case)
+    options.case_folder = case = Case(options.case, _evidence(options))
     options.case_words = list(sys.argv[1:])
     if options.verb == "open":
         return
@@ -55,6 +56,20 @@ def prepare(options: argparse.Namespace) -> None:
             setattr(options, name, case.place(given, part))
     if options.verb == "report":
         _take_notes(options, case)
+
+
+def _evidence(options: argparse.Namespace) -> set[Identity]:
+    """The files that the command will look at, and those that they name: the folder must hold none of them."""
+    from qcow2inspect.image.follow import open_chain
+    from qcow2inspect.source.shield import identities_of
+
+    found: set[Identity] = set()
+    for path in filter(None, (options.image, getattr(options, "other", None))):
+        with suppress(OSError, ValueError):
+            found.update(identities_of(os.stat(path)))
+        with suppress(Qcow2InspectError), open_chain(path, maybe_raw=True) as chain:
+            found |= chain.evidence
+    return found
 
 
 def _take_notes(options: argparse.Namespace, case: Case) -> None:

@@ -52,6 +52,8 @@ def writes(options: argparse.Namespace) -> list[str]:
 
 def run(options: argparse.Namespace) -> int:
     """Create."""
+    if options.image == "-":
+        raise BadAddress("create needs a file, not standard output: give IMAGE a name")
     compression = CompressionType[options.compress.upper()] if options.compress else None
     level, follow = _level(options.level, compression), Follow(options.follow)
     form = Form(_cluster_bits(options.cluster_size), compression, level, options.backing, follow)

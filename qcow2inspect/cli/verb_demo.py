@@ -14,7 +14,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from qcow2inspect.build.demo import DEFECTS, demo_disk, write_demo
+from qcow2inspect.build.demo import DEFECTS, demo_disk, holds, write_demo
 from qcow2inspect.cli import verb_open
 from qcow2inspect.cli.common import say
 from qcow2inspect.errors import CannotExport
@@ -32,6 +32,7 @@ __all__ = ["ASKS_LATER", "add_arguments", "run", "writes"]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the verb takes."""
     parser.add_argument("dir", metavar="DIR", nargs="?", default="qcow2inspect-demo", help="folder to write to")
+    parser.add_argument("--force", action="store_true", help="replace files of these names that hold something else")
     parser.add_argument("--no-open", action="store_true", help="do not open the interface")
 
 
@@ -46,10 +47,11 @@ def writes(options: argparse.Namespace) -> list[str]:
 
 def run(options: argparse.Namespace) -> int:
     """Make the images; export; open."""
-    image_path, encrypted, damaged = write_demo(options.dir)
+    image_path, encrypted, damaged = write_demo(options.dir, force=options.force)
     raw_path = os.path.join(options.dir, "demo.raw")
+    force = options.force or holds(raw_path, demo_disk())
     with Image.open(image_path) as image:
-        result = export_raw(image.active_disk(), raw_path, force=True)
+        result = export_raw(image.active_disk(), raw_path, force=force)
     with open(raw_path, "rb") as raw:
         if raw.read() != demo_disk():
             raise CannotExport(f"{raw_path} is not the disk that was put into {image_path}", exit_code=1)

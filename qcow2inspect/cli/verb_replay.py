@@ -11,6 +11,7 @@ import io
 import os
 import shutil
 import sys
+import tempfile
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["add_arguments", "run", "writes"]
 
 _DIFFERENT = 1
-_SCRATCH = ".replay"
+_SCRATCH = ".replay-"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,9 +56,7 @@ def run(options: argparse.Namespace) -> int:
     say(f"the log is whole: {len(actions)} line{'s' * (len(actions) != 1)}, head {head_of(options.dir)}")
     if options.check:
         return 0
-    scratch = os.path.join(os.path.abspath(options.dir), _SCRATCH)
-    shutil.rmtree(scratch, ignore_errors=True)
-    os.mkdir(scratch)
+    scratch = tempfile.mkdtemp(prefix=_SCRATCH, dir=os.path.abspath(options.dir))
     try:
         results = [_replayed(options, action, scratch) for action in actions]
     finally:

@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_image(parser)
     names = "; ".join(f"{item.name}: {item.title}" for item in formats().values())
     parser.add_argument("--format", choices=list(formats()), help=f"{names}; by the ending of FILE, else text")
-    parser.add_argument("-o", "--output", metavar="FILE", help="write to FILE instead of stdout")
+    parser.add_argument("-o", "--output", metavar="FILE", help="write to FILE instead of stdout (-)")
     parser.add_argument("--force", action="store_true", help="replace FILE if it exists; see export --help")
     text = f"only these parts, with commas: {', '.join(SECTIONS)}"
     parser.add_argument("--sections", metavar="LIST", help=text)
@@ -72,7 +72,7 @@ def run(options: argparse.Namespace) -> int:
         with progress_bar() as progress:
             dossier = examine_chain(chain, progress)
         report = compile_report(chain, dossier, wishes)
-        if options.output is not None:
+        if options.output not in (None, "-"):
             _write(options, chain, report)
             return 0
     remember_body(options, "-", report, options.format or "text")

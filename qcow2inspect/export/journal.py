@@ -113,7 +113,8 @@ class Journal:
         try:
             journal = cls(open_log(path, fresh=True), path)
         except OSError as error:
-            raise CannotExport(f"{path}: cannot be created: {error.strerror}", exit_code=74) from error
+            what = f"{path}: cannot be created: {error.strerror}"
+            raise CannotExport(what, hint="choose another place", exit_code=74) from error
         try:
             journal._write(bound)
             journal._sync()

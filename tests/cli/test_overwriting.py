@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +17,8 @@ from qcow2inspect.cli.main import run
 from qcow2inspect.errors import CannotExport
 from qcow2inspect.export.raw import export_raw
 from qcow2inspect.image.image import Image
+from qcow2inspect.output import Output
+from qcow2inspect.source.file import FileSource
 from tests.images import qemu_img
 
 Facts = dict[str, tuple[object, ...]]
@@ -142,3 +146,264 @@ def test_the_library_knows_it_too(chain: Callable[[str], None], tmp_path: Path) 
     image(tmp_path / "sound.qcow2")
     with Image.open(tmp_path / "sound.qcow2") as opened:  # what is closed names nothing any more
         export_raw(opened.active_disk(), str(tmp_path / "base.qcow2"), force=True)
+
+
+# -- what lies where something shall be written ------------------------------------------------------------------
+
+
+@pytest.fixture
+def demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An image beside the working directory, which is empty."""
+    (tmp_path / "evidence").mkdir()
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    image(tmp_path / "evidence/image.qcow2")
+    return tmp_path / "evidence/image.qcow2"
+
+
+SIDECARS = [".part", ".journal", ".map", ".errors.json", ".pieces", ".manifest.json", ".manifest.txt", ".map.part"]
+
+
+@pytest.mark.parametrize("link", [os.symlink, os.link])
+@pytest.mark.parametrize("suffix", [*SIDECARS, ".001", ".002.part"])
+def test_no_name_beside_an_output_leads_to_evidence(
+    link: Callable[[Path, str], None], suffix: str, demo: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = facts(demo.parent)
+    link(demo, f"out{suffix}")
+    split = ["--split", "524288"] if suffix.startswith(".0") else []
+    for more in ([], ["--force"], ["--resume"], ["--force", "--on-error", "zero"]):
+        assert run(["export", str(demo), "out", *split, *more]) == 77
+        assert f"out{suffix} is evidence: the image, or a file that it names" in capfd.readouterr().err
+        assert os.listdir() == [f"out{suffix}"]
+    assert facts(demo.parent) == before
+
+
+def test_a_foreign_file_beside_an_output_stays_when_there_is_nothing_to_resume(demo: Path) -> None:
+    for suffix in (".map", ".manifest.json"):
+        Path(f"out{suffix}").write_text("mine")
+        assert run(["export", str(demo), "out", "--resume"]) == 77
+        assert run(["export", str(demo), "out", "--resume", "--manifest", "--on-error", "zero"]) == 77
+        assert Path(f"out{suffix}").read_text() == "mine"
+        assert os.listdir() == [f"out{suffix}"]
+        os.unlink(f"out{suffix}")
+
+
+def unfinished(demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves out.part and out.journal."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        assert run(["export", str(demo), "out"]) == 74
+    assert sorted(os.listdir()) == ["out.journal", "out.part"]
+
+
+def test_a_part_that_has_another_name_is_not_continued(
+    demo: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What is a copy of hard links is not written through."""
+    unfinished(demo, monkeypatch)
+    os.link("out.part", "kept")
+    assert run(["export", str(demo), "out", "--resume"]) == 77
+    assert "out.part has another name (a hard link)" in capfd.readouterr().err
+    assert sorted(os.listdir()) == ["kept", "out.journal", "out.part"]
+    os.unlink("kept")
+    assert run(["export", str(demo), "out", "--resume"]) == 0
+    assert os.listdir() == ["out"]
+
+
+def test_a_foreign_file_under_the_name_of_the_next_journal_stays(
+    demo: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    unfinished(demo, monkeypatch)
+    kinds: list[Callable[[], object]] = [
+        lambda: Path("out.journal.new").write_text("mine"),
+        lambda: os.mkfifo("out.journal.new"),
+        lambda: os.symlink("empty", "out.journal.new"),
+    ]
+    Path("empty").touch()
+    for make in kinds:
+        make()
+        assert run(["export", str(demo), "out", "--resume"]) == 77
+        assert "out.journal.new exists and is no journal" in capfd.readouterr().err
+        os.unlink("out.journal.new")
+    Path("out.journal.new").touch()  # a run that was killed right after it had made it
+    assert run(["export", str(demo), "out", "--resume"]) == 0
+    assert sorted(os.listdir()) == ["empty", "out"]
+
+
+def test_an_export_of_a_chain_that_is_not_whole_is_continued(
+    chain: Callable[[str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its journal tells that what lies there is of that export; without one nothing does."""
+    chain("base.qcow2")
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    for more, named in ([], "out"), (["--split", "524288"], "out.001"):
+        words = ["export", "../overlay.qcow2", "out", "--layer", "0", "--manifest", *more]
+        assert run(words) == 0
+        sound = {name: Path(name).read_bytes() for name in os.listdir()}
+
+        def die(source: str, target: str, *, named: str = named, real: Callable[[str, str], None] = os.link) -> None:
+            if target == named:
+                raise KeyboardInterrupt
+            real(source, target)
+
+        for name in sound:
+            os.unlink(name)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "link", die)
+            assert run(words) == 130
+        Path("out.map").write_text("of the run that was killed")
+        assert run([*words, "--resume"]) == 0
+        assert {name: Path(name).read_bytes() for name in os.listdir()} == sound
+        for name in sound:
+            os.unlink(name)
+
+
+def test_what_takes_the_place_of_a_file_meanwhile_is_kept(demo: Path) -> None:
+    """With --force, too: what was asked to be replaced is the file that was there."""
+    for before in (False, True):
+        if before:
+            Path("out").write_text("old")
+        with Output("out", force=True) as output:
+            output.write_at(0, b"new")
+            os.replace("out", "moved") if before else None
+            Path("out").write_text("theirs")
+            with pytest.raises(CannotExport, match="out appeared meanwhile and is kept"):
+                output.commit()
+        assert Path("out").read_text() == "theirs"
+        os.unlink("out")
+    with Output("out", force=True) as output:
+        os.link(demo, "out")
+        with FileSource(demo), pytest.raises(CannotExport, match="out is evidence"):
+            output.commit()
+    assert os.path.samefile(demo, "out")
+    assert sorted(os.listdir()) == ["moved", "out"]
+
+
+def test_the_folder_is_led_elsewhere_meanwhile(demo: Path) -> None:
+    """A link to a folder that is turned to the evidence while a file is written into it."""
+    before = facts(demo.parent)
+    os.mkdir("there")
+    os.symlink("there", "folder")
+    Path("folder/image.qcow2").write_text("old")
+    with Output("folder/image.qcow2", force=True) as output:
+        os.unlink("folder")
+        os.symlink("../evidence", "folder")
+        with pytest.raises(CannotExport):
+            output.commit()
+    assert facts(demo.parent) == before
+
+
+# -- the case folder, the demo ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "marks.txt", "actions.jsonl", "actions.head"])
+@pytest.mark.parametrize("link", [os.link, os.symlink, os.rename, lambda _, to: os.mkfifo(to)])
+def test_evidence_in_the_place_of_a_file_of_a_case(
+    name: str, link: Callable[[Path, str], None], demo: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    os.mkdir("case")
+    link(demo, f"case/{name}")
+    evidence = demo if demo.exists() else Path(f"case/{name}")
+    before = evidence.read_bytes()
+    assert run(["report", str(evidence), "--case", "case", "--note", "x", "--mark", "L1[0]=y"]) == 77
+    said = capfd.readouterr().err
+    assert f"case/{name} is evidence" in said or "no regular file" in said
+    assert evidence.read_bytes() == before
+    assert sorted(os.listdir("case")) == sorted({name, "exports", "reports"})
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "actions.jsonl"])
+def test_a_file_of_a_case_that_has_another_name_is_not_added_to(
+    name: str, demo: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["report", str(demo), "--case", "case", "--note", "x"]) == 0
+    os.link(f"case/{name}", "elsewhere")
+    before = Path("elsewhere").read_bytes()
+    assert run(["report", str(demo), "--case", "case", "--note", "y"]) == 77
+    assert f"case/{name} has another name (a hard link)" in capfd.readouterr().err
+    assert Path("elsewhere").read_bytes() == before
+
+
+def test_what_is_no_text_is_not_added_to(demo: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    os.mkdir("case")
+    Path("case/notes.txt").write_bytes(b"disk\0")
+    assert run(["report", str(demo), "--case", "case", "--note", "x"]) == 77
+    assert "case/notes.txt is no text of a case" in capfd.readouterr().err
+    assert Path("case/notes.txt").read_bytes() == b"disk\0"
+
+
+def test_demo_replaces_nothing_unasked(demo: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    for name in ("demo.qcow2", "demo-damaged.qcow2", "demo.raw"):
+        os.mkdir(name + ".d")
+        Path(f"{name}.d/{name}").write_text("mine")
+        assert run(["demo", f"{name}.d", "--no-open"]) == 77
+        assert f"{name} exists; choose another name, or say --force" in capfd.readouterr().err
+        assert Path(f"{name}.d/{name}").read_text() == "mine"
+        assert run(["demo", f"{name}.d", "--no-open", "--force"]) == 0
+        assert run(["demo", f"{name}.d", "--no-open"]) == 0
+
+
+def test_replay_removes_nothing_that_is_not_its_own(demo: Path) -> None:
+    assert run(["info", str(demo), "--case", "case"]) == 0
+    os.mkdir("case/.replay")
+    os.link(demo, "case/.replay/image")
+    assert run(["replay", "case"]) == 0
+    assert os.path.samefile("case/.replay/image", demo)
+    assert sorted(os.listdir("case")) == [".replay", "actions.head", "actions.jsonl", "exports", "reports"]
+
+
+# -- names and places --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "verb", [["export", "IMAGE", "OUT"], ["report", "IMAGE", "-o", "OUT"], ["create", "RAW", "OUT"]]
+)
+@pytest.mark.parametrize("force", [[], ["--force"]])
+def test_names_of_every_kind(
+    verb: list[str], force: list[str], demo: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A whole file or one clear word; nothing of the system is replaced."""
+    monkeypatch.setattr(sys, "argv", ["qcow2inspect"])
+    (demo.parent / "raw").write_bytes(bytes(512))
+    before = facts(demo.parent)
+    os.symlink("/proc/self/fd/1", "stdout")  # here it leads to a regular file, whatever reads it
+    os.symlink("/proc/self/fd", "fd")
+    os.mkdir("folder")
+    os.symlink("folder", "to-folder")
+    os.mkfifo("fifo")
+    refused = dict.fromkeys(("/dev/null", "/dev/full", "stdout", "fd/1", "fifo"), "is no regular file")
+    refused |= dict.fromkeys(("folder", "folder/", "to-folder", ".", "/"), "is a folder")
+    refused |= {"new/": "names no file", "": "names no file", "no/x": "does not exist", "x" * 251: "is too long"}
+    refused |= {"/proc/self/fd/99": "", "/sys/kernel/x": "", "y" * 300: "is too long", "/proc/self/mem": ""}
+    for name, message in refused.items():
+        words = [{"IMAGE": str(demo), "RAW": str(demo.parent / "raw"), "OUT": name}.get(word, word) for word in verb]
+        assert run([*words, *force]) in (74, 77), name
+        said = capfd.readouterr().err
+        assert message in said
+        assert said.count("\n") == 1
+        assert len(said) < 200 + 3 * len(name)
+        assert ";" in said, said  # what to do
+    for name in ("a\nb", os.fsdecode(b"\xff.raw"), "\x1b[31m", "z" * 236, "über"):
+        words = [{"IMAGE": str(demo), "RAW": str(demo.parent / "raw"), "OUT": name}.get(word, word) for word in verb]
+        assert run([*words, *force]) == 0
+        assert name in os.listdir()
+        assert "\x1b" not in capfd.readouterr().err
+    assert sorted(name for name in os.listdir() if name.endswith((".part", ".journal"))) == []
+    assert os.readlink("stdout") == "/proc/self/fd/1"
+    assert facts(demo.parent) == before
+
+
+def test_a_hyphen_is_standard_output(demo: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(["report", str(demo), "-o", "-", "--without", "provenance"]) == 0
+    written = capfd.readouterr().out
+    assert run(["report", str(demo), "--without", "provenance"]) == 0
+    assert written == capfd.readouterr().out
+    assert run(["create", str(demo), "-"]) == 64
+    assert "give IMAGE a name" in capfd.readouterr().err
+    assert os.listdir() == []
