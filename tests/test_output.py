@@ -210,8 +210,8 @@ TARGETS: dict[str, tuple[str, str]] = {
     "a FIFO": ("fifo", "is no regular file"),
     "part is a folder": ("blocked", r"blocked\.part is a folder"),
     "below a file": ("file/a", "cannot be a target|does not exist"),
-    "name too long": ("x" * 300, "cannot be a target"),
-    "only the part name too long": ("x" * 252, "cannot be a target"),
+    "name too long": ("x" * 300, "too long for the system"),
+    "only the part name too long": ("x" * 252, "too long for the system"),
     "null byte": ("a\0b", "null"),
 }
 
