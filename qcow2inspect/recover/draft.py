@@ -15,6 +15,8 @@ from qcow2inspect.source.protocol import read_padded
 from qcow2inspect.units import HostRange
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import numpy as np
     import numpy.typing as npt
 
@@ -82,6 +84,20 @@ class Draft:
         count = max(0, min(count, MAX_L1_ENTRIES, (self.source.size - at) // 8))
         return np.frombuffer(read_padded(self.source, at, 8 * count), dtype=">u8").astype(np.uint64)
 
+    def blocks(self, at: int, count: int) -> Iterator[npt.NDArray[np.uint64]]:
+        """As :meth:`words`, in parts: a whole table may be more than memory should hold several times."""
+        for start in range(0, min(count, MAX_L1_ENTRIES), _BLOCK):
+            yield self.words(at + 8 * start, min(_BLOCK, count - start))
+
+    def used(self, at: int, count: int, most: int) -> list[int]:
+        """The first of ``count`` numbers at host offset ``at`` that are not zero."""
+        found: list[int] = []
+        for part in self.blocks(at, count):
+            found += part[part != 0][: most - len(found)].tolist()
+            if len(found) == most:
+                break
+        return found
+
     def look(self, at: int) -> Looks:
         """How much the cluster at ``at`` looks like an L2 table; each is looked at once.
 
@@ -101,29 +117,24 @@ class Draft:
         """Which L1 entries lead to a place where an L2 table can be."""
         import numpy as np
 
-        found = np.zeros(len(words), dtype=np.bool_)
-        inside = np.uint64(self.geometry.cluster_size - 1)
-        for start in range(0, len(words), _BLOCK):
-            at = words[start : start + _BLOCK] & np.uint64(_OFFSET)
-            found[start : start + _BLOCK] = (at != 0) & (at & inside == 0) & (at < np.uint64(self.source.size))
-        return found
+        at, inside = words & np.uint64(_OFFSET), np.uint64(self.geometry.cluster_size - 1)
+        return np.asarray((at != 0) & (at & inside == 0) & (at < np.uint64(self.source.size)))
 
     def l1_word(self, index: int) -> int:
         """One entry of the L1 table, with what is assumed of it."""
         at = int(self.header.l1_table_offset) + 8 * index
         return int.from_bytes(self.assumed.over(at, read_padded(self.source, at, 8)), "big")
 
-    def l1_words(self) -> npt.NDArray[np.uint64]:
-        """The L1 table, with what is assumed of it."""
+    def l1_blocks(self, *, backwards: bool = False) -> Iterator[tuple[int, npt.NDArray[np.uint64]]]:
+        """The L1 table, with what is assumed of it, in parts: index of the first entry, and the entries."""
         import numpy as np
 
         header = self.header
-        words = np.empty(min(header.l1_size, MAX_L1_ENTRIES), dtype=np.uint64)
-        for start in range(0, len(words), _BLOCK):
-            part = words[start : start + _BLOCK]
-            at = int(header.l1_table_offset) + 8 * start
-            part[:] = np.frombuffer(self.assumed.over(at, read_padded(self.source, at, 8 * len(part))), dtype=">u8")
-        return words
+        count = min(header.l1_size, MAX_L1_ENTRIES)
+        for start in range(0, count, _BLOCK)[:: -1 if backwards else 1]:
+            at, size = int(header.l1_table_offset) + 8 * start, 8 * min(_BLOCK, count - start)
+            words = np.frombuffer(self.assumed.over(at, read_padded(self.source, at, size)), dtype=">u8")
+            yield start, words.astype(np.uint64)
 
     def refcounts_fit(self, geometry: Geometry) -> bool:
         """True if the first refcount block counts about as many clusters as the file has."""
@@ -147,8 +158,7 @@ class Draft:
     def l1_score(self, at: int, count: int, geometry: Geometry) -> tuple[int, int]:
         """How well ``count`` words at ``at`` do as L1 table: good entries of the L2 tables, less bad L1 entries."""
         good = bad = 0
-        column = self.words(at, count)
-        for raw in column[column != 0][:_SAMPLE].tolist():
+        for raw in self.used(at, count, _SAMPLE):
             target = raw & _OFFSET
             if raw & _RESERVED or not target or not geometry.is_aligned(target) or target >= self.source.size:
                 bad += 1

@@ -152,7 +152,7 @@ def _best_fit(draft: Draft) -> tuple[Geometry, int] | None:
 
 def _has_no_tables(draft: Draft, geometry: Geometry) -> bool:
     """True for an L1 table without a used entry."""
-    return not draft.words(3 * geometry.cluster_size, _l1_count(draft, geometry)).any()
+    return not draft.used(3 * geometry.cluster_size, _l1_count(draft, geometry), 1)
 
 
 def _set_geometry(draft: Draft, geometry: Geometry, at: int, why: str) -> None:
@@ -230,8 +230,10 @@ def _is_l1(draft: Draft, count: int) -> bool:
     """True if ``count`` words where the L1 table lies can all be L1 entries."""
     import numpy as np
 
-    at = draft.words(int(draft.header.l1_table_offset), count) & np.uint64(_L1_OFFSET)
-    return bool((draft.leads_somewhere(at) == (at != 0)).all())
+    return all(
+        bool((draft.leads_somewhere(part) == (part & np.uint64(_L1_OFFSET) != 0)).all())
+        for part in draft.blocks(int(draft.header.l1_table_offset), count)
+    )
 
 
 # -- content -----------------------------------------------------------------------------------------------------------
@@ -239,9 +241,9 @@ def _is_l1(draft: Draft, count: int) -> bool:
 
 def _entries(draft: Draft) -> Iterator[int]:
     """Some used L2 entries."""
-    words = draft.words(int(draft.header.l1_table_offset), _l1_count(draft, draft.geometry))
+    count = _l1_count(draft, draft.geometry)
     stride = 2 if draft.geometry.extended_l2 else 1
-    for raw in words[words != 0][:_TABLES].tolist():
+    for raw in draft.used(int(draft.header.l1_table_offset), count, _TABLES):
         table = draft.words(raw & _L1_OFFSET, draft.geometry.cluster_size // 8)[::stride]
         yield from table[table != 0].tolist()
 

@@ -42,9 +42,11 @@ def mend_l2(draft: Draft, progress: Progress) -> None:
     doubted = contested(draft, progress)
     if not doubted.orphans:
         return
-    made, words = 0, draft.l1_words()
-    used = np.flatnonzero(draft.leads_somewhere(words))[:_MOST_TABLES]
-    tables = dict(zip((words[used] & np.uint64(_L1_OFFSET)).tolist(), used.tolist(), strict=True))
+    made, tables, left = 0, dict[int, int](), _MOST_TABLES
+    for start, words in draft.l1_blocks():
+        used = np.flatnonzero(draft.leads_somewhere(words))[:left]
+        left -= len(used)
+        tables.update(zip((words[used] & np.uint64(_L1_OFFSET)).tolist(), (start + used).tolist(), strict=True))
     for at, index in tables.items():
         if made < _MOST and not draft.look(at).is_empty:
             made += _mend_table(draft, index, at, doubted)

@@ -41,10 +41,13 @@ def contested(draft: Draft, progress: Progress) -> Contested:
     Raises:
         Cancelled: the user asked to stop.
     """
+    import gc
+
     try:
         faults = take_survey(Image(draft.source, draft.assumed), progress).faults
     except Qcow2InspectError:
         return Contested()
+    gc.collect()  # the columns of a survey may be large, and another one is taken soon
     return Contested(
         _clusters(faults, Fault.ORPHAN, Fault.LEAK),
         _clusters(faults, Fault.DATA_IN_METADATA, Fault.SHARED, Fault.MIXED_DATA),

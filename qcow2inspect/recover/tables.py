@@ -6,6 +6,7 @@ multiples of the cluster size inside the file, with the right bits zero, no two 
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -146,8 +147,8 @@ def _likely(data: bytes, unit: int, stride: int) -> npt.NDArray[np.bool_]:
     return np.asarray(used & (odd.sum(axis=1) * 2 <= odd.shape[1]), dtype=np.bool_)
 
 
-def find_tables(source: Source, geometry: Geometry, progress: Progress | None = None) -> dict[int, Looks]:
-    """Host offset -> looks of every cluster of the file that looks like an L2 table, in order.
+def find_tables(source: Source, geometry: Geometry, progress: Progress | None = None) -> npt.NDArray[np.uint64]:
+    """Host offsets of the clusters of the file that look like L2 tables, in order.
 
     Raises:
         CannotRead: the file cannot be read.
@@ -157,15 +158,14 @@ def find_tables(source: Source, geometry: Geometry, progress: Progress | None = 
 
     progress = progress or Silent()
     progress.begin("Looking for L2 tables", source.size)
-    found: dict[int, Looks] = {}
+    found = array("Q")
     size = geometry.cluster_size
     for at, data in _chunks(source, size, progress):
         likely = _likely(data, size, geometry.l2_entry_size // 8)
         for index in np.flatnonzero(likely).tolist():
-            looks = look_at(source, at + index * size, geometry)
-            if looks.is_table:
-                found[at + index * size] = looks
-    return found
+            if look_at(source, at + index * size, geometry).is_table:
+                found.append(at + index * size)
+    return np.array(found, dtype=np.uint64)
 
 
 def sectors_like_tables(source: Source, progress: Progress | None = None) -> dict[bool, npt.NDArray[np.int64]]:

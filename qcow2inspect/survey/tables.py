@@ -175,9 +175,11 @@ class _Gathering:
         import numpy as np
 
         stacked = np.concatenate(self._parts, axis=1)
+        self._parts.clear()  # there may be a quarter of a million tables: no more copies than must be
         offsets, first, which = np.unique(stacked[0], return_index=True, return_inverse=True)
-        sums = [_sums(which, row, len(offsets)) for row in stacked[1:4]]
-        self._parts = [self._bounded(np.stack([offsets, *sums, stacked[4][first], stacked[5][first]]))]
+        rows = [offsets, *(_sums(which, row, len(offsets)) for row in stacked[1:4]), *stacked[4:, first]]
+        del stacked, first, which
+        self._parts.append(self._bounded(np.stack(rows)))
         return self._parts[0]
 
     def _bounded(self, tables: Ints) -> Ints:

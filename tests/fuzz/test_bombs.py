@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from qcow2inspect.build.recipe import Compressed, Data, Recipe, build
@@ -146,6 +147,20 @@ def four_million_crooked_tables() -> tuple[list[Piece], int]:
     return [(0, front(size=count << 29, l1_size=count, l1_table_offset=at)), (at, l1_of(count, 512, 512))], 64 * M
 
 
+def four_million_entries() -> tuple[list[Piece], int]:
+    """512 L2 tables, full, in no order: 256 GiB of fragmented disk."""
+    count, at = 512, 16 * M
+    body = ((np.random.default_rng(3).permutation(count * 8192) + 4096 << 16).astype(np.uint64) | COPIED).astype(">u8")
+    l1 = (at, l1_of(count, 64 * M, 65536))
+    return [(0, front(size=count << 29, l1_size=count, l1_table_offset=at)), l1, (64 * M, body.tobytes())], 257 << 30
+
+
+def four_million_lost_entries() -> tuple[list[Piece], int]:
+    """The same, and every L1 entry is crooked."""
+    (head, (at, l1), body), size = four_million_entries()
+    return [head, (at, l1_of(len(l1) // 8, 512, 512)), body], size
+
+
 def quarter_of_a_million_extensions() -> tuple[list[Piece], int]:
     data = bytearray(front(bits=21))
     records = words(0x1234_5678 << 32) * 261_000
@@ -197,7 +212,9 @@ BOMBS: list[Callable[[], tuple[list[Piece], int]]] = [
 Verbs = list[tuple[str, ...]]
 TIGHT: list[tuple[Callable[[], tuple[list[Piece], int]], Verbs]] = [
     (four_million_tables, [("check",), ("l1",), ("map",), ("report",), ("export", "--dry-run")]),
-    (four_million_crooked_tables, [("check",)]),
+    (four_million_crooked_tables, [("check",), ("info", "--assume", "auto")]),
+    (four_million_entries, [("info", "--assume", "auto")]),
+    (four_million_lost_entries, [("info", "--assume", "auto")]),
     (quarter_of_a_million_extensions, [("check",), ("header",)]),
     (forty_thousand_feature_names, [("check",), ("header",)]),
     (bitmaps_of_their_own_tables, [("bitmaps",), ("check",)]),
