@@ -378,17 +378,23 @@ def _refuse_evidence(name: str, evidence: Collection[Identity]) -> None:
                 )
 
 
-def require_known(name: str) -> None:
+def require_known(name: str, *, is_device: bool = False) -> None:
     """Refuse to replace what is at ``name`` as long as it might belong to a chain whose end nobody knows.
+
+    Args:
+        name: a file, or a device.
+        is_device: it is a block device, which is written to.
 
     Raises:
         CannotExport: an open image names a file that was not opened.
     """
     ends = loose_ends()
     if ends:
+        refused = "is not written to" if is_device else "exists and is not replaced"
+        instead = "or write to standard output (-)" if is_device else "choose another name, or remove the file first"
         raise CannotExport(
-            f"{name} exists and is not replaced: {ends[0]}, which is not opened, and this may be a file behind it",
-            hint=f"open all files of the chain ({HOW_TO_OPEN}), choose another name, or remove the file first",
+            f"{name} {refused}: {ends[0]}, which is not opened, and this may be a file behind it",
+            hint=f"open all files of the chain ({HOW_TO_OPEN}), {instead}",
         )
 
 

@@ -74,7 +74,8 @@ class Case:
             for part in ("exports", "reports"):
                 os.makedirs(os.path.join(folder, part), exist_ok=True)
         except OSError as error:
-            raise CannotExport(f"{folder}: no case can be kept here: {error.strerror}", exit_code=74) from error
+            what = f"{folder}: no case can be kept here: {error.strerror}"
+            raise CannotExport(what, hint="choose another folder", exit_code=74) from error
         for name in (LOG, HEAD, _NOTES, _MARKS):
             check_log(os.path.join(folder, name), evidence)
         self._actions = list(read_log(folder))

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from qcow2inspect.errors import CannotExport
 from qcow2inspect.evidence import held
+from qcow2inspect.export.kin import kin_of
 from qcow2inspect.source.file import FileSource
-from qcow2inspect.source.shield import identities_of
+from qcow2inspect.source.shield import BLOCK_DEVICE, identities_of
 from qcow2inspect.units import exact_size, human_size
 
 if TYPE_CHECKING:
@@ -126,9 +127,15 @@ def require_device(path: str, size: int, evidence: Collection[Identity]) -> None
         CannotExport: it is evidence, is in use, or is too small.
     """
     status = os.stat(path)
+    devices, files = kin_of(status.st_rdev)
     kept = held().union(evidence)
-    if not kept.isdisjoint(identities_of(status)) or status.st_rdev in {device for device, _ in kept}:
-        raise CannotExport(f"{path} is, or holds, the image itself", why="evidence is never written to")
+    known = {*files, *identities_of(status), *((BLOCK_DEVICE, device) for device in devices)}
+    if not kept.isdisjoint(known) or any(device in devices for device, _ in kept):
+        raise CannotExport(
+            f"{path} is, or holds, the image or a file that it names, or is made of it",
+            why="evidence is never written to",
+            hint="choose another target",
+        )
     if _mounted(path):
         raise CannotExport(f"{path} is in use: {describe_device(path)}", hint="unmount it first")
     there = _device_size(path)

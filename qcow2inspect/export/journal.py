@@ -209,7 +209,8 @@ class Journal:
             raise self._failed(error) from error
 
     def _failed(self, error: OSError) -> CannotExport:
-        return CannotExport(f"{self.path or 'the journal'}: writing failed: {error.strerror}", exit_code=74)
+        what = f"{self.path or 'the journal'}: writing failed: {error.strerror}"
+        return CannotExport(what, hint="free some space or choose another place", exit_code=74)
 
 
 def is_journal(path: str, *, or_empty: bool = False) -> bool:

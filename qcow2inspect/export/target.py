@@ -360,7 +360,7 @@ def check(path: str, size: int, choices: Choices, evidence: Collection[Identity]
             raise CannotExport(what, why="everything on it would be lost", hint="--force-device writes to it")
         _refuse_needs_file("a block device", choices)
         require_device(path, size, evidence)
-        require_known(path)
+        require_known(path, is_device=True)
     else:
         names = part_names(path, size, choices.split)
         _require_open(len(names))

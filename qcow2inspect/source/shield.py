@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 
     from qcow2inspect.evidence import Identity
 
-__all__ = ["identities_of", "is_raised", "raise_shield", "require_apart"]
+__all__ = ["BLOCK_DEVICE", "identities_of", "is_raised", "raise_shield", "require_apart"]
 
-_DEVICE = -1
+BLOCK_DEVICE = -1
+"""Stands in place of the device in the identity of a block device, whatever file it is reached by."""
 _OPEN_TO_WRITE = os.O_WRONLY | os.O_RDWR | os.O_TRUNC
 _CHANGES: dict[str, tuple[tuple[int, int | None], ...]] = {
     "os.remove": ((0, 1),),
@@ -62,7 +63,7 @@ def is_raised() -> bool:
 def identities_of(status: os.stat_result) -> tuple[Identity, ...]:
     """All that tells whether another name means the same file; a block device is known by its number too."""
     own = (status.st_dev, status.st_ino)
-    return (own, (_DEVICE, status.st_rdev)) if stat.S_ISBLK(status.st_mode) else (own,)
+    return (own, (BLOCK_DEVICE, status.st_rdev)) if stat.S_ISBLK(status.st_mode) else (own,)
 
 
 def require_apart(name: str, identities: Iterable[Identity]) -> None:

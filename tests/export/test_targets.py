@@ -18,6 +18,7 @@ from qcow2inspect.build.demo import demo_disk, demo_recipe
 from qcow2inspect.build.recipe import Data, Recipe, build
 from qcow2inspect.build.writer import Layout
 from qcow2inspect.errors import CannotExport, Damaged
+from qcow2inspect.export import kin
 from qcow2inspect.export import target as targets
 from qcow2inspect.export.choices import HASHES, Choices, OnError, Sparse
 from qcow2inspect.export.hashes import Hashes
@@ -366,6 +367,59 @@ def test_a_block_device_is_written_only_when_asked(disk: View, device: str, tmp_
             export(Image(MemorySource(build(Recipe(Layout(66 << 20), {})))).active_disk(), device, Choices(device=True))
     finally:
         subprocess.run(["losetup", "--detach", device], check=True)
+
+
+def test_a_loop_device_over_evidence_is_evidence(device: str, tmp_path: Path) -> None:
+    """Over the image, over the file that it names, over a file that may lie behind that one."""
+    image = tmp_path / "overlay.qcow2"
+    image.write_bytes(build(Recipe(Layout(1 << 20, backing_name=b"backing", backing_format=b"raw"), {})))
+    before = hashlib.sha256((tmp_path / "backing").read_bytes()).hexdigest()
+    try:
+        with (
+            Image.open(image) as opened,
+            pytest.raises(CannotExport, match="is, or holds, the image or a file that it"),
+        ):
+            export(opened.active_disk(), device, Choices(device=True, on_error=OnError.ZERO))
+        image.write_bytes(build(Recipe(Layout(1 << 20, backing_name=b"elsewhere"), {})))
+        with (
+            Image.open(image) as opened,
+            pytest.raises(CannotExport, match=r"is not written to: .* may be a file behind it"),
+        ):
+            export(opened.active_disk(), device, Choices(device=True, on_error=OnError.ZERO))
+        (tmp_path / "backing").write_bytes(build(Recipe(Layout(1 << 20), {})).ljust(65 << 20, b"\0"))
+        before = hashlib.sha256((tmp_path / "backing").read_bytes()).hexdigest()
+        with Image.open(tmp_path / "backing") as opened, pytest.raises(CannotExport, match="is, or holds, the image"):
+            export(opened.active_disk(), device, Choices(device=True))
+    finally:
+        subprocess.run(["losetup", "--detach", device], check=True)
+    assert hashlib.sha256((tmp_path / "backing").read_bytes()).hexdigest() == before
+
+
+def test_which_devices_share_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk with two partitions; a volume on the second and on another disk; a loop device."""
+    (tmp_path / "file").touch()
+    places = {"sda": 0, "sda/sda1": 1, "sda/sda2": 2, "sdb": 16, "dm-0": 90, "loop0": 70}
+    for name, minor in places.items():
+        place = tmp_path / "devices" / name
+        (place / "slaves").mkdir(parents=True)
+        (place / "holders").mkdir()
+        (place / "dev").write_text(f"8:{minor}\n")
+        if "/" in name:
+            (place / "partition").write_text("1\n")
+        (tmp_path / f"8:{minor}").symlink_to(place)
+    for lower in ("sda/sda2", "sdb"):
+        lower_place, volume = tmp_path / "devices" / lower, tmp_path / "devices/dm-0"
+        (volume / "slaves" / lower_place.name).symlink_to(lower_place)
+        (lower_place / "holders/dm-0").symlink_to(volume)
+    (tmp_path / "devices/loop0/loop").mkdir()
+    (tmp_path / "devices/loop0/loop/backing_file").write_text(f"{tmp_path}/file\n")
+    monkeypatch.setattr(kin, "_DEVICES", str(tmp_path))
+    expected = {0: {0, 1, 2, 90}, 1: {0, 1}, 2: {0, 2, 90}, 16: {16, 90}, 90: {0, 2, 16, 90}, 70: {70}, 99: {99}}
+    for minor, kin_minors in expected.items():
+        devices, files = kin.kin_of(os.makedev(8, minor))
+        assert devices == {os.makedev(8, number) for number in kin_minors}
+        status = (tmp_path / "file").stat()
+        assert files == ({(status.st_dev, status.st_ino)} if minor == 70 else set())
 
 
 def test_damage_stops_a_pipe_before_the_first_byte(monkeypatch: pytest.MonkeyPatch) -> None:

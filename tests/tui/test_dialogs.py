@@ -14,7 +14,8 @@ import pytest
 from textual.widgets import Input
 
 from qcow2inspect.build.demo import damaged_recipe, demo_disk, demo_recipe, write_demo
-from qcow2inspect.build.recipe import build
+from qcow2inspect.build.recipe import Cluster, Data, Recipe, build
+from qcow2inspect.build.writer import Layout
 from qcow2inspect.image.gate import Follow, OpenGate
 from qcow2inspect.image.image import Image
 from qcow2inspect.source.memory import MemorySource
@@ -349,6 +350,30 @@ async def test_an_existing_target_is_refused_until_it_is_allowed(demo: str, tmp_
         await choose(pilot, "force")
         assert "written" in (await start(pilot)).outcome.text
     assert target.read_bytes() == demo_disk()
+
+
+async def test_what_may_be_behind_a_file_that_is_not_open_is_never_a_target(tmp_path: Path) -> None:
+    """A file two levels down: nobody knows that it is there. What is to be done is said in keys."""
+    for name, backing in {"overlay": b"middle", "middle": b"base", "base": b""}.items():
+        clusters: dict[int, Cluster] = {} if backing else {1: Data(b"x")}
+        (tmp_path / name).write_bytes(build(Recipe(Layout(1 << 20, backing_name=backing), clusters)))
+    before = (tmp_path / "base").read_bytes()
+    async with playing(str(tmp_path / "overlay")) as pilot:
+        dialog = await open_export(pilot, tmp_path / "base")
+        await choose(pilot, "zero", "force")
+        words = "base exists and is not replaced: "
+        assert words in dialog.checks.text
+        assert "open all files of the chain (o)" in dialog.checks.text
+        await tap(pilot, "enter", "escape", "r")
+        await settle(pilot)
+        await type_text(pilot, str(tmp_path / "base"))
+        await tap(pilot, "tab", "space", "enter")
+        await settle(pilot)
+        report = cast("ReportDialog", pilot.app.screen)
+        assert words in report.notes.text
+        assert "--follow" not in report.notes.text
+    assert (tmp_path / "base").read_bytes() == before
+    assert sorted(os.listdir(tmp_path)) == ["base", "middle", "overlay"]
 
 
 async def test_the_evidence_is_never_a_target(demo: str) -> None:

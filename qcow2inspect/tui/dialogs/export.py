@@ -12,7 +12,7 @@ from textual.widgets import Input
 from qcow2inspect.errors import Qcow2InspectError
 from qcow2inspect.export.choices import Choices, OnError, Sparse
 from qcow2inspect.export.leftovers import leftovers
-from qcow2inspect.tui.dialogs.order import OrderDialog, default_target
+from qcow2inspect.tui.dialogs.order import OVERWRITE, OrderDialog, default_target, in_keys
 from qcow2inspect.tui.dialogs.parts import Caption, Cycle, Toggle
 from qcow2inspect.tui.exporting import Order, parse_range
 from qcow2inspect.tui.states import states_of
@@ -42,7 +42,6 @@ _ZEROS = {
     Sparse.OFF: "no holes: every byte is allocated",
 }
 _PARTS = {0: "one file", 650 << 20: "parts of 650 MiB", 2 << 30: "parts of 2 GiB", 4 << 30: "parts of 4 GiB"}
-_OVERWRITE = "overwrite an existing file"
 _MORE = "A on any screen works out what must be assumed of broken tables: more may come out then"
 _HASHES = {
     (): "none",
@@ -90,7 +89,7 @@ class ExportDialog(OrderDialog):
 
     def _extras(self) -> Iterator[Toggle]:
         """Choices that most exports do not need."""
-        yield Toggle(self.look, _OVERWRITE, value=False, id="force")
+        yield Toggle(self.look, OVERWRITE, value=False, id="force")
         yield Toggle(self.look, "continue the unfinished export that is there", value=False, id="resume")
         if self.session.chain.end is not None:
             text = "zeros where a file of the chain is missing; each range is named"
@@ -214,7 +213,7 @@ class ExportDialog(OrderDialog):
             notes.append(("points", self._next_words(message.order, result.plan.seconds), "dim"))
             self._ready = message.order
         elif result.problem.hint:
-            notes.append(("points", self.hint_of(result.problem).replace("say --force", f"mark “{_OVERWRITE}”"), "key"))
+            notes.append(("points", in_keys(self.session, result.problem.hint), "key"))
         self.checks.show(*notes)
         self.offer("Enter start   Tab next   Space change   Esc close" if self._ready else "Esc close")
 

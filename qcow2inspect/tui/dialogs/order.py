@@ -13,13 +13,15 @@ from qcow2inspect.tui.exporting import Order, preflight
 from qcow2inspect.tui.tasks.running import TaskProgress
 
 if TYPE_CHECKING:
-    from qcow2inspect.errors import Qcow2InspectError
     from qcow2inspect.export.raw import Preflight
     from qcow2inspect.tui.session import Session
     from qcow2inspect.tui.tasks.running import TaskFailed
     from qcow2inspect.tui.theme import Look
 
-__all__ = ["OrderDialog", "default_target"]
+__all__ = ["OVERWRITE", "OrderDialog", "default_target", "in_keys"]
+
+OVERWRITE = "overwrite an existing file"
+"""What the choice is called that is ``--force`` on the command line."""
 
 
 def default_target(image: str, suffix: str) -> str:
@@ -32,6 +34,11 @@ def default_target(image: str, suffix: str) -> str:
     stem = "".join(letter if letter.isprintable() else "_" for letter in stem)
     beside = folder.isprintable() and os.access(folder, os.W_OK)
     return os.path.join(folder if beside else os.getcwd(), stem + suffix)
+
+
+def in_keys(session: Session, words: str) -> str:
+    """What to do, in terms of this dialog and of keys instead of options."""
+    return words.replace(HOW_TO_OPEN, session.called("open_files")).replace("say --force", f"mark “{OVERWRITE}”")
 
 
 class OrderDialog(Dialog[Order | None]):
@@ -70,10 +77,6 @@ class OrderDialog(Dialog[Order | None]):
         """The lines that say what the checks found."""
         lines = [("yes" if check.ok else "no", check.text, "text" if check.ok else "bad") for check in result.checks]
         return lines + [("warning", warning, "warn") for warning in result.warnings]
-
-    def hint_of(self, problem: Qcow2InspectError) -> str:
-        """What to do about it here, where others say options."""
-        return problem.hint.replace(HOW_TO_OPEN, self.session.called("open_files"))
 
     def on_task_failed(self, message: TaskFailed) -> None:
         """Say why not."""

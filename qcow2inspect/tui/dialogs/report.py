@@ -13,7 +13,7 @@ from textual.widgets import Input
 
 from qcow2inspect.dossier.wishes import SECTIONS
 from qcow2inspect.reports import formats
-from qcow2inspect.tui.dialogs.order import default_target
+from qcow2inspect.tui.dialogs.order import OVERWRITE, default_target, in_keys
 from qcow2inspect.tui.dialogs.parts import Cycle, Dialog, Notes, Toggle
 from qcow2inspect.tui.reporting import Reporter, ReportOrder
 from qcow2inspect.tui.tasks import writing
@@ -137,7 +137,7 @@ class ReportDialog(Dialog[str | None]):
         """Target, choices, preview."""
         with Vertical(id="dialog", classes="broad"):
             yield Input(self._default(), id="target", select_on_focus=False)
-            yield Toggle(self.look, "overwrite an existing file", value=False, id="force")
+            yield Toggle(self.look, OVERWRITE, value=False, id="force")
             yield Toggle(self.look, "hide paths and names", value=False, id="redact")
             titles = [f"{item.name}: {item.title}" for item in self._formats]
             yield Cycle(self.look, "format", titles, self._text, id="format")
@@ -265,7 +265,7 @@ class ReportDialog(Dialog[str | None]):
         message.stop()
         if message.error is not None:
             self._busy = False
-            self.notes.show(("no", str(message.error), "bad"))
+            self.notes.show(("no", in_keys(self.session, str(message.error)), "bad"))
 
     def action_close(self) -> None:
         """Back to the screen."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Input
 
-from qcow2inspect.tui.dialogs.order import OrderDialog, default_target
+from qcow2inspect.tui.dialogs.order import OrderDialog, default_target, in_keys
 from qcow2inspect.tui.dialogs.parts import Caption
 from qcow2inspect.tui.exporting import command_of
 
@@ -92,8 +92,8 @@ class WriteDialog(OrderDialog):
             self.offer("Enter write   Esc close")
             notes.append(("points", shlex.join(command_of(self.session, message.order)), "dim"))
         else:
-            hint = self.hint_of(result.problem)
-            notes.append(("points", _NEW if "--force" in hint or not hint else hint, "key"))
+            hint = result.problem.hint
+            notes.append(("points", _NEW if "--force" in hint or not hint else in_keys(self.session, hint), "key"))
         self.checks.show(*notes)
         self._go_on()
 
