@@ -69,7 +69,7 @@ def few(troubles: Iterable[Trouble], is_border: Callable[[int], bool]) -> Iterat
                 continue
             if alike(run[-1], trouble):
                 run.append(trouble)
-                if len(run) > SINGLE or run[0].several:
+                if len(run) > SINGLE or run[0].several or trouble.several:
                     run = [_all(run)]
                 continue
         yield from run

@@ -183,7 +183,8 @@ class Loader:
             return
         if extent.past_end or extent.absent:
             kind, reason = ("absent", _ABSENT) if extent.absent else ("past-end", _PAST_END)
-            loaded.troubles.append(Trouble(extent.guest, extent.host, extent.layer, kind, reason, "zeros"))
+            several = self._is_several(extent)
+            loaded.troubles.append(Trouble(extent.guest, extent.host, extent.layer, kind, reason, "zeros", several))
         if extent.reads_as_zero or extent.past_end:
             return
         if extent.kind is ClusterType.COMPRESSED and _is_behind(extent, self._streams_of(extent.layer)):
@@ -242,11 +243,18 @@ class Loader:
             loaded.pieces.append((int(start), (PATTERN * (-(-rest.size // len(PATTERN))))[: rest.size]))
         self._list(rest, extent, error, written, loaded)
 
-    @staticmethod
-    def _list(guest: GuestRange, extent: Extent, error: Qcow2InspectError, written: str, loaded: Loaded) -> None:
+    def _list(self, guest: GuestRange, extent: Extent, error: Qcow2InspectError, written: str, loaded: Loaded) -> None:
         if guest:
-            trouble = Trouble(guest, extent.host, extent.layer, "unreadable", error.what, written)
+            several = self._is_several(extent)
+            trouble = Trouble(guest, extent.host, extent.layer, "unreadable", error.what, written, several)
             loaded.troubles.append(trouble)
+
+    def _is_several(self, extent: Extent) -> bool:
+        """True for clusters that lie in different places, of which only the first is named."""
+        if extent.kind is not ClusterType.COMPRESSED:
+            return extent.host is not None and extent.host.size < extent.size
+        streams = self._streams_of(extent.layer)
+        return streams is not None and extent.size > streams.cluster_size
 
     def _salvaged(self, extent: Extent) -> bytes:
         """What the stream of a broken compressed cluster gives before it breaks, from the start of the extent."""
@@ -287,7 +295,7 @@ def _is_behind(extent: Extent, streams: Files | None) -> bool:
 
 def _no_stream(extent: Extent) -> BadStream:
     return BadStream(
-        f"guest {extent.guest}: the image file ends before the compressed cluster at host {extent.host}",
+        f"the image file ends before the compressed cluster at host {extent.host}",
         why="its bytes are lost unless another copy exists",
     )
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from qcow2inspect._version import __version__
 from qcow2inspect.image.view import Extent, clipped
-from qcow2inspect.image.windows import extents_of
+from qcow2inspect.image.windows import coarse_extents
 from qcow2inspect.progress import Silent
 from qcow2inspect.units import GuestOffset, GuestRange, HostRange
 
@@ -65,7 +65,7 @@ class MappedView:
         self.size = self.absent = 0
         self.first_absent: Extent | None = None
         end = -1
-        for extent in extents_of(whole, self._within, progress or Silent()):
+        for extent in coarse_extents(whole, self._within, progress or Silent()):
             if extent.reads_as_zero and not extent.past_end:
                 if extent.absent:
                     self._leave_out(extent)
@@ -179,7 +179,7 @@ class MappedView:
     def extents(self, within: GuestRange | None = None) -> Iterator[Extent]:
         """The extents of all pieces."""
         for part, start in self.pieces(within):
-            for extent in extents_of(self.whole, GuestRange.at(start, part.size), Silent()):
+            for extent in coarse_extents(self.whole, GuestRange.at(start, part.size), Silent()):
                 yield extent.moved(int(part.start) + extent.start - start)
 
 

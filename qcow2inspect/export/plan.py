@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 from qcow2inspect.errors import Damaged, Qcow2InspectError
 from qcow2inspect.export.choices import OnError
 from qcow2inspect.export.mapped import MappedView
-from qcow2inspect.export.steps import extents_of
 from qcow2inspect.format.mapping import ClusterType
 from qcow2inspect.image.windows import coarse_extents
 from qcow2inspect.progress import Silent
 from qcow2inspect.units import GuestOffset, GuestRange, exact_size, human_size
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
     from qcow2inspect.image.view import Extent, View
     from qcow2inspect.progress import Progress
@@ -24,7 +23,6 @@ __all__ = ["Plan", "make_plan"]
 
 _STEP = 1024
 _KEPT = 1 << 17
-_LARGEST_CLUSTER = 2 << 20
 _SECOND = 200 << 20
 
 
@@ -138,17 +136,7 @@ class Plan:
 
     def extents(self, view: View, within: GuestRange, progress: Progress) -> Iterable[Extent]:
         """The extents that were counted; asked for again if there were too many to keep."""
-        return self._kept if self._kept is not None else extents_of(view, within, progress)
-
-
-def _until_full(plan: Plan, view: View, within: GuestRange, progress: Progress) -> Iterator[Extent]:
-    """The extents of a view; once they are too many to keep, sums are all that is wanted of them."""
-    for extent in extents_of(view, within, progress):
-        yield extent
-        if plan.is_full and extent.end % _LARGEST_CLUSTER == 0:
-            rest = GuestRange(GuestOffset(extent.end), within.end)
-            yield from coarse_extents(view, rest, progress)
-            return
+        return self._kept if self._kept is not None else coarse_extents(view, within, progress)
 
 
 def make_plan(
@@ -176,7 +164,7 @@ def make_plan(
         plan.absent, plan.first_absent, plan.on_disk = view.absent, view.first_absent, view.disk_offset
     progress.begin("Planning", None)
     layers: set[int] = set()
-    for number, extent in enumerate(_until_full(plan, view, within, progress)):
+    for number, extent in enumerate(coarse_extents(view, within, progress)):
         plan.add(extent)
         if extent.layer not in layers and extent.kind is ClusterType.NORMAL and extent.readable and not extent.past_end:
             layers.add(extent.layer)  # one key for all of a layer

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["COPY", "LOAD", "Step", "extents_of", "steps", "with_zeros"]
 
 LOAD = 2 << 20
-"""Bytes that one step takes into memory."""
+"""Bytes that one step takes into memory: at least the largest cluster."""
 COPY = 8 << 20
 """Bytes that one step copies as they are."""
 _ZEROS = 64 << 20
@@ -102,7 +102,7 @@ def _pieces(
     longest = {_How.ZEROS: _ZEROS if cut_zeros else None, _How.COPIED: COPY, _How.ENCRYPTED: LOAD, _How.LOADED: LOAD}
     for extent in extents:
         how = _how(extent, is_plain, copies=copies)
-        limit = longest[how] if extent.kind is not ClusterType.COMPRESSED else None
+        limit = longest[how]
         if limit is None or extent.end - extent.start <= limit:
             yield extent, how
             continue

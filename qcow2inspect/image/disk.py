@@ -100,10 +100,12 @@ class Disk(GuestDisk):
         return self.image.assumed
 
     def coarse(self) -> Disk:
-        """The same disk for whoever asks how many bytes cannot be read, not why.
+        """The same disk with fewer extents where its bytes are lost.
 
-        Its extents cover the same bytes with the same fate, but garbage that leads anywhere makes one extent, not one
-        for each entry; the first entry gives the reason and the host bytes. Read no bytes through them.
+        They cover the same bytes with the same fate, but garbage that leads anywhere makes one extent, not one for each
+        entry, unless there are few; the first entry gives the reason, and host bytes that are fewer than those of the
+        guest. No byte of such an extent can be read: streams behind the end of the file, crooked entries, clusters past
+        the end.
         """
         other = copy(self)
         other._finder = replace(self._finder, coarse=True)
@@ -255,6 +257,8 @@ class Disk(GuestDisk):
                 yield Extent(first, first + size, kind, low, high, 0, why_not.get(kind), False, kind in absent)
             elif kind is ClusterType.COMPRESSED:
                 yield self._compressed(GuestRange.at(first, size), entry)
+            elif 0 < host_size < size:  # many that share one fate: place and reason are those of the first
+                yield self._stored(GuestRange.at(first, host_size), kind, at)._replace(end=first + size)
             else:
                 yield from self._split_at_end(self._stored(GuestRange.at(first, size), kind, at))
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from qcow2inspect.errors import Qcow2InspectError
 from qcow2inspect.format.mapping import ClusterType
-from qcow2inspect.image.view import NOWHERE, Extent
+from qcow2inspect.image.view import Extent
 from qcow2inspect.units import GuestOffset, GuestRange
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def one_layer_up(extent: Extent, start: int, end: int, through: Extent) -> Exten
         through: the extent of the overlay; what is odd about the way there is not forgotten.
     """
     low, high = extent.host_start, extent.host_end
-    if high != NOWHERE and extent.kind is not ClusterType.COMPRESSED:
+    if high - low == extent.end - extent.start and extent.kind is not ClusterType.COMPRESSED:
         low += start - extent.start
         high = low + end - start
     past_end = extent.past_end or through.past_end

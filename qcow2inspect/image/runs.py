@@ -29,6 +29,7 @@ HAS_HOST = (ClusterType.NORMAL, ClusterType.ZERO_ALLOC, ClusterType.UNALLOCATED_
 """Types whose entries say where host clusters lie."""
 _OFFSET = L2Entry.host_cluster_offset.mask
 _LOADING = 1 << 19  # entries of one run that are looked at one by one in the time in which numpy is loaded
+_FEW = 16  # neighbours that are runs of their own whatever their fate: each says where it leads
 _RUN = 16  # entries, to which the cost of a run compares
 
 _looked_at = 0
@@ -80,8 +81,9 @@ class RunFinder:
         has_data_file: normal clusters lie in an external data file; no run is sound then.
         has_zero_flag: version 3, where entries may say that they read as zeros.
         end: bytes of the image file.
-        coarse: neighbours that share one fate are one run, though their entries lead to different places: those that
-            are not aligned, and those that lie past the end of the image file. The first one says where.
+        coarse: neighbours that share one fate are one run if they are many, though their entries lead to different
+            places: those that are not aligned, and those that lie past the end of the image file. The first one says
+            where. So long as numpy is not loaded they may be apart.
     """
 
     geometry: Geometry
@@ -108,7 +110,7 @@ class RunFinder:
 
     def runs(self, table: L2Table, first: int, last: int) -> Iterator[Run]:
         """The runs of entries ``[first, last)`` of a table; neighbours may continue each other."""
-        if table.extended or self.coarse or columns_pay(last - first):
+        if table.extended or columns_pay(last - first):
             return self._in_columns(table.words(first, last))
         found = list(self._one_by_one(table.integers(first, last)))
         columns_pay(0, len(found))
@@ -190,7 +192,9 @@ class RunFinder:
         past_end = np.where(packed, hosts >= np.uint64(self.end + SECTOR), _has_host(kinds) & (hosts >= np.uint64(end)))
         fates = np.where(aligned, past_end & (not self.has_data_file), 2)
         fresh = (fates[1:] != fates[:-1]) | (kinds[1:] != kinds[:-1]) | (fates[1:] == 0)
-        return np.concatenate(([True], fresh))
+        fresh = np.concatenate(([True], fresh))
+        lengths = np.diff(np.append(fresh.nonzero()[0], len(fresh)))
+        return np.asarray(fresh | np.repeat(lengths <= _FEW, lengths))
 
     def _hosts(
         self,

@@ -78,7 +78,8 @@ class Extent(NamedTuple):
     def host(self) -> HostRange | None:
         """Host bytes that belong to it; None if there is no host cluster.
 
-        The data (normal), the reserved clusters (zero-alloc), the run that holds the stream (compressed).
+        The data (normal), the reserved clusters (zero-alloc), the run that holds the stream (compressed). Of several
+        clusters that lie in different places and are lost all the same, those of the first.
         """
         if self.host_end == NOWHERE:
             return None
@@ -94,7 +95,7 @@ class Extent(NamedTuple):
         if start == self.start and end == self.end:
             return self
         low, high = self.host_start, self.host_end
-        if high != NOWHERE and self.kind is not ClusterType.COMPRESSED:
+        if high - low == self.end - self.start and self.kind is not ClusterType.COMPRESSED:
             low += start - self.start
             high = low + end - start
         return Extent(start, end, self.kind, low, high, self.layer, self.error, self.past_end, self.absent)
