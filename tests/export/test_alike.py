@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -17,10 +19,11 @@ from qcow2inspect.export.load import Trouble
 from qcow2inspect.export.mapped import MappedView
 from qcow2inspect.export.raw import export
 from qcow2inspect.format.mapping import L2Entry
+from qcow2inspect.image.disk import Disk
 from qcow2inspect.image.image import Image
 from qcow2inspect.source.memory import MemorySource
 from qcow2inspect.units import GuestRange, HostRange
-from tests.images import image_of
+from tests.images import image_of, noise
 
 K = 1 << 12
 SPAN = 512
@@ -124,3 +127,38 @@ def test_what_continues_in_the_file_is_one_range_however_long(tmp_path: Path) ->
     (row,) = listed(tmp_path)
     assert (row["output_offset"], row["size"], row["host_size"]) == (10 * K, 90 * K, 90 * K)
     assert "several" not in row
+
+
+def noisy(seed: int) -> bytes:
+    """An image in whose L2 tables noise of many kinds lies, with extended entries for odd seeds."""
+    chance = random.Random(seed)
+    layout = Layout(4 << 22, cluster_bits=14, extended_l2=bool(seed % 2))
+    data = bytearray(build(Recipe(layout, {index: Data(noise(index, 1 << 14)) for index in range(0, 1024, 9)})))
+    image, end = image_of(bytes(data)), len(data)
+    kinds: list[Callable[[], int]] = [
+        lambda: chance.getrandbits(64),
+        lambda: COMPRESSED | chance.randrange(2 * end),
+        lambda: (end + chance.randrange(end)) >> 14 << 14,
+        lambda: chance.randrange(end) | 512,
+    ]
+    for index in range(image.header.l1_size):
+        at = int(image.l1[index].l2_table_offset)
+        for _ in range(16 if at else 0):
+            first, step = chance.randrange(1 << 14) // 8 * 8, chance.choice([1, 3, 20, 200])
+            made: Callable[[], int] = chance.choice(kinds)
+            words = b"".join(made().to_bytes(8, "big") for _ in range(step))[: (1 << 14) - first]
+            data[at + first : at + first + len(words)] = words
+    return bytes(data)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_fewer_extents_change_neither_bytes_nor_lists(seed: int, tmp_path: Path) -> None:
+    data, done = noisy(seed), []
+    for disk_of in (Disk.coarse, lambda disk: disk):
+        for policy in (OnError.ZERO, OnError.PATTERN, OnError.BEST):
+            with mock.patch.object(Disk, "coarse", disk_of):
+                export(image_of(data).active_disk(), str(tmp_path / "out"), Choices(on_error=policy, force=True))
+            rows = [(row["output_offset"], row["size"], row["kind"], row["written"]) for row in listed(tmp_path)]
+            done.append(((tmp_path / "out").read_bytes(), (tmp_path / "out.map").read_text(), rows))
+    assert done[:3] == done[3:]
+    assert min(len(rows) for _, _, rows in done) > 3
