@@ -200,20 +200,17 @@ class _Run:
     def _copy(self, target: Target, journal: Journal) -> int:
         hashes = Hashes(self._choices.computed, self._progress)
         pipeline = Pipeline(self._view, target, self._choices, hashes, self._progress)
-        total = self._flight.size if pipeline.counts_all else self._flight.bytes_to_write
         checkpoints = Checkpoints(journal, target.flush) if journal.path else None
         complete = False
         try:
             if journal.done and hashes and isinstance(target, FileTarget):
                 self._progress.begin("Hashing what is already there", journal.done)
                 self._hash_back(target, hashes, journal.done)
-            self._progress.begin(f"Exporting to {self._path}", total)
             rest = GuestRange(GuestOffset(self._within.start + journal.done), self._within.end)
-            if journal.done:
-                extents = make_plan(self._view, self._progress, within=rest).extents(self._view, rest, self._progress)
-            else:
-                extents = self._flight.plan.extents(self._view, rest, self._progress)
-            pipeline.run(extents, journal, checkpoints)
+            plan = make_plan(self._view, self._progress, within=rest) if journal.done else self._flight.plan
+            total = rest.size if pipeline.counts_all else plan.to_write
+            self._progress.begin(f"Exporting to {self._path}", total)
+            pipeline.run(plan.extents(self._view, rest, self._progress), journal, checkpoints)
             self.hashes = hashes.digests()
             complete = True
         finally:
@@ -285,7 +282,7 @@ class _Run:
             count += 1
         if sums["unreadable"]:
             what = f"{exact_size(sums['unreadable'])} could not be read"
-            warnings.append(f"{what}: {_SUBSTITUTE[self._choices.on_error]} stand in their place")
+            warnings.append(f"{what}: {_SUBSTITUTE[self._choices.on_error]} in their place")
         if sums["doubtful"]:
             warnings.append(f"{exact_size(sums['doubtful'])} are doubtful and stand as they are stored")
         if self._gaps:
@@ -358,9 +355,9 @@ class _Run:
 
 _SUBSTITUTE = {
     OnError.FAIL: "",
-    OnError.ZERO: "zeros",
-    OnError.PATTERN: "a pattern",
-    OnError.BEST: "what came out of broken streams, and zeros,",
+    OnError.ZERO: "zeros stand",
+    OnError.PATTERN: "a pattern stands",
+    OnError.BEST: "what came out of broken streams, and zeros, stand",
 }
 
 

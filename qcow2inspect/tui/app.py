@@ -377,6 +377,7 @@ class InspectApp(Noting):
         """Leave; a summary stays in the terminal."""
         if not self.may_leave():
             return
+        self.session.done += [line for job in self.exports for line in job.summary]
         self._stop_tasks()
         self.exit(message=summary(self.session))
 

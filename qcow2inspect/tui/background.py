@@ -175,6 +175,7 @@ class Background(BaseApp):
         self.session.log.jobs.append(job)
         self.session.log.note(f"{job.title}: asked for")
         self.show_job(job)
+        self._self.say("", "dim")  # what was said before would hide how far it is
         self._next_export()
         self.news.publish(JobChanged(job))
 
@@ -211,8 +212,8 @@ class Background(BaseApp):
         job = message.job
         if job.state.is_over:
             role = {JobState.DONE: "good", JobState.FAILED: "bad"}.get(job.state, "warn")
-            words = f"{job.title}: {job.outcome}"
-            self.session.done += [words] if job.state is JobState.DONE else []
+            words = job.told
+            self.session.done += job.summary
             self._self.say(words, role)
             self.session.log.note(words, role)
             self._next_export()

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from qcow2inspect.export.raw import ExportResult, Preflight
     from qcow2inspect.image.chain import Chain
     from qcow2inspect.image.view import View
+    from qcow2inspect.progress import Progress
     from qcow2inspect.tui.location import GuestState
     from qcow2inspect.tui.session import Session
 
@@ -67,6 +68,7 @@ class Order:
         compares: read the image again at the end, and compare it with what was written.
         absent_as_zero: zeros in place of data whose file is not there.
         lenient: read on where QEMU refuses the image for what guest data does not depend on.
+        mapped: only what the tables map, and a list of where it belongs.
         address: where bytes of the image file begin that are wanted instead of those of the guest; empty for none.
         size: how many of them.
         chain: whose bytes, if not those of the image that was opened first.
@@ -78,12 +80,22 @@ class Order:
     compares: bool = False
     absent_as_zero: bool = False
     lenient: bool = False
+    mapped: bool = False
     address: str = ""
     size: int = 0
     chain: Chain | None = field(default=None, compare=False)
 
+    def bytes_of(self, chain: Chain, progress: Progress | None = None) -> tuple[View, Choices]:
+        """The bytes, and how to export them: a range of the disk is a part of what is mapped, not of the pieces."""
+        view = self.view(chain)
+        if not self.mapped:
+            return view, self.choices
+        from qcow2inspect.export.mapped import MappedView
+
+        return MappedView(view, self.choices.within, progress), replace(self.choices, within=None)
+
     def view(self, chain: Chain) -> View:
-        """The bytes."""
+        """The bytes of the disk, or of the image file."""
         chain = self.chain or chain
         if self.address:
             from qcow2inspect.image.address import bytes_at
@@ -99,7 +111,8 @@ class Order:
             return f"export of {exact_size(self.size)} at {self.address}"
         what = "raw disk" if self.state.kind == "active" else self.state.title
         what += f" of {base_name(self.chain.layers[0])}" if self.chain is not None else ""
-        return f"export of {what}" if self.choices.within is None else f"export of a part of {what}"
+        what = what if self.choices.within is None else f"a part of {what}"
+        return f"export of what is mapped of {what}" if self.mapped else f"export of {what}"
 
     @property
     def stages(self) -> list[str]:
@@ -126,11 +139,12 @@ class Order:
             words += ["--range", f"{int(choices.within.start)}:{int(choices.within.end)}"]
         words += ["--on-error", choices.on_error.value] if choices.on_error is not OnError.FAIL else []
         words += ["--sparse", choices.sparse.value] if choices.sparse is not Sparse.MAP else []
+        words += ["--format", "mapped"] if self.mapped else []
         words += ["--at", self.address, "-n", str(self.size)] if self.address else []
         words += ["--split", str(choices.split)] if choices.split else []
         words += ["--hash", ",".join(choices.hashes)] if choices.hashes else []
         flags = {"--verify": choices.verify, "--force": choices.force, "--resume": choices.resume}
-        flags |= {"--lenient": self.lenient}
+        flags |= {"--lenient": self.lenient, "--preallocate": choices.preallocate}
         words += [flag for flag, wanted in flags.items() if wanted]
         return (*words, *(["--missing", "zero"] if self.absent_as_zero else []), *opening)
 
@@ -210,8 +224,8 @@ class ExportProgress(TaskProgress):
         if found is not None:
             self.finish()
             self.current, found.total = found, total or 0
-        elif self.current is not None and self.current.done >= self.current.total:
-            self.finish()  # what comes now is none of its time
+        else:
+            self.finish()  # what comes now is none of its time, also where holes were found that nobody knew of
         super().begin(what, total)
 
     def advance(self, amount: int) -> None:
@@ -235,6 +249,7 @@ class ExportJob(Job):
         keeps: False if what is unfinished shall be removed when the export is stopped.
         notes: what a person must know about the bytes, once it is done.
         hashes: name -> hash of the bytes.
+        beside: names of the files that tell of the output.
         size: bytes of the output, once they are known.
     """
 
@@ -242,12 +257,27 @@ class ExportJob(Job):
     keeps: bool = True
     notes: tuple[str, ...] = ()
     hashes: dict[str, str] = field(default_factory=dict)
+    beside: tuple[str, ...] = ()
     size: int = 0
 
     @property
     def stages(self) -> list[Stage]:
         """How far it is."""
         return self.progress.stages if isinstance(self.progress, ExportProgress) else []
+
+    @property
+    def told(self) -> str:
+        """What was done, and what came of it; the target is named once."""
+        is_named = self.order is not None and self.order.target in self.outcome
+        return f"{self.order.title if self.order is not None and is_named else self.title}: {self.outcome}"
+
+    @property
+    def summary(self) -> list[str]:
+        """What stays in the terminal: also the hashes, and what becomes of an export that is not over."""
+        if self.state.is_over:
+            return [self.told, *(f"{name:<8} {value}" for name, value in self.hashes.items())]
+        kept = "what is unfinished is kept and can be continued" if self.keeps else "nothing is left behind"
+        return [f"{self.title}: stopped; {kept}"]
 
     @property
     def percent(self) -> int:
@@ -274,7 +304,8 @@ def preflight(chain: Chain, order: Order, progress: TaskProgress, post: Callable
     def work() -> Message:
         from qcow2inspect.export import raw
 
-        flight = raw.preflight(order.view(chain), order.target, choices=order.choices, progress=progress)
+        view, choices = order.bytes_of(chain, progress)
+        flight = raw.preflight(view, order.target, choices=choices, progress=progress)
         return Preflighted(order, flight)
 
     guarded("preflight", post, work)
@@ -326,9 +357,9 @@ def _write(session: Session, job: ExportJob, order: Order) -> None:
 def _copied(chain: Chain, job: ExportJob, order: Order, command: tuple[str, ...]) -> ExportResult:
     from qcow2inspect.export.raw import export
 
-    view = order.view(chain)
-    job.size = order.choices.within.size if order.choices.within else view.size
-    return export(view, order.target, order.choices, progress=job.progress, command=command)
+    view, choices = order.bytes_of(chain, job.progress)
+    job.size = choices.within.size if choices.within else view.size
+    return export(view, order.target, choices, progress=job.progress, command=command)
 
 
 def _kept(session: Session, job: ExportJob, result: ExportResult) -> tuple[Kept, ...]:
@@ -352,8 +383,8 @@ def _compared(chain: Chain, job: ExportJob, order: Order) -> str:
     from qcow2inspect.image.view import RawDisk, Window
     from qcow2inspect.source.file import FileSource
 
-    view = order.view(chain)
-    within = order.choices.within
+    view, choices = order.bytes_of(chain)
+    within = choices.within
     part: View = Window(view, within, "the range") if within is not None else view
     sums = Sums()
     try:
@@ -367,9 +398,12 @@ def _compared(chain: Chain, job: ExportJob, order: Order) -> str:
 
 def _settled(job: ExportJob, result: ExportResult, trouble: str) -> tuple[JobState, str]:
     """How it ended, and what was written."""
+    from qcow2inspect.export.names import sidecars
+
     if isinstance(job.progress, ExportProgress):
         job.progress.finish()
     job.notes, job.hashes = result.warnings, result.hashes
+    job.beside = tuple(os.path.basename(name) for name in sidecars(result.path) if name in result.files)
     words = f"{result.path}: {exact_size(result.size)}, {human_size(result.written)} written"
     return (JobState.FAILED, f"{words}; but {trouble}") if trouble else (JobState.DONE, words)
 
@@ -380,6 +414,8 @@ def _left(job: ExportJob, order: Order) -> str:
 
     if not job.keeps:
         discard(order.target, job.size, order.choices.split)
-    if leftovers(order.target, job.size, order.choices.split):
-        return f"cancelled; {order.target}.part is kept and can be continued"
-    return "cancelled; nothing is left behind"
+    names = leftovers(order.target, job.size, order.choices.split)
+    if not names:
+        return "cancelled; nothing is left behind"
+    more = f" and {len(names) - 2} more are" if len(names) > 2 else " is"
+    return f"cancelled; {names[0]}{more} kept and can be continued"

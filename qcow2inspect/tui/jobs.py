@@ -81,6 +81,16 @@ class Job:
         total = self.progress.total
         return f"{100 * self.progress.done // total} %" if total else "running"
 
+    @property
+    def told(self) -> str:
+        """What was done, and what came of it."""
+        return f"{self.title}: {self.outcome}"
+
+    @property
+    def summary(self) -> list[str]:
+        """What stays in the terminal."""
+        return [self.told]
+
     def end(self, state: JobState, outcome: str = "") -> None:
         """Nothing more will happen; the first who says so is right."""
         if not self.state.is_over:

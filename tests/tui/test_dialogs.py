@@ -16,6 +16,7 @@ from textual.widgets import Input
 from qcow2inspect.build.demo import damaged_recipe, demo_disk, demo_recipe, write_demo
 from qcow2inspect.build.recipe import Cluster, Data, Recipe, build
 from qcow2inspect.build.writer import Layout
+from qcow2inspect.cli import main
 from qcow2inspect.image.gate import Follow, OpenGate
 from qcow2inspect.image.image import Image
 from qcow2inspect.source.memory import MemorySource
@@ -307,6 +308,7 @@ async def test_damage_is_written_only_as_the_policy_says(tmp_path: Path) -> None
         job = (await start(pilot)).job
         assert job.state is JobState.DONE
         assert any("zeros stand in their place" in note for note in job.notes)
+        assert "beside it: out.raw.map, out.raw.errors.json, out.raw.manifest.json," in shown(pilot.app)
     assert (tmp_path / "out.raw.errors.json").exists()
 
 
@@ -314,11 +316,58 @@ async def test_the_form_says_what_to_mark_and_the_stages_how_long_they_took(demo
     (tmp_path / "out.raw").touch()
     async with playing(demo) as pilot:
         dialog = await open_export(pilot, tmp_path / "out.raw")
-        assert "mark “overwrite an existing file”" in dialog.checks.text
+        assert "mark “force”" in dialog.checks.text
         assert "--force" not in dialog.checks.text
         await choose(pilot, "force")
         await start(pilot)
         assert re.search(r"1 copy .* 100% .* in \d+\.\d s ", shown(pilot.app))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Name -> bytes; manifests hold the command that was given."""
+    return {path.name: b"" if ".manifest." in path.name else path.read_bytes() for path in folder.iterdir()}
+
+
+async def test_only_what_is_mapped_with_room_for_it(demo: str, tmp_path: Path) -> None:
+    """What the form gives is what the command that it names gives."""
+    target = tmp_path / "some.raw"
+    async with playing(demo) as pilot:
+        dialog = await open_export(pilot, target)
+        dialog.query_one("#range", Input).value = "1MiB:40MiB"
+        await choose(pilot, "format", "zeros", "zeros", "zeros", "compare")
+        assert "39 MiB" in dialog.checks.text
+        job = (await start(pilot)).job
+        assert job.state is JobState.DONE, job.outcome
+        assert all(stage.is_over for stage in job.stages)
+        assert job.title.startswith("export of what is mapped of a part of raw disk to ")
+        command = job.order.command(inspector(pilot).session.chain) if job.order else ()
+    assert {"--format", "mapped", "--preallocate", "--range"} <= set(command)
+    before = contents(tmp_path)
+    assert main.run([*command[1:], "--force"]) == 0
+    assert contents(tmp_path) == before
+
+
+async def test_what_stopped_and_what_came_out_stays_in_the_terminal(demo: str, tmp_path: Path) -> None:
+    async with playing(demo) as pilot:
+        await open_export(pilot, tmp_path / "out.raw")
+        job = (await start(pilot)).job
+        app = inspector(pilot)
+        assert app.session.done == [f"export of raw disk: {job.outcome}", f"sha256   {job.hashes['sha256']}"]
+        job.state = JobState.RUNNING
+        assert job.summary == [f"{job.title}: stopped; what is unfinished is kept and can be continued"]
+        job.state = JobState.DONE
+
+
+async def test_the_form_offers_to_continue_and_to_show_the_rest(demo: str, tmp_path: Path) -> None:
+    for name in ("out.raw.part", "out.raw.journal"):
+        (tmp_path / name).touch()
+    async with playing(demo, size=(80, 16)) as pilot:
+        dialog = await open_export(pilot, tmp_path / "out.raw")
+        assert "mark “continue”, or " in dialog.checks.text
+        form = dialog.query_one("#dialog")
+        assert "PgDn more" in str(form.border_subtitle)
+        await tap(pilot, "pagedown")
+        assert form.scroll_y == form.max_scroll_y > 0
 
 
 async def test_golden_of_the_form(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -86,10 +86,7 @@ def test_what_comes_after_a_stage_is_none_of_its_time() -> None:
     progress = ExportProgress(["copy", "verify"], lambda _: None)
     progress.begin("Planning", 7)
     progress.begin("Exporting to x", 100)
-    progress.begin("Planning the rest", 7)
-    assert progress.stages[0].done == 0, "it is not over"
-    progress.begin("Exporting to x", 100)
-    progress.advance(100)
+    progress.advance(90)  # the rest turned out to be holes
     progress.stages[0].seconds = 5.0
     progress.begin("Hashing x", 3)
     progress.advance(3)

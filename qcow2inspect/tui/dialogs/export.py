@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from textual.binding import Binding
@@ -33,15 +34,19 @@ __all__ = ["ExportDialog"]
 _POLICIES = {
     OnError.FAIL: "stop, and write nothing",
     OnError.ZERO: "zeros, each range listed",
-    OnError.PATTERN: "a pattern that a search finds, each range listed",
-    OnError.BEST: "what broken streams still give, each range listed",
+    OnError.PATTERN: "a pattern to search for, each range listed",
+    OnError.BEST: "what broken streams give, each range listed",
 }
+_FORMATS = ["raw: every byte of the disk", "mapped: only what the tables map, and a list"]
 _ZEROS = {
-    Sparse.MAP: "holes where the tables tell of zeros",
-    Sparse.DETECT: "holes wherever there are 4 KiB of zeros",
-    Sparse.OFF: "no holes: every byte is allocated",
+    (Sparse.MAP, False): "holes where the tables tell of zeros",
+    (Sparse.DETECT, False): "holes wherever there are 4 KiB of zeros",
+    (Sparse.OFF, False): "no holes: every byte is allocated",
+    (Sparse.MAP, True): "as the first, and room for all data reserved",
 }
 _PARTS = {0: "one file", 650 << 20: "parts of 650 MiB", 2 << 30: "parts of 2 GiB", 4 << 30: "parts of 4 GiB"}
+_FORCE = "force: overwrite an existing file, start though the disk looks full"
+_CONTINUE = "continue the unfinished export that is there"
 _MORE = "A on any screen works out what must be assumed of broken tables: more may come out then"
 _HASHES = {
     (): "none",
@@ -78,6 +83,7 @@ class ExportDialog(OrderDialog):
                 "to", "target", self._target or self._default(self._states[self._first()]), "path of the raw file"
             )
             yield from self._field("range", "range", "", "all of it; or START:END, START+SIZE, for example 1MiB:3MiB")
+            yield self._cycle("format", _FORMATS, "format")
             yield self._cycle("unreadable", list(_POLICIES.values()), "policy")
             yield self._cycle("zeros", list(_ZEROS.values()), "zeros")
             yield self._cycle("parts", list(_PARTS.values()), "split")
@@ -89,8 +95,8 @@ class ExportDialog(OrderDialog):
 
     def _extras(self) -> Iterator[Toggle]:
         """Choices that most exports do not need."""
-        yield Toggle(self.look, OVERWRITE, value=False, id="force")
-        yield Toggle(self.look, "continue the unfinished export that is there", value=False, id="resume")
+        yield Toggle(self.look, _FORCE, value=False, id="force")
+        yield Toggle(self.look, _CONTINUE, value=False, id="resume")
         if self.session.chain.end is not None:
             text = "zeros where a file of the chain is missing; each range is named"
             yield Toggle(self.look, text, value=False, id="zero")
@@ -148,9 +154,11 @@ class ExportDialog(OrderDialog):
         """
         on = {toggle.id for toggle in self.query(Toggle) if toggle.value and toggle.display}
         text = self.query_one("#range", Input).value
+        sparse, preallocate = list(_ZEROS)[self.query_one("#zeros", Cycle).index]
         choices = Choices(
             force="force" in on,
-            sparse=list(_ZEROS)[self.query_one("#zeros", Cycle).index],
+            sparse=sparse,
+            preallocate=preallocate,
             on_error=list(_POLICIES)[self.query_one("#policy", Cycle).index],
             hashes=list(_HASHES)[self.query_one("#hashes", Cycle).index],
             verify="verify" in on,
@@ -160,7 +168,8 @@ class ExportDialog(OrderDialog):
             resume="resume" in on,
         )
         compares = "compare" in on and not choices.split
-        return Order(self.state, self.target, choices, compares, absent_as_zero="zero" in on, lenient="lenient" in on)
+        order = Order(self.state, self.target, choices, compares, absent_as_zero="zero" in on, lenient="lenient" in on)
+        return replace(order, mapped=self.query_one("#format", Cycle).index == 1)
 
     # -- checks -----------------------------------------------------------------------------------------------
 
@@ -213,9 +222,16 @@ class ExportDialog(OrderDialog):
             notes.append(("points", self._next_words(message.order, result.plan.seconds), "dim"))
             self._ready = message.order
         elif result.problem.hint:
-            notes.append(("points", in_keys(self.session, result.problem.hint), "key"))
-        self.checks.show(*notes)
+            notes.append(("points", self._way_out(result.problem.hint), "key"))
+        ranks = {"no": 0, "points": 1} if result.problem is not None else {}
+        self.checks.show(*sorted(notes, key=lambda note: ranks.get(note[0], 2)))
         self.offer("Enter start   Tab next   Space change   Esc close" if self._ready else "Esc close")
+
+    def _way_out(self, hint: str) -> str:
+        """What to do, in the words of the form."""
+        hint = in_keys(self.session, hint).replace(OVERWRITE, "force")
+        toggle = self.query_one("#resume", Toggle)
+        return f"mark “continue”, or {hint}" if toggle.display and not toggle.value else hint
 
     def _next_words(self, order: Order, seconds: float) -> str:
         within = order.choices.within

@@ -8,7 +8,7 @@ from textual.binding import Binding
 from textual.containers import Vertical
 from textual.widget import Widget
 
-from qcow2inspect.tui.dialogs.parts import Dialog, Notes, duration
+from qcow2inspect.tui.dialogs.parts import Notes, TallDialog, duration
 from qcow2inspect.tui.jobs import JobChanged, JobState
 from qcow2inspect.tui.tasks.running import Progressed
 from qcow2inspect.tui.widgets.paint import strip
@@ -78,7 +78,7 @@ class Stages(Widget):
         time = ""
         if stage.total and stage.is_over:
             time = f"in {stage.seconds:.1f} s" if stage.seconds < _SHORT else f"in {duration(stage.seconds)}"
-        elif stage.total and rate:
+        elif stage.total and rate and not self.job.state.is_over:
             time = f"{duration((stage.total - stage.done) / rate)} left"
         return f" {int(100 * part):3}% {speed:>13} {time:>12}"  # never 100 % before the end
 
@@ -98,7 +98,7 @@ class Stages(Widget):
         return f"{100 * progress.done // progress.total} %   " if progress.total else ""
 
 
-class JobDialog(Dialog[None]):
+class JobDialog(TallDialog[None]):
     """How far an export is; closing it leaves the export running.
 
     Args:
@@ -126,7 +126,7 @@ class JobDialog(Dialog[None]):
 
     def compose(self) -> ComposeResult:
         """What, how far, what came out."""
-        with Vertical(id="dialog"):
+        with Vertical(id="dialog", classes="form"):
             yield self.about
             yield self.stages
             yield self.outcome
@@ -172,7 +172,8 @@ class JobDialog(Dialog[None]):
         sign, role = {JobState.DONE: ("yes", "good"), JobState.FAILED: ("no", "bad")}.get(job.state, ("no", "warn"))
         notes = [(sign, job.outcome, role)]
         notes += [("", f"{name:<8} {value}", "text") for name, value in job.hashes.items()]
-        return notes + [("warning", warning, "warn") for warning in job.notes]
+        notes += [("warning", warning, "warn") for warning in job.notes]
+        return notes + ([("", f"beside it: {', '.join(job.beside)}", "dim")] if job.beside else [])
 
     # -- actions ----------------------------------------------------------------------------------------------
 

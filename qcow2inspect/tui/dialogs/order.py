@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from textual import work
 
 from qcow2inspect.output import HOW_TO_OPEN
-from qcow2inspect.tui.dialogs.parts import Dialog, Notes
+from qcow2inspect.tui.dialogs.parts import Notes, TallDialog
 from qcow2inspect.tui.exporting import Order, preflight
 from qcow2inspect.tui.tasks.running import TaskProgress
 
@@ -41,7 +41,7 @@ def in_keys(session: Session, words: str) -> str:
     return words.replace(HOW_TO_OPEN, session.called("open_files")).replace("say --force", f"mark “{OVERWRITE}”")
 
 
-class OrderDialog(Dialog[Order | None]):
+class OrderDialog(TallDialog[Order | None]):
     """Asks what to write where; the result is an order whose checks are good, or None.
 
     Args:

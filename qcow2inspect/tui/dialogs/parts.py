@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from qcow2inspect.tui.theme import Look
     from qcow2inspect.tui.widgets.paint import Line
 
-__all__ = ["Caption", "Cycle", "Dialog", "Notes", "Toggle", "common_start", "duration"]
+__all__ = ["Caption", "Cycle", "Dialog", "Notes", "TallDialog", "Toggle", "common_start", "duration"]
 
 
 R = TypeVar("R")
@@ -54,6 +54,39 @@ class Dialog(ModalScreen[R]):
     def offer(self, keys: str) -> None:
         """Say in the frame which keys do what."""
         self.query_one("#dialog").border_subtitle = keys
+
+
+class TallDialog(Dialog[R]):
+    """A dialog that may be taller than the terminal, and says so."""
+
+    BINDINGS = [
+        Binding("pagedown", "page(1)", "more", show=False),
+        Binding("pageup", "page(-1)", "back", show=False),
+    ]
+    _offered = ""
+
+    def on_mount(self) -> None:
+        """Look again whether all can be seen when there is more or less of it."""
+        form = self.query_one("#dialog")
+        for name in ("virtual_size", "size"):
+            self.watch(form, name, self._laid_out, init=False)
+
+    def offer(self, keys: str) -> None:
+        """Say in the frame which keys do what."""
+        self._offered = keys
+        self._show_keys()
+
+    def _laid_out(self) -> None:
+        self.call_after_refresh(self._show_keys)  # one of the two changes before the other
+
+    def _show_keys(self) -> None:
+        more = "PgDn more   " if self.query_one("#dialog").max_scroll_y else ""
+        super().offer(more + self._offered)
+
+    def action_page(self, pages: int) -> None:
+        """Show what does not fit."""
+        form = self.query_one("#dialog")
+        form.scroll_relative(y=pages * max(1, form.size.height - 1), animate=False)
 
 
 class Toggle(Widget, can_focus=True):
