@@ -26,7 +26,9 @@ if TYPE_CHECKING:
         def flush(self) -> object: ...
 
 
-__all__ = ["PARTS", "Ear", "body_hash", "listening", "prepare", "remember_body", "run_kept"]
+__all__ = ["PARTS", "Ear", "body_hash", "exit_code_of", "listening", "prepare", "remember_body", "run_kept"]
+
+_USAGE = 64
 
 PARTS = {"report": ("output", "reports"), "export": ("out", "exports")}
 """Verb -> the option that names its output, and where a bare name goes."""
@@ -97,12 +99,17 @@ def run_kept(options: argparse.Namespace) -> int:
     try:
         with listening(quiet=False) as ear:
             code = int(options.run(options))
-    except Qcow2InspectError as error:
-        code = error.exit_code
+    except (Qcow2InspectError, BadAddress) as error:
+        code = exit_code_of(error)
         raise
     finally:
         _log(options, image, code, [*output.finished[before:]], ear)
     return code
+
+
+def exit_code_of(error: Qcow2InspectError | BadAddress) -> int:
+    """What the command line returns for it."""
+    return error.exit_code if isinstance(error, Qcow2InspectError) else _USAGE
 
 
 def _log(options: argparse.Namespace, image: dict[str, Any], code: int, files: Sequence[str], ear: Ear) -> None:

@@ -17,7 +17,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from qcow2inspect.cli.common import say
-from qcow2inspect.errors import CannotRead, Qcow2InspectError
+from qcow2inspect.errors import BadAddress, CannotRead, Qcow2InspectError
 from qcow2inspect.layout.structure import visible
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ __all__ = ["add_arguments", "run", "writes"]
 
 _DIFFERENT = 1
 _SCRATCH = ".replay-"
+_EACH_TIME = (64, 65, 66)
+"""Exit codes of what the command line or the image is the reason for."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -70,6 +72,9 @@ def _replayed(options: argparse.Namespace, action: Mapping[str, Any], scratch: s
     if not action["words"] or action["words"][0] not in _again() or "--passphrase-fd" in action["words"]:
         say(f"{title}\n    not done again: it was done by hand, or needs what is not in the log")
         return True
+    if _left_nothing(action):
+        say(f"{title}\n    not done again: it left no file (exit code {action['exit']})")
+        return True
     say(title)
     with _circumstances(action):
         changed = _changed(action, options.image)
@@ -77,6 +82,14 @@ def _replayed(options: argparse.Namespace, action: Mapping[str, Any], scratch: s
             say(f"    DIFFERENT  {visible(changed)}")
             return False
         return _compare(action, *_done(action, options.image, scratch))
+
+
+def _left_nothing(action: Mapping[str, Any]) -> bool:
+    """True if the target was refused, was in the way, got full, or was a device: that depends on the day.
+
+    Done again, it could write where it must not; what the image itself stops is stopped again.
+    """
+    return bool(action.get("target")) and not action["outputs"] and action["exit"] not in _EACH_TIME
 
 
 def _again() -> frozenset[str]:
@@ -123,7 +136,7 @@ def _done(action: Mapping[str, Any], moved: str | None, scratch: str) -> tuple[i
     """Exit code, and what is made now by the path that it has in the log."""
     from qcow2inspect import output
     from qcow2inspect.case.folder import Kept, kept_file, manifest_body
-    from qcow2inspect.cli.casework import listening
+    from qcow2inspect.cli.casework import exit_code_of, listening
     from qcow2inspect.cli.main import parse
     from qcow2inspect.source.file import Moved
 
@@ -134,8 +147,8 @@ def _done(action: Mapping[str, Any], moved: str | None, scratch: str) -> tuple[i
     with listening(quiet=True) as ear, redirect_stderr(io.StringIO()):
         try:
             code = options.run(options)
-        except Qcow2InspectError as error:
-            code = error.exit_code
+        except (Qcow2InspectError, BadAddress) as error:
+            code = exit_code_of(error)
     found = {}
     for path in output.finished[before:]:
         kept = kept_file(path, options.bodies.get(path, ""))
@@ -159,10 +172,10 @@ def _redirect(options: argparse.Namespace, action: Mapping[str, Any], scratch: s
     """Have the output appear in ``scratch``; the folder it would have appeared in."""
     from qcow2inspect.cli.casework import PARTS
 
-    if options.verb not in PARTS or not action["outputs"] or action["outputs"][0]["path"] == "-":
+    given = action.get("target")
+    if options.verb not in PARTS or given in (None, "-"):
         return None
     name, _ = PARTS[options.verb]
-    given = action["target"]
     setattr(options, name, os.path.join(scratch, os.path.basename(given)))
     return os.path.dirname(given) or "."
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -407,3 +408,24 @@ def test_a_hyphen_is_standard_output(demo: Path, capfd: pytest.CaptureFixture[st
     assert run(["create", str(demo), "-"]) == 64
     assert "give IMAGE a name" in capfd.readouterr().err
     assert os.listdir() == []
+
+
+def test_replay_does_not_write_where_the_first_run_was_refused(
+    demo: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def kept(*words: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["qcow2inspect", *words, "--case", "case"])
+        return run(sys.argv[1:])
+
+    for verb in (["report", str(demo), "-o", "./text"], ["export", str(demo), "./disk"]):
+        assert kept(*verb) == 0
+        Path(verb[-1]).write_text("mine")
+        assert kept(*verb) == 77  # it is there
+    assert kept("export", str(demo), "./other", "--snapshot", "none of that name") == 64  # this is so each time
+    log = [json.loads(line) for line in Path("case/actions.jsonl").read_text().splitlines()]
+    assert [action["exit"] for action in log] == [0, 77, 0, 77, 64]
+    capfd.readouterr()
+    assert run(["replay", "case"]) == 0
+    assert capfd.readouterr().out.count("not done again: it left no file (exit code 77)") == 2
+    assert [Path(name).read_text() for name in ("text", "disk")] == ["mine", "mine"]
+    assert sorted(os.listdir()) == ["case", "disk", "text"]
