@@ -96,6 +96,9 @@ def read_manifest(path: str, image: str) -> list[Digest]:
         mine = found
     if not mine:
         hint = "“qcow2inspect hash --json IMAGE” writes manifests; lines of sha256sum are read too"
+        if not found and text.lstrip().startswith("{"):
+            hint = "that of an export is compared if it is of a whole state, with a hash, and nothing was replaced; "
+            hint += "or if it was made with --hash-sources"
         raise CannotRead(f"{path}: nothing in it is a hash of {image}", hint=hint, exit_code=65)
     return mine
 

@@ -216,8 +216,9 @@ def test_part_of_a_state_is_not_taken_for_all_of_it(changes: dict[str, object], 
     (tmp_path / "m").write_text(exported(**changes))
     assert [digest.subject.scope for digest in read_manifest(str(tmp_path / "m"), "a.qcow2")] == ["container file"]
     (tmp_path / "m").write_text(exported(**changes, sources=[]))
-    with pytest.raises(CannotRead, match="nothing in it is a hash"):
+    with pytest.raises(CannotRead, match="nothing in it is a hash") as caught:
         read_manifest(str(tmp_path / "m"), "a.qcow2")
+    assert caught.value.hint.startswith("that of an export is compared if it is of a whole state")
 
 
 # -- differences ------------------------------------------------------------------------------------------------------
