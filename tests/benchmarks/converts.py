@@ -10,10 +10,12 @@ nothing; on a disk it is compared with ``-t writeback``, which flushes at the en
 from __future__ import annotations
 
 import filecmp
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tests.benchmarks import exports
@@ -21,6 +23,8 @@ from tests.benchmarks.measure import ENV, OURS, Ran, Row, median, timed
 
 SETTINGS: tuple[list[str], ...] = ([], ["-W", "-m", "16"])
 """Of qemu-img convert: the default, and what is often faster."""
+FLUSHED = tuple(["-t", "writeback", *setting] for setting in SETTINGS)
+"""The same, flushing what was written at the end, as an export does."""
 _EMPTY_SECONDS = 2.0
 _FREE_CORES = 1.2
 
@@ -96,9 +100,10 @@ def export_rows(place: Path, disk: Path, mebibytes: int, runs: int) -> Iterator[
             yield _hashes_row(what, image, place, runs, None)  # two processors are busy without any hash
         if kind == "plain":
             yield _hashes_row(what, image, place, runs, _FREE_CORES)
-            yield from _disk_rows(what, image, disk, runs)
-        if kind != "chain of five":
-            image.unlink()
+            yield Case(f"{what}, to a disk, flushed", image, 1.0, disk, settings=FLUSHED).row(runs)
+        yield _disk_row(Case(f"{what}, on a disk, flushed", image, goal, disk, ours, settings=FLUSHED), runs)
+        for file in exports.files_of(image):
+            file.unlink()
 
 
 def _hashes_row(what: str, image: Path, place: Path, runs: int, goal: float | None) -> Row:
@@ -111,14 +116,17 @@ def _hashes_row(what: str, image: Path, place: Path, runs: int, goal: float | No
     return _row(f"export, {what}, --hash=md5,sha1,sha256", ours, ("--hash=md5", peer), goal)
 
 
-def _disk_rows(what: str, image: Path, disk: Path, runs: int) -> Iterator[Row]:
-    """From memory to a disk, where the kernel does not copy between files; on the disk, where it does."""
-    flushed = (["-t", "writeback"], ["-t", "writeback", "-W", "-m", "16"])
-    yield Case(f"{what}, to a disk, flushed", image, 1.0, disk, settings=flushed).row(runs)
-    moved = disk / image.name
-    moved.write_bytes(image.read_bytes())
-    yield Case(f"{what}, on a disk, flushed", moved, 0.8, disk, settings=flushed).row(runs)
-    moved.unlink()
+def _disk_row(case: Case, runs: int) -> Row:
+    """The same with the image on the disk that is written to."""
+    copies = [shutil.copyfile(file, case.out / file.name) for file in exports.files_of(case.image)]
+    os.sync()  # else the first runs would wait for what was just copied
+    moved = case.out / case.image.name
+    source = exports.source_options("LUKS" if moved.name.startswith("luks") else "", moved)
+    try:
+        return replace(case, image=moved, source=source).row(runs)
+    finally:
+        for copy in copies:
+            copy.unlink()
 
 
 def empty_row(image: Path, out: Path, runs: int) -> Row:

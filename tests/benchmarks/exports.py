@@ -58,7 +58,7 @@ def chain(raw: Path, folder: Path) -> Path:
     below = _convert(raw, folder / "layer0.qcow2")
     for number in range(1, 5):
         image = folder / f"layer{number}.qcow2"
-        create = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", str(below), "-F", "qcow2", str(image)]
+        create = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", below.name, "-F", "qcow2", str(image)]
         subprocess.run(create, check=True)
         places = [rng.randrange(clusters) << 16 for _ in range(clusters // 10)]
         below = _written(image, [f"write -q -P {number} {at} 65536" for at in places])
@@ -74,6 +74,11 @@ def extended(image: Path, mebibytes: int) -> Path:
     runs = [at << 20 for at in range(0, mebibytes, 2)]
     commands = [f"write -q -P {at >> 20 & 255} {at} 1M" for at in runs]
     return _written(image, commands + [f"write -q -P {1 + at % 251} {at} 4096" for at in places])
+
+
+def files_of(image: Path) -> list[Path]:
+    """The files that an image consists of."""
+    return sorted(image.parent.glob("layer*.qcow2")) if image.name.startswith("layer") else [image]
 
 
 _INFLATED = 1024
