@@ -22,12 +22,11 @@ from qcow2inspect.export.choices import Sparse
 from qcow2inspect.export.load import Loaded, Loader
 from qcow2inspect.export.steps import steps, with_zeros
 from qcow2inspect.export.target import Part
-from qcow2inspect.format.mapping import ClusterType
 from qcow2inspect.source.file import FileSource
 from qcow2inspect.workers import in_order
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from qcow2inspect.export.choices import Choices
     from qcow2inspect.export.hashes import Hashes
@@ -129,7 +128,13 @@ class Pipeline:
     def _uncopied(self, step: Step, done: Loaded) -> list[Extent]:
         """Copy what can be copied as it is; the extents that must be loaded."""
         parts: list[Part] = []
-        rest = [extent for extent in step.extents if not self._is_copied(extent, parts)]
+        rest = []
+        for extent in step.extents:
+            found = self._parts_of(extent)
+            if found is None:
+                rest.append(extent)
+            else:
+                parts += found
         with self._turn if self._target.in_kernel else nullcontext():
             self._loader.stop_if_asked()
             if not self._target.copy(parts):
@@ -144,19 +149,18 @@ class Pipeline:
                 self._target.write(trouble.guest.start - self._origin, [bytes(trouble.guest.size)])
                 loaded.written += trouble.guest.size
 
-    def _is_copied(self, extent: Extent, parts: list[Part]) -> bool:
-        """Add what is to be copied of an extent, which may be nothing; False if it must be loaded."""
-        if extent.past_end or extent.absent or extent.error is not None:
-            return False
-        if extent.kind is not ClusterType.NORMAL:
-            return extent.kind is not ClusterType.COMPRESSED
+    def _parts_of(self, extent: Extent) -> Sequence[Part] | None:
+        """What is to be copied of an extent, which may be nothing; None if it must be loaded."""
+        if extent.past_end or extent.absent:
+            return None
+        if extent.reads_as_zero:
+            return ()
         source = self._view.plain_source(extent)
         if not isinstance(source, FileSource):
-            return False
+            return None
         shift = extent.start - self._origin - extent.host_start
-        for start, end in self._loader.stored.within(source, extent.host_start, extent.host_end):
-            parts.append(Part(start + shift, source, start, end))
-        return True
+        parts = self._loader.stored.within(source, extent.host_start, extent.host_end)
+        return [Part(start + shift, source, start, end) for start, end in parts]
 
     def _write(self, step: Step, loaded: Loaded) -> None:
         at = step.start
