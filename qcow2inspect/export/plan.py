@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from qcow2inspect.errors import Damaged, Qcow2InspectError
@@ -14,7 +15,7 @@ from qcow2inspect.progress import Silent
 from qcow2inspect.units import GuestOffset, GuestRange, exact_size, human_size
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from qcow2inspect.image.view import Extent, View
     from qcow2inspect.progress import Progress
@@ -104,24 +105,27 @@ class Plan:
             said.append(f"the image file ends too early: {what}, {where}, are missing and read as zeros")
         return said
 
-    def add(self, extent: Extent) -> None:
-        """Count one more extent, and keep it unless there are too many."""
+    def add(self, extents: Sequence[Extent]) -> None:
+        """Count some more extents, and keep them unless there are too many."""
         if self._kept is not None:
-            self._kept.append(extent)
+            self._kept += extents
             if len(self._kept) > _KEPT:
                 self._kept = None
+        for extent in extents:
+            if extent.error is not None or extent.past_end or extent.absent:
+                self._add_odd(extent)
+            if extent.error is not None:
+                continue
+            if extent.kind is ClusterType.NORMAL:
+                self.plain += extent.end - extent.start
+            elif extent.kind is ClusterType.COMPRESSED:
+                self.compressed += extent.end - extent.start
+
+    def _add_odd(self, extent: Extent) -> None:
         if extent.error is not None:
             self.unreadable += extent.size
             self.first_unreadable = self.first_unreadable or extent
             return
-        if extent.past_end or extent.absent:
-            self._add_missing(extent)
-        if extent.kind is ClusterType.NORMAL:
-            self.plain += extent.end - extent.start
-        elif extent.kind is ClusterType.COMPRESSED:
-            self.compressed += extent.end - extent.start
-
-    def _add_missing(self, extent: Extent) -> None:
         if extent.past_end:
             self.past_end += extent.size
             self.first_past_end = self.first_past_end or extent
@@ -163,13 +167,19 @@ def make_plan(
     if isinstance(view, MappedView):
         plan.absent, plan.first_absent, plan.on_disk = view.absent, view.first_absent, view.disk_offset
     progress.begin("Planning", None)
-    layers: set[int] = set()
-    for number, extent in enumerate(coarse_extents(view, within, progress)):
-        plan.add(extent)
-        if extent.layer not in layers and extent.kind is ClusterType.NORMAL and extent.readable and not extent.past_end:
-            layers.add(extent.layer)  # one key for all of a layer
-            if plan.first_encrypted is None and view.plain_source(extent) is None:
-                plan.first_encrypted = extent
-        if number % _STEP == 0:
-            progress.advance(0)
+    extents, layers = coarse_extents(view, within, progress), set[int]()
+    while batch := list(islice(extents, _STEP)):
+        plan.add(batch)
+        plan.first_encrypted = plan.first_encrypted or _first_encrypted(view, batch, layers)
+        progress.advance(0)
     return plan
+
+
+def _first_encrypted(view: View, extents: Sequence[Extent], layers: set[int]) -> Extent | None:
+    """The first extent that must be decrypted; ``layers`` are those that have been looked at: they have one key."""
+    for extent in extents:
+        if extent.layer not in layers and extent.kind is ClusterType.NORMAL and extent.readable and not extent.past_end:
+            layers.add(extent.layer)
+            if view.plain_source(extent) is None:
+                return extent
+    return None

@@ -28,6 +28,7 @@ __all__ = ["HAS_HOST", "Run", "RunFinder", "columns_pay"]
 HAS_HOST = (ClusterType.NORMAL, ClusterType.ZERO_ALLOC, ClusterType.UNALLOCATED_ALLOC)
 """Types whose entries say where host clusters lie."""
 _OFFSET = L2Entry.host_cluster_offset.mask
+_COMPRESSED = L2Entry.compressed.mask
 _LOADING = 1 << 19  # entries of one run that are looked at one by one in the time in which numpy is loaded
 _FEW = 16  # neighbours that are runs of their own whatever their fate: each says where it leads
 _RUN = 16  # entries, to which the cost of a run compares
@@ -120,23 +121,25 @@ class RunFinder:
         """The runs of standard entries, found without numpy."""
         bits, unit, count, index = self.geometry.cluster_bits, self.geometry.cluster_size, len(words), 0
         odd = () if self.has_zero_flag else (ClusterType.ZERO_PLAIN, ClusterType.ZERO_ALLOC)
+        stream, more, shift = _stream_bits(bits)
         while index < count:
             first, raw = index, words[index]
-            kind = classify(raw, data_file=self.has_data_file)
             index += 1
-            host = size = 0
-            if kind is ClusterType.COMPRESSED:
-                stream = compressed_descriptor(bits)(raw).run()
-                host, size = int(stream.start), stream.size
-            elif kind in HAS_HOST:
+            if raw & _COMPRESSED:
+                host = raw & stream
+                size = (((raw & more) >> shift) + 1) * SECTOR - host % SECTOR
+                yield Run(first << bits, unit, ClusterType.COMPRESSED, host, size, not self.has_data_file, raw)
+                continue
+            kind, host, size = classify(raw, data_file=self.has_data_file), 0, 0
+            if kind is ClusterType.NORMAL or kind is ClusterType.ZERO_ALLOC:
                 host = raw & _OFFSET
-                stop = min(count, first + (_OFFSET + SECTOR - host >> bits))  # the next one would be another offset
-                index = _while(words, raw + unit, unit, index, stop)
+                if index < count and words[index] == raw + unit:
+                    stop = min(count, first + (_OFFSET + SECTOR - host >> bits))  # the next would be another offset
+                    index = _while(words, raw + unit, unit, index, stop)
                 size = (index - first) << bits
             else:
                 index = _while(words, raw, 0, index, count)
-            sound = kind is ClusterType.COMPRESSED or (not host & (unit - 1) and host + size <= self.end)
-            sound = sound and not self.has_data_file and kind not in odd
+            sound = not host & (unit - 1) and host + size <= self.end and not self.has_data_file and kind not in odd
             yield Run(first << bits, (index - first) << bits, kind, host, size, sound, raw)
 
     def _in_columns(self, words: npt.NDArray[np.uint64]) -> Iterator[Run]:
@@ -210,6 +213,13 @@ class RunFinder:
             hosts[packed] = streams.host_offset
             sizes[packed] = (streams.additional_sectors + 1) * SECTOR - streams.host_offset % SECTOR
         return hosts, sizes
+
+
+def _stream_bits(cluster_bits: int) -> tuple[int, int, int]:
+    """Of a compressed descriptor: mask of the host offset, mask of the additional sectors, and its lowest bit."""
+    descriptor = compressed_descriptor(cluster_bits)
+    more = descriptor.additional_sectors.mask
+    return descriptor.host_offset.mask, more, (more & -more).bit_length() - 1
 
 
 def _while(words: Sequence[int], wanted: int, step: int, index: int, stop: int) -> int:
