@@ -59,8 +59,8 @@ SCENES = (
         "Export: choices, and what is checked before a byte is written",
         damaged_recipe(),
         (120, 40),
-        ("e", "ctrl+u", *"demo.raw", "tab", "tab", "right", "right", "right"),
-        ("Export raw bytes", "the target is free", "what broken streams still give"),
+        ("e", "ctrl+u", *"demo.raw", *["tab"] * 3, "right", "right", "right"),
+        ("Export raw bytes", "the target is free", "what broken streams give"),
     ),
     Scene(
         "report",

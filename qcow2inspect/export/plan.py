@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Plan", "make_plan"]
 
 _STEP = 1024
+_HINT = "nothing was written; --on-error says what shall stand in its place"
 _KEPT = 1 << 17
 _SECOND = 200 << 20
 
@@ -79,7 +80,7 @@ class Plan:
         if not isinstance(error, Damaged):
             return self._missing(error)
         amount = f"{exact_size(self.unreadable)} of {human_size(self.size)} cannot be read, first: "
-        return Damaged(amount + error.what, why=error.why, hint="nothing was written", exit_code=error.exit_code)
+        return Damaged(amount + error.what, why=error.why, hint=_HINT, exit_code=error.exit_code)
 
     def _missing(self, error: Qcow2InspectError | None) -> Qcow2InspectError | None:
         """The error for data that lies elsewhere or needs a key, with the amount."""

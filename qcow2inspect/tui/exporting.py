@@ -276,6 +276,8 @@ class ExportJob(Job):
         """What stays in the terminal: also the hashes, and what becomes of an export that is not over."""
         if self.state.is_over:
             return [self.told, *(f"{name:<8} {value}" for name, value in self.hashes.items())]
+        if self.state is JobState.WAITING:
+            return [f"{self.title}: not begun"]
         kept = "what is unfinished is kept and can be continued" if self.keeps else "nothing is left behind"
         return [f"{self.title}: stopped; {kept}"]
 

@@ -300,6 +300,7 @@ async def test_damage_is_written_only_as_the_policy_says(tmp_path: Path) -> None
     async with playing(image) as pilot:
         dialog = await open_export(pilot, tmp_path / "out.raw")
         assert "cannot be read" in dialog.checks.text
+        assert "the line “unreadable” says what shall stand in its place" in dialog.checks.text.replace("\n", " ")
         await tap(pilot, "enter")
         await settle(pilot)
         assert pilot.app.screen is dialog
@@ -355,6 +356,8 @@ async def test_what_stopped_and_what_came_out_stays_in_the_terminal(demo: str, t
         assert app.session.done == [f"export of raw disk: {job.outcome}", f"sha256   {job.hashes['sha256']}"]
         job.state = JobState.RUNNING
         assert job.summary == [f"{job.title}: stopped; what is unfinished is kept and can be continued"]
+        job.state = JobState.WAITING
+        assert job.summary == [f"{job.title}: not begun"]
         job.state = JobState.DONE
 
 

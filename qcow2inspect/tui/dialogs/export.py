@@ -230,6 +230,7 @@ class ExportDialog(OrderDialog):
     def _way_out(self, hint: str) -> str:
         """What to do, in the words of the form."""
         hint = in_keys(self.session, hint).replace(OVERWRITE, "force")
+        hint = hint.replace("--on-error", "the line “unreadable”")
         toggle = self.query_one("#resume", Toggle)
         return f"mark “continue”, or {hint}" if toggle.display and not toggle.value else hint
 

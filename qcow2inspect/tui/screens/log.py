@@ -151,7 +151,9 @@ class LogScreen(BaseScreen):
         self.jobs.border_title, self.journal.border_title = self.framed("Tasks"), self.framed("Journal, UTC")
         self.crumbs.show([("log", "")], self.session.knowledge.findings)
         over = sum(job.state.is_over for job in log.jobs)
-        self.status.show_facts([f"{len(log.jobs) - over} running", f"{over} over", f"{len(log.entries)} entries"])
+        waiting = sum(job.state is JobState.WAITING for job in log.jobs)
+        facts = [f"{len(log.jobs) - over - waiting} running", *([f"{waiting} waiting"] if waiting else [])]
+        self.status.show_facts([*facts, f"{over} over", f"{len(log.entries)} entries"])
         self.jobs.refresh()
         self.journal.recompose_lines()
 
