@@ -277,7 +277,11 @@ class _Runs:
             return
         guest, start, size = self._columns()
         twice = np.concatenate(([False], start[1:] == start[:-1], [False]))
-        for index in np.flatnonzero(twice[1:] | twice[:-1]).tolist():
+        chosen = np.flatnonzero(twice[1:] | twice[:-1])
+        if len(chosen) > _MOST:
+            yield from _many(guest[chosen], size[chosen])
+            return
+        for index in chosen.tolist():
             part = GuestRange.at(int(guest[index]), int(size[index]))
             yield Trouble(part, None, 0, "doubtful", _TWICE, "as stored")
 
@@ -295,7 +299,13 @@ class _Runs:
         low, high = _covered_twice(*_claims(guest - start, start // unit, (start + size - 1) // unit + 1))
         low, high = low * unit, high * unit
         first, last = np.searchsorted(high, start, side="right"), np.searchsorted(low, start + size)
-        for index in np.flatnonzero(first < last).tolist():
+        chosen = np.flatnonzero(first < last)
+        if len(chosen) > _MOST:
+            piece = first[chosen]
+            whole = (low[piece] <= start[chosen]) & (high[piece] >= start[chosen] + size[chosen])
+            yield from _many(guest[chosen[whole]], size[chosen[whole]])
+            chosen = chosen[~whole]
+        for index in chosen.tolist():
             at, end = int(start[index]), int(start[index] + size[index])
             for part in range(int(first[index]), int(last[index])):
                 yield _doubt(int(guest[index]), at, max(at, int(low[part])), min(end, int(high[part])), _TWICE)
@@ -331,6 +341,21 @@ def _claims(place: Ints, start: Ints, end: Ints) -> tuple[Ints, Ints]:
     place, start, end = place[order], start[order], end[order]
     anew = np.flatnonzero(np.concatenate(([True], (place[1:] != place[:-1]) | (start[1:] >= end[:-1]))))
     return start[anew], np.maximum.reduceat(end, anew)
+
+
+def _many(guest: Ints, size: Ints) -> Iterator[Trouble]:
+    """Doubts about very many ranges that share their places: neighbours are joined, and the rest becomes one."""
+    import numpy as np
+
+    if not len(guest):
+        return
+    order = np.argsort(guest)
+    start = guest[order]
+    end = start + size[order]
+    fresh = np.flatnonzero(start[1:] != end[:-1]) + 1
+    starts, ends = start[np.concatenate(([0], fresh))][:_MOST], end[np.concatenate((fresh - 1, [-1]))]
+    for low, high in zip(starts.tolist(), [*ends[: len(starts) - 1].tolist(), int(ends[-1])], strict=True):
+        yield Trouble(GuestRange.at(low, high - low), None, 0, "doubtful", _TWICE, "as stored")
 
 
 def _covered_twice(start: Ints, end: Ints) -> tuple[Ints, Ints]:

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from unittest import mock
 
+import pytest
+
 from qcow2inspect.build.recipe import Compressed, Data, Recipe, Subclusters, build
 from qcow2inspect.build.writer import Layout
 from qcow2inspect.export.choices import Choices, OnError
@@ -166,6 +168,21 @@ def test_overwritten_tables_behind_an_empty_overlay(tmp_path: Path) -> None:
         [(int(one.guest.start), one.guest.size) for one in alone]
     )
     assert {one.layer for one in through} == {1}
+
+
+@pytest.mark.parametrize("kind", ["plain", "streams"])
+def test_very_many_places_that_are_shared_are_few_doubts(kind: str) -> None:
+    """Which bytes are doubtful does not depend on how many they are; memory does not either."""
+    shared = {**dict.fromkeys(range(20, 90), entry("L1[0].L2[7]")), 100: entry("L1[0].L2[3]")}
+    if kind == "streams":
+        shared = {**dict.fromkeys(range(20, 90), entry("L1[1].L2[88]")), 100: entry("L1[1].L2[89]")}
+    damage = {f"L1[0].L2[{index}]": raw for index, raw in shared.items()}
+    wanted = doubts(damage)
+    assert (20 * K, 70 * K) in wanted
+    with mock.patch("qcow2inspect.export.doubts._MOST", 8):
+        assert doubts(damage) == wanted
+        disk = Image(MemorySource(build(Recipe(RECIPE.layout, RECIPE.clusters, damage=damage)))).active_disk()
+        assert len(find_doubts(disk, disk.extents())) == len(wanted)
 
 
 def test_troubles_come_before_doubts() -> None:
