@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING
 
 from qcow2inspect.errors import CannotExport
 from qcow2inspect.evidence import Identity, held, loose_ends
+from qcow2inspect.unbroken import unbroken
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -139,8 +140,9 @@ class Output:
             if force and not resume:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(part_of(path))
-            self._fd = os.open(part_of(path), flags, 0o666)
-            self._over = False
+            with unbroken():
+                self._fd = os.open(part_of(path), flags, 0o666)
+                self._over = False
         except OSError as error:
             what = f"{part_of(path)}: cannot be {'opened' if resume else 'created'}: {error.strerror}"
             raise CannotExport(what, hint=_advice(error.errno, keep=False), exit_code=74) from error
@@ -267,11 +269,12 @@ class Output:
         self._leave()
 
     def _leave(self) -> None:
-        if not self.keep:
-            self.discard()
-        elif self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        with unbroken():
+            if not self.keep:
+                self.discard()
+            elif self._fd >= 0:
+                os.close(self._fd)
+                self._fd = -1
 
 
 def open_log(path: str, *, fresh: bool) -> IO[bytes]:

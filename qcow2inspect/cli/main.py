@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
 from qcow2inspect._version import __version__
+from qcow2inspect.unbroken import is_unbroken
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -229,7 +230,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     """End the command. While a module is imported a signal would be lost or leave a lock behind: it comes again."""
     while frame is not None and not frame.f_code.co_filename.startswith("<frozen importlib"):
         frame = frame.f_back
-    if frame is None:
+    if frame is None and not is_unbroken():
         raise KeyboardInterrupt
     again = threading.Timer(_MOMENT, os.kill, (os.getpid(), number))
     again.daemon = True

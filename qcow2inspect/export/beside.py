@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from qcow2inspect.output import Output
+from qcow2inspect.unbroken import unbroken
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -44,8 +45,9 @@ class Beside:
         Raises:
             CannotExport: it must not or cannot be made.
         """
-        output = Output(name, force=self._force, evidence=self._evidence, ours=self._ours)
-        self._stack.enter_context(output)
+        with unbroken():
+            output = Output(name, force=self._force, evidence=self._evidence, ours=self._ours)
+            self._stack.enter_context(output)
         self._outputs.append(output)
         return output
 

@@ -30,6 +30,7 @@ from qcow2inspect.export.target import FileTarget, Target, open_target
 from qcow2inspect.image.windows import coarse_extents
 from qcow2inspect.progress import Silent
 from qcow2inspect.source.file import FileSource
+from qcow2inspect.unbroken import unbroken
 from qcow2inspect.units import GuestOffset, GuestRange, HostRange, bytes_of, exact_size
 
 if TYPE_CHECKING:
@@ -132,13 +133,15 @@ class _Run:
     def write(self, command: tuple[str, ...]) -> tuple[int, list[str]]:
         """Do it; gives the bytes written, and what a person must know."""
         with ExitStack() as stack:
-            journal = self._open_journal()
+            complete = False
+            with unbroken():
+                journal = self._open_journal()
+                stack.callback(lambda: journal.close(keep=self._keeps and not complete))
             if isinstance(self._view, MappedView):
                 journal.is_border = self._view.begins_piece
-            complete = False
-            stack.callback(lambda: journal.close(keep=self._keeps and not complete))
-            target = self._open_target()
-            stack.callback(target.close)
+            with unbroken():
+                target = self._open_target()
+                stack.callback(target.close)
             stack.push(lambda _kind, error, _trace: self._weigh(target, error))
             if isinstance(target, FileTarget):
                 target.set_size(journal.done)
