@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from qcow2inspect.image.disk import Disk
+    from qcow2inspect.survey.columns import Ints
     from qcow2inspect.survey.survey import Survey
-    from qcow2inspect.units import GuestRange, HostRange
+    from qcow2inspect.units import GuestRange
 
 __all__ = ["astray", "doubt_about", "metadata_ranges"]
 
@@ -80,12 +81,11 @@ def _twice(survey: Survey) -> Iterator[int]:
         yield from range(span.start << bits, span.end << bits, 1 << bits)
 
 
-def metadata_ranges(survey: Survey) -> list[HostRange]:
-    """Where all metadata of an image lies."""
-    from qcow2inspect.units import HostRange
+def metadata_ranges(survey: Survey) -> tuple[Ints, Ints]:
+    """Where all metadata of an image lies: host offsets of starts and of ends, in any order."""
+    import numpy as np
 
     if survey.usage is None:
-        return []
-    metadata, bits = survey.usage.metadata, survey.image.geometry.cluster_bits
-    rows = zip(metadata.start.tolist(), metadata.length.tolist(), strict=True)
-    return sorted({HostRange.at(start << bits, length << bits) for start, length in rows}, key=lambda each: each.start)
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+    metadata, size = survey.usage.metadata, np.int64(survey.image.geometry.cluster_size)
+    return metadata.start * size, (metadata.start + metadata.length) * size

@@ -75,8 +75,9 @@ def find_damage(view: View, survey: Survey, progress: Progress | None = None) ->
     progress = progress or Silent()
     progress.begin("Planning", None)
     lost_or_elsewhere: list[Trouble] = []
-    extents = _noted(coarse_extents(view, GuestRange.at(0, view.size), progress), lost_or_elsewhere)
-    doubts = find_doubts(view, extents, survey=survey, progress=progress)
+    for extent in coarse_extents(view, GuestRange.at(0, view.size), progress):
+        _note(extent, lost_or_elsewhere)
+    doubts = find_doubts(view, survey=survey, progress=progress)
     kinds: dict[str, list[GuestRange]] = {"lost": [], "doubtful": [], "elsewhere": []}
     for trouble in with_doubts(lost_or_elsewhere, doubts):
         kinds[trouble.kind].append(trouble.guest)
@@ -84,15 +85,13 @@ def find_damage(view: View, survey: Survey, progress: Progress | None = None) ->
     return Damage(view.size, lost, suspect, elsewhere)
 
 
-def _noted(extents: Iterable[Extent], troubles: list[Trouble]) -> Iterator[Extent]:
-    """The extents; what troubles them is noted as they pass, neighbours of one kind as one."""
-    for extent in extents:
-        kind = _kind(extent)
-        if kind and troubles and troubles[-1].kind == kind and troubles[-1].guest.end == extent.guest.start:
-            troubles[-1] = Trouble(GuestRange(troubles[-1].guest.start, extent.guest.end), None, 0, kind, "", "")
-        elif kind:
-            troubles.append(Trouble(extent.guest, None, 0, kind, "", ""))
-        yield extent
+def _note(extent: Extent, troubles: list[Trouble]) -> None:
+    """Add what troubles an extent, neighbours of one kind as one."""
+    kind = _kind(extent)
+    if kind and troubles and troubles[-1].kind == kind and troubles[-1].guest.end == extent.start:
+        troubles[-1] = Trouble(GuestRange(troubles[-1].guest.start, extent.guest.end), None, 0, kind, "", "")
+    elif kind:
+        troubles.append(Trouble(extent.guest, None, 0, kind, "", ""))
 
 
 def _kind(extent: Extent) -> str:

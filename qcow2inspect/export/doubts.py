@@ -7,18 +7,20 @@ so when they are read.
 from __future__ import annotations
 
 import threading
-from array import array
-from bisect import bisect_right
 from collections import deque
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from itertools import islice, takewhile
 from typing import TYPE_CHECKING
 
 from qcow2inspect.errors import CannotRead, Qcow2InspectError
 from qcow2inspect.export.load import Trouble
+from qcow2inspect.export.places import Places, apart
 from qcow2inspect.format.geometry import SECTOR
 from qcow2inspect.format.mapping import ClusterType, L1Entry
 from qcow2inspect.image.guest import GuestDisk
+from qcow2inspect.image.view import NOWHERE
 from qcow2inspect.image.windows import coarse_extents
 from qcow2inspect.progress import Cancelled, Silent
 from qcow2inspect.units import GuestOffset, GuestRange, HostRange
@@ -26,9 +28,7 @@ from qcow2inspect.units import GuestOffset, GuestRange, HostRange
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    import numpy as np
-    import numpy.typing as npt
-
+    from qcow2inspect.export.places import Doubt
     from qcow2inspect.image.disk import Disk
     from qcow2inspect.image.view import Extent, View
     from qcow2inspect.progress import Progress
@@ -38,48 +38,94 @@ if TYPE_CHECKING:
 __all__ = ["DoubtSearch", "doubts_seen", "find_doubts", "survey_of", "with_doubts"]
 
 _MOST = 1 << 16
+_BATCH = 1 << 12
 _PATIENCE = 0.05
-_TWICE = "another guest range lies in the same place of the image file: one of the two is wrong"
-_META = "a table of the image lies in the same place of the image file"
 _CUT = "the image file ends inside the cluster that holds these bytes"
 _GUESS = "where these bytes belong on the disk is an assumption"
 
 
 def find_doubts(
-    view: View, extents: Iterable[Extent], *, survey: Survey | None = None, progress: Progress | None = None
+    view: View,
+    extents: Callable[[], Iterable[Extent]] | None = None,
+    *,
+    survey: Survey | None = None,
+    progress: Progress | None = None,
 ) -> list[Trouble]:
     """The doubtful ranges of a view, in order, not overlapping.
 
     Args:
-        view: gave the extents.
-        extents: all of them: what speaks against one range may lie far from it.
+        view: the disk.
+        extents: gives all extents of it, in order, each time anew: what speaks against one range may lie far from it.
         survey: what is known about the tables of the image; without it they are believed.
-        progress: may ask to stop while the files behind the image are looked at.
+        progress: may ask to stop.
 
     Raises:
         Cancelled: the user asked to stop.
     """
-    found = [Trouble(guess, None, 0, "doubtful", _GUESS, "as stored") for guess in view.assumed.doubts]
-    runs = _Runs()
-    streams = _Runs()
-    behind: list[Extent] = []
-    for extent in extents:
-        if extent.layer:
-            behind.append(extent)
-        if extent.error is not None or extent.past_end:
+    progress = progress or Silent()
+    extents = extents or partial(coarse_extents, view, GuestRange.at(0, view.size), progress)
+    guesses = [Trouble(guess, None, 0, "doubtful", _GUESS, "as stored") for guess in view.assumed.doubts]
+    astray = _few(_astray(view, survey))
+    return _apart([*guesses, *_claimed(view, extents, survey), *astray, *_few(_below(view, extents, progress))])
+
+
+def _claimed(view: View, extents: Callable[[], Iterable[Extent]], survey: Survey | None) -> list[Trouble]:
+    """What lies where something else lies, and streams that the end of the file cuts."""
+    cut: list[Trouble] = []
+    places = Places(_unit(view), _end(view), _tables(view, survey))
+    for batch in _batches(extents()):
+        cut = _few(_cut_off(view, batch), cut)
+        places.add(_own(batch))
+    while places.wants():
+        for batch in _batches(extents()):
+            places.add(_own(batch))
+    if places.is_clear:
+        return cut
+    doubts = (doubt for batch in _batches(extents()) for doubt in sorted(places.doubts(_own(batch)), key=_doubt_start))
+    return [*cut, *_few(map(_as_trouble, doubts))]
+
+
+def _batches(extents: Iterable[Extent]) -> Iterator[list[Extent]]:
+    rest = iter(extents)
+    while batch := list(islice(rest, _BATCH)):
+        yield batch
+
+
+def _own(extents: list[Extent]) -> list[Extent]:
+    """Those of the image itself that can be read."""
+    return [each for each in extents if not each.layer and each.error is None and not each.past_end]
+
+
+def _few(doubts: Iterable[Trouble], kept: list[Trouble] | None = None) -> list[Trouble]:
+    """Doubts in order, behind those that are kept; of very many neighbours are joined, and the rest becomes one."""
+    kept = kept or []
+    for doubt in doubts:
+        if len(kept) == _MOST:
+            kept = list(_neighbours_joined(kept))
+        if len(kept) < _MOST:
+            kept.append(doubt)
+        else:
+            kept[-1] = _wider(kept[-1], doubt)
+    return kept
+
+
+def _neighbours_joined(doubts: Iterable[Trouble]) -> Iterator[Trouble]:
+    last: Trouble | None = None
+    for doubt in doubts:
+        if last is not None and last.guest.end >= doubt.guest.start and last.reason == doubt.reason:
+            last = _wider(last, doubt)
             continue
-        if extent.kind is ClusterType.COMPRESSED:
-            found += _cut_off(view, extent)
-            if not extent.layer:
-                streams.add(extent)
-        elif extent.kind is ClusterType.NORMAL and not extent.layer:
-            runs.add(extent)
-    found += streams.equal()
-    found += runs.shared(_unit(view))
-    found += runs.inside(_tables(view, survey))
-    found += _astray(view, survey)
-    found += _behind(view, behind, progress or Silent())
-    return _apart(found)
+        if last is not None:
+            yield last
+        last = doubt
+    if last is not None:
+        yield last
+
+
+def _wider(doubt: Trouble, other: Trouble) -> Trouble:
+    """A doubt about all from one to another, which comes later."""
+    end = max(doubt.guest.end, other.guest.end)
+    return replace(doubt, guest=GuestRange(doubt.guest.start, end), host=None)
 
 
 class DoubtSearch:
@@ -126,7 +172,7 @@ class DoubtSearch:
 
     def _run(self, view: View, extents: Callable[[Progress], Iterable[Extent]]) -> None:
         try:
-            self._found = find_doubts(view, extents(self), survey=survey_of(view, self), progress=self)
+            self._found = find_doubts(view, partial(extents, self), survey=survey_of(view, self), progress=self)
         except Cancelled:
             return
         except BaseException as error:
@@ -166,12 +212,12 @@ def survey_of(view: View, progress: Progress) -> Survey | None:
         return None
 
 
-def _behind(view: View, extents: list[Extent], progress: Progress) -> Iterator[Trouble]:
+def _below(view: View, extents: Callable[[], Iterable[Extent]], progress: Progress) -> Iterator[Trouble]:
     """The doubts about the files behind the image, where nothing before them hides what they hold.
 
     Args:
         view: the disk.
-        extents: those that another file than the image gives, in order.
+        extents: gives its extents.
         progress: may ask to stop.
     """
     from qcow2inspect.image.disk import Disk
@@ -180,13 +226,21 @@ def _behind(view: View, extents: list[Extent], progress: Progress) -> Iterator[T
     while isinstance(below, Disk) and isinstance(below.support.backing, Disk):
         layer, below = layer + 1, below.support.backing
         alone = Disk(below.image, below.mapping, replace(below.support, backing=None), lenient=True)
-        every = coarse_extents(alone, GuestRange.at(0, alone.size), progress)
-        doubts = find_doubts(alone, every, survey=survey_of(alone, progress))
-        shown = [extent.guest for extent in extents if extent.layer >= layer] if doubts else []
-        for doubt in doubts:
-            first = bisect_right(shown, int(doubt.guest.start), key=lambda part: int(part.end))
-            for part in takewhile(doubt.guest.overlaps, islice(shown, first, None)):
-                yield replace(_of(doubt, doubt.guest.clip(int(part.start), int(part.end))), layer=layer)
+        doubts = find_doubts(alone, survey=survey_of(alone, progress), progress=progress)
+        for doubt in _shown(doubts, extents(), layer) if doubts else ():
+            yield replace(doubt, layer=layer)
+
+
+def _shown(doubts: list[Trouble], extents: Iterable[Extent], layer: int) -> Iterator[Trouble]:
+    """The parts of doubts that come from a layer, or from one behind it."""
+    first = 0
+    for extent in extents:
+        if extent.layer < layer:
+            continue
+        while first < len(doubts) and doubts[first].guest.end <= extent.start:
+            first += 1
+        for doubt in takewhile(lambda each: each.guest.start < extent.end, islice(doubts, first, None)):  # noqa: B023
+            yield _of(doubt, doubt.guest.clip(extent.start, extent.end))
 
 
 def _astray(view: View, survey: Survey | None) -> Iterator[Trouble]:
@@ -243,146 +297,38 @@ def _apart(found: list[Trouble]) -> list[Trouble]:
     return kept
 
 
-def _cut_off(view: View, extent: Extent) -> Iterator[Trouble]:
-    """A compressed cluster whose stream the end of the file cuts by more than any writer leaves out."""
-    files = view.files_of(extent.layer) if isinstance(view, GuestDisk) else None
-    if files is not None and extent.host_end - files.image.size >= SECTOR:
-        where = extent.host if extent.size <= files.cluster_size else None  # several streams lie anywhere
-        yield Trouble(extent.guest, where, extent.layer, "doubtful", _CUT, "as stored")
-
-
-class _Runs:
-    """Guest ranges and the host bytes they lie in."""
-
-    def __init__(self) -> None:
-        self._guest, self._host, self._size = array("q"), array("q"), array("q")
-
-    def add(self, extent: Extent) -> None:
-        self._guest.append(extent.start)
-        self._host.append(extent.host_start)
-        self._size.append(extent.end - extent.start)
-
-    def _columns(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        import numpy as np
-
-        guest, start, size = (np.frombuffer(column, dtype=np.int64) for column in (self._guest, self._host, self._size))
-        order = np.argsort(start, kind="stable")
-        return guest[order], start[order], size[order]
-
-    def equal(self) -> Iterator[Trouble]:
-        """The ranges that start where another one starts; streams lie close, so their ends do not count."""
-        import numpy as np
-
-        if not self._guest:
-            return
-        guest, start, size = self._columns()
-        twice = np.concatenate(([False], start[1:] == start[:-1], [False]))
-        chosen = np.flatnonzero(twice[1:] | twice[:-1])
-        if len(chosen) > _MOST:
-            yield from _many(guest[chosen], size[chosen])
-            return
-        for index in chosen.tolist():
-            part = GuestRange.at(int(guest[index]), int(size[index]))
-            yield Trouble(part, None, 0, "doubtful", _TWICE, "as stored")
-
-    def shared(self, unit: int) -> Iterator[Trouble]:
-        """The parts of ranges that lie where another one lies too.
-
-        Args:
-            unit: bytes that belong to one place only, though it may use a part of them.
-        """
-        import numpy as np
-
-        if not self._guest:
-            return
-        guest, start, size = self._columns()
-        low, high = _covered_twice(*_claims(guest - start, start // unit, (start + size - 1) // unit + 1))
-        low, high = low * unit, high * unit
-        first, last = np.searchsorted(high, start, side="right"), np.searchsorted(low, start + size)
-        chosen = np.flatnonzero(first < last)
-        if len(chosen) > _MOST:
-            piece = first[chosen]
-            whole = (low[piece] <= start[chosen]) & (high[piece] >= start[chosen] + size[chosen])
-            yield from _many(guest[chosen[whole]], size[chosen[whole]])
-            chosen = chosen[~whole]
-        for index in chosen.tolist():
-            at, end = int(start[index]), int(start[index] + size[index])
-            for part in range(int(first[index]), int(last[index])):
-                yield _doubt(int(guest[index]), at, max(at, int(low[part])), min(end, int(high[part])), _TWICE)
-
-    def inside(self, tables: list[HostRange]) -> Iterator[Trouble]:
-        """The parts of ranges that lie in tables."""
-        import numpy as np
-
-        if not self._guest or not tables:
-            return
-        guest, start, size = self._columns()
-        longest = int(size.max())
-        for table in tables:
-            low = int(np.searchsorted(start, int(table.start) - longest))
-            high = int(np.searchsorted(start, int(table.end)))
-            for index in range(low, high):
-                part = HostRange.at(int(start[index]), int(size[index])).clip(int(table.start), int(table.end))
-                if part:
-                    yield _doubt(int(guest[index]), int(start[index]), int(part.start), int(part.end), _META)
-
-
-def _claims(place: Ints, start: Ints, end: Ints) -> tuple[Ints, Ints]:
-    """What ranges claim: those that overlap and belong to one place are one claim.
-
-    Args:
-        place: what tells the places apart.
-        start: where the ranges start, in order.
-        end: where they end, in order for those of one place.
-    """
-    import numpy as np
-
-    order = np.argsort(place, kind="stable")
-    place, start, end = place[order], start[order], end[order]
-    anew = np.flatnonzero(np.concatenate(([True], (place[1:] != place[:-1]) | (start[1:] >= end[:-1]))))
-    return start[anew], np.maximum.reduceat(end, anew)
-
-
-def _many(guest: Ints, size: Ints) -> Iterator[Trouble]:
-    """Doubts about very many ranges that share their places: neighbours are joined, and the rest becomes one."""
-    import numpy as np
-
-    if not len(guest):
+def _cut_off(view: View, extents: list[Extent]) -> Iterator[Trouble]:
+    """Compressed clusters whose streams the end of the file cuts by more than any writer leaves out."""
+    if not isinstance(view, GuestDisk):
         return
-    order = np.argsort(guest)
-    start = guest[order]
-    end = start + size[order]
-    fresh = np.flatnonzero(start[1:] != end[:-1]) + 1
-    starts, ends = start[np.concatenate(([0], fresh))][:_MOST], end[np.concatenate((fresh - 1, [-1]))]
-    for low, high in zip(starts.tolist(), [*ends[: len(starts) - 1].tolist(), int(ends[-1])], strict=True):
-        yield Trouble(GuestRange.at(low, high - low), None, 0, "doubtful", _TWICE, "as stored")
+    for extent in extents:
+        if extent.kind is not ClusterType.COMPRESSED or extent.error is not None or extent.past_end:
+            continue
+        files = view.files_of(extent.layer)
+        if files is not None and extent.host_end - files.image.size >= SECTOR:
+            where = extent.host if extent.size <= files.cluster_size else None  # several streams lie anywhere
+            yield Trouble(extent.guest, where, extent.layer, "doubtful", _CUT, "as stored")
 
 
-def _covered_twice(start: Ints, end: Ints) -> tuple[Ints, Ints]:
-    """Where ranges lie that two or more of some ranges cover: their starts and their ends, in order, apart."""
-    import numpy as np
-
-    places = np.concatenate((start, end))
-    order = np.argsort(places, kind="stable")
-    depth = np.cumsum(np.where(order < len(start), 1, -1))
-    places = places[order]
-    last = np.concatenate((places[1:] != places[:-1], [True]))  # what starts and ends at one place counts together
-    places, twice = places[last], depth[last] >= 2
-    edges = np.flatnonzero(twice != np.concatenate(([False], twice[:-1])))
-    return places[edges[::2]], places[edges[1::2]]
+def _doubt_start(doubt: Doubt) -> int:
+    return doubt.start
 
 
-def _doubt(guest: int, host: int, low: int, high: int, reason: str) -> Trouble:
-    """The doubt about host bytes ``[low, high)`` of a range that starts at ``guest`` and ``host``."""
-    return Trouble(
-        GuestRange.at(guest + low - host, high - low), HostRange.at(low, high - low), 0, "doubtful", reason, "as stored"
-    )
+def _as_trouble(doubt: Doubt) -> Trouble:
+    guest = GuestRange.at(doubt.start, doubt.end - doubt.start)
+    host = HostRange.at(doubt.host, guest.size) if doubt.host != NOWHERE else None
+    return Trouble(guest, host, 0, "doubtful", doubt.reason, "as stored")
+
+
+def _end(view: View) -> int:
+    """Host offset of the end of the longest file that a view reads."""
+    return max((source.size for source in view.sources), default=0)
 
 
 def _unit(view: View) -> int:
-    """Host bytes that belong to one guest place only: a whole cluster where subclusters are mapped, else each byte."""
+    """Host bytes that belong to one guest place only, though it may map a part of them; version 1 goes by sectors."""
     disk = _disk_of(view)
-    return disk.image.geometry.cluster_size if disk is not None and disk.image.geometry.extended_l2 else 1
+    return disk.image.geometry.cluster_size if disk is not None else SECTOR
 
 
 def _disk_of(view: View) -> Disk | None:
@@ -392,30 +338,33 @@ def _disk_of(view: View) -> Disk | None:
     return view if isinstance(view, Disk) else None
 
 
-def _tables(view: View, survey: Survey | None) -> list[HostRange]:
-    """Where the tables of the image lie, as far as they can be read."""
+def _tables(view: View, survey: Survey | None) -> tuple[Ints, Ints]:
+    """Where the tables of the image lie, as far as they can be read: starts and ends, in order, apart."""
+    import numpy as np
+
     from qcow2inspect.export.astray import metadata_ranges
 
     disk = _disk_of(view)
     if disk is None or disk.image.has_data_file:
-        return []
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
     image = disk.image
     size = image.geometry.cluster_size
-    l1 = image.l1.range
-    found = [HostRange.at(0, size), HostRange.at(l1.start, -(-l1.size // size) * size)]
-    try:
-        found += [HostRange.at(at, size) for at in _targets(disk)]
-    except Qcow2InspectError:
-        return found
-    return found + (metadata_ranges(survey) if survey is not None else [])
+    starts = [np.array([0, int(image.l1.range.start)], dtype=np.int64)]
+    ends = [np.array([size, int(image.l1.range.start) + -(-image.l1.range.size // size) * size], dtype=np.int64)]
+    with suppress(Qcow2InspectError):
+        targets = _targets(disk)
+        starts.append(targets)
+        ends.append(targets + size)
+        low, high = metadata_ranges(survey) if survey is not None else (targets[:0], targets[:0])
+        starts.append(low)
+        ends.append(high)
+    return apart(np.concatenate(starts), np.concatenate(ends))
 
 
-def _targets(view: Disk) -> list[int]:
+def _targets(view: Disk) -> Ints:
     """Host offsets of L2 tables."""
     import numpy as np
 
-    from qcow2inspect.survey.columns import distinct
-
     column = view.mapping.l1.column() & np.uint64(L1Entry.l2_table_offset.mask)
-    used = column[(column != 0) & (column < np.uint64(view.image.end))]
-    return [int(at) for at in distinct(used)[:_MOST].tolist()]
+    used: Ints = column[(column != 0) & (column < np.uint64(view.image.end))].astype(np.int64)
+    return used

@@ -35,7 +35,7 @@ RECIPE = Recipe(
 def doubts(damage: dict[str, int], assume: tuple[str, ...] = (), end: int | None = None) -> list[tuple[int, int]]:
     source = MemorySource(build(Recipe(RECIPE.layout, RECIPE.clusters, damage=damage, end=end)))
     disk = Image(source, read_assumptions(source, assume)).active_disk()
-    found = find_doubts(disk, disk.extents())
+    found = find_doubts(disk)
     return joined([(int(one.guest.start), one.guest.size) for one in found])
 
 
@@ -71,11 +71,11 @@ def test_two_places_that_share_a_cluster_and_use_different_subclusters() -> None
     clusters = {n: Subclusters(bits, noise(n, size)) for n, bits in ((1, low), (2, high), (3, both), (4, low))}
     recipe = Recipe(Layout(1 << 20, cluster_bits=16, extended_l2=True), clusters)
     disk = Image(MemorySource(build(recipe))).active_disk()
-    assert find_doubts(disk, disk.extents()) == []
+    assert find_doubts(disk) == []
     first = Image(MemorySource(build(recipe))).l2_table(disk.image.l1[0].l2_table_offset)[1].raw
     damaged = Recipe(recipe.layout, clusters, damage={"L1[0].L2[3]": first})
     disk = Image(MemorySource(build(damaged))).active_disk()
-    found = [(int(one.guest.start), one.guest.size) for one in find_doubts(disk, disk.extents())]
+    found = [(int(one.guest.start), one.guest.size) for one in find_doubts(disk)]
     part = size // 32
     assert found == [(size, 4 * part), (3 * size + 16 * part, 4 * part), (3 * size + 24 * part, 4 * part)]
 
@@ -145,7 +145,7 @@ def test_files_behind_the_image_are_doubted_where_they_are_seen(tmp_path: Path) 
     (tmp_path / "top").write_bytes(build(Recipe(top, {6: Data(b"y" * (K // 2))})))
     with open_chain(tmp_path / "top", OpenGate(Follow.ANY)) as chain:
         disk = chain.disk()
-        found = find_doubts(disk, disk.extents())
+        found = find_doubts(disk)
         assert [(int(one.guest.start), one.guest.size, one.layer) for one in found] == [
             (3 * K + K // 2, K // 2, 2),
             (7 * K, K, 2),
@@ -158,11 +158,11 @@ def test_overwritten_tables_behind_an_empty_overlay(tmp_path: Path) -> None:
     """What is seen through an empty overlay is as doubtful as it is without it."""
     (tmp_path / "base").write_bytes(CASES["few"].image())
     disk = Image.open(tmp_path / "base").active_disk()
-    alone = find_doubts(disk, disk.extents(), survey=take_survey(disk.image))
+    alone = find_doubts(disk, survey=take_survey(disk.image))
     top = Layout(disk.size, cluster_bits=16, backing_name=b"base", backing_format=b"qcow2")
     (tmp_path / "top").write_bytes(build(Recipe(top, {})))
     with open_chain(tmp_path / "top", OpenGate(Follow.ANY)) as chain:
-        through = find_doubts(chain.disk(), chain.disk().extents())
+        through = find_doubts(chain.disk())
     assert len(alone) > 2
     assert joined([(int(one.guest.start), one.guest.size) for one in through]) == joined(
         [(int(one.guest.start), one.guest.size) for one in alone]
@@ -182,7 +182,7 @@ def test_very_many_places_that_are_shared_are_few_doubts(kind: str) -> None:
     with mock.patch("qcow2inspect.export.doubts._MOST", 8):
         assert doubts(damage) == wanted
         disk = Image(MemorySource(build(Recipe(RECIPE.layout, RECIPE.clusters, damage=damage)))).active_disk()
-        assert len(find_doubts(disk, disk.extents())) == len(wanted)
+        assert len(find_doubts(disk)) <= 8
 
 
 def test_troubles_come_before_doubts() -> None:
