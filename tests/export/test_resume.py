@@ -217,31 +217,33 @@ def test_a_signal_stops_at_once(
 
 
 AT_BIRTH = """
-import os, signal, sys
-sys.path.insert(0, sys.argv[1])
-ending, number = sys.argv[2], int(sys.argv[3])
-real = os.open
+import os
+made = os.open
 def opened(path, flags, *more, **named):
-    fd = real(path, flags, *more, **named)
-    if flags & os.O_CREAT and os.fsdecode(path).endswith(ending):
-        os.kill(os.getpid(), number)
+    fd = made(path, flags, *more, **named)
+    if flags & os.O_CREAT and os.fsdecode(path).endswith(os.environ["ENDING"]):
+        os.kill(os.getpid(), int(os.environ["NUMBER"]))
     return fd
 os.open = opened
-from qcow2inspect.__main__ import main
-sys.argv = ["qcow2inspect", *sys.argv[4:]]
-sys.exit(main())
 """
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("ending", [".journal", "out.raw.part", ".map.part", ".errors.json.part"])
+@pytest.mark.parametrize("ending", [".journal", ".part"])
 def test_a_signal_while_a_file_is_made_leaves_nothing(
     ending: str, number: signal.Signals, evidence: Path, undisturbed: dict[str, bytes], tmp_path: Path
 ) -> None:
     """The file is there, and nothing else has happened yet: who cleans up must know of it."""
-    command = [sys.executable, "-c", AT_BIRTH, str(ROOT), ending, str(int(number)), "export", str(evidence)]
-    command += [str(tmp_path / "out.raw"), "--on-error=pattern", "--hash=sha256", "--discard"]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    command = [sys.executable, "-c", AT_BIRTH + SLOW, str(ROOT), "export", str(evidence), str(tmp_path / "out.raw")]
+    environment = {**os.environ, "ENDING": ending, "NUMBER": str(int(number))}
+    ran = subprocess.run(
+        [*command, "--on-error=pattern", "--hash=sha256", "--discard"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert (ran.returncode, os.listdir(tmp_path)) == (130, [])
     assert "nothing unfinished is left behind" in ran.stderr
 
